@@ -1,0 +1,97 @@
+"""The build of the compiled rooms (``fastserver/_speedups``); everything else stands in ``pyproject.toml``.
+
+Two environment variables choose, unset means optional:
+
+* ``FASTSERVER_REQUIRE_EXT=1``: a module that cannot be built fails the build; C warnings are errors.
+* ``FASTSERVER_NO_EXT=1``: nothing is compiled; the same texts run as plain Python.
+
+Optional means that a failure is told and the build goes on without extensions: all modules are compiled or none is.
+Generated C goes to ``build/cython``; nothing generated stands beside the sources but, for an in-place build, the
+extension modules themselves.
+"""
+
+import os
+import runpy
+import sys
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+PACKAGE = "fastserver._speedups"
+ROOM = Path("fastserver", "_speedups")
+#: The one module that is written in Cython proper; its ``.py`` is a twin and is not compiled.
+POINTER_MODULES = ("kernels",)
+
+
+def is_set(variable: str) -> bool:
+    return os.environ.get(variable, "") not in ("", "0")
+
+
+NO_EXT = is_set("FASTSERVER_NO_EXT")
+REQUIRE_EXT = is_set("FASTSERVER_REQUIRE_EXT")
+if NO_EXT and REQUIRE_EXT:
+    raise SystemExit("setup.py: FASTSERVER_NO_EXT and FASTSERVER_REQUIRE_EXT contradict each other")
+
+
+def list_extensions() -> list[Extension]:
+    """One extension for each hot module, in layer order."""
+    modules = runpy.run_path(str(ROOM / "__init__.py"))["MODULES"]
+    suffixes = {name: ".pyx" if name in POINTER_MODULES else ".py" for name in modules}
+    flags = [] if sys.platform == "win32" else ["-O3"]
+    if REQUIRE_EXT:
+        flags.append("-Werror")
+    return [
+        Extension(f"{PACKAGE}.{name}", [str(ROOM / f"{name}{suffix}")], extra_compile_args=flags)
+        for name, suffix in suffixes.items()
+        if (ROOM / f"{name}{suffix}").exists() and (ROOM / f"{name}.pxd").exists()
+    ]
+
+
+class BuildRooms(build_ext):
+    """``build_ext`` that runs Cython first and leaves no mixture of compiled and plain modules behind."""
+
+    def run(self) -> None:
+        if NO_EXT:
+            self._remove_built(list_extensions())
+            return
+        super().run()
+
+    def build_extensions(self) -> None:
+        try:
+            self._run_cython()
+            super().build_extensions()
+        except Exception as error:
+            # Cython, distutils and the compiler have no base class in common below Exception.
+            self._remove_built(self.extensions)
+            if REQUIRE_EXT:
+                raise
+            self.extensions = []
+            print(f"warning: fastserver is built without extensions: {error}", file=sys.stderr)
+
+    def _run_cython(self) -> None:
+        """Turn the ``.py`` and ``.pyx`` sources of ``self.extensions`` into C, in place in the list."""
+        from Cython.Build import cythonize
+        from Cython.Compiler import Options
+
+        Options.warning_errors = True
+        generated = cythonize(
+            [Extension(extension.name, extension.sources) for extension in self.extensions],
+            build_dir=str(Path("build", "cython")),
+            compiler_directives={"language_level": "3", "embedsignature": False},
+            force=bool(self.force),
+            quiet=self.verbose == 0,
+        )
+        sources = {extension.name: extension.sources for extension in generated}
+        for extension in self.extensions:
+            extension.depends = [*extension.depends, *extension.sources]
+            extension.sources = sources[extension.name]
+
+    def _remove_built(self, extensions: list[Extension]) -> None:
+        """Remove what this interpreter's earlier builds left, so that a plain build runs the plain texts."""
+        for extension in extensions:
+            Path(self.build_lib, self.get_ext_filename(extension.name)).unlink(missing_ok=True)
+            Path(self.get_ext_fullpath(extension.name)).unlink(missing_ok=True)
+
+
+setup(ext_modules=[] if NO_EXT else list_extensions(), cmdclass={"build_ext": BuildRooms})
