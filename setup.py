@@ -52,22 +52,24 @@ class BuildRooms(build_ext):
     """``build_ext`` that runs Cython first and leaves no mixture of compiled and plain modules behind."""
 
     def run(self) -> None:
+        inplace = self.inplace
         if NO_EXT:
             self._remove_built(list_extensions())
             return
-        super().run()
-
-    def build_extensions(self) -> None:
         try:
-            self._run_cython()
-            super().build_extensions()
+            super().run()
         except Exception as error:
             # Cython, distutils and the compiler have no base class in common below Exception.
+            self.inplace = inplace
             self._remove_built(self.extensions)
             if REQUIRE_EXT:
                 raise
             self.extensions = []
             print(f"warning: fastserver is built without extensions: {error}", file=sys.stderr)
+
+    def build_extensions(self) -> None:
+        self._run_cython()
+        super().build_extensions()
 
     def _run_cython(self) -> None:
         """Turn the ``.py`` and ``.pyx`` sources of ``self.extensions`` into C, in place in the list."""
