@@ -1,0 +1,81 @@
+# The project's commands.  Each sets up what it needs, and does nothing twice.
+
+PYTHON ?= python3
+VENV ?= .venv
+HOST ?= 127.0.0.1
+PORT ?= 8000
+WORKERS ?= 1
+ARGS ?=
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+ROOMS := $(wildcard fastserver/_speedups/*.py fastserver/_speedups/*.pyx fastserver/_speedups/*.pxd)
+PURE := build/pure
+# What the suite needs beside the package: tests read sources, build files and examples.
+BESIDE := tests examples bench docs setup.py pyproject.toml Makefile MANIFEST.in README.md CHANGELOG.md CONTRIBUTING.md LICENSE
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: help run test test-compiled test-pure lint format bench build clean
+.DELETE_ON_ERROR:
+
+help:  ## List these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(VENV)/.built  ## Serve examples/app.py on http://127.0.0.1:8000 (HOST=, PORT=, WORKERS=, ARGS=)
+	@$(BIN)/fastserver examples.app:app --bind $(HOST):$(PORT) --workers $(WORKERS) --timeout-graceful-shutdown 2 $(ARGS)
+
+test: test-compiled test-pure  ## Run the suite against a compiled build, then against one without extensions
+
+test-compiled: $(VENV)/.dev $(VENV)/.built-strict
+	FASTSERVER_EXPECT=compiled $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-pure: $(VENV)/.dev
+	rm -rf $(PURE) && mkdir -p $(PURE)
+	FASTSERVER_NO_EXT=1 $(BIN)/python setup.py -q build --build-base $(PURE)-base --build-lib $(PURE)
+	cp -R $(wildcard $(BESIDE)) $(PURE)
+	cd $(PURE) && FASTSERVER_EXPECT=pure PYTHONPATH=$(CURDIR)/$(PURE) $(CURDIR)/$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.dev  ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/cython-lint $(filter %.pyx %.pxd,$(ROOMS))
+	$(BIN)/mypy
+
+format: $(VENV)/.dev  ## Format the Python sources
+	$(BIN)/ruff check --fix --select I .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev $(VENV)/.built-strict  ## Measure this server beside others (ARGS=)
+	$(BIN)/python -m bench $(ARGS)
+
+build: $(VENV)/.dev  ## Make dist/: the source distribution and a wheel
+	rm -rf dist
+	FASTSERVER_REQUIRE_EXT=1 $(BIN)/python -m build
+
+clean:  ## Remove all that was built, the environment included
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -f fastserver/_speedups/*.so
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The environment: what `run` needs, then what development needs.  The package is installed as a link to this checkout.
+$(VENV)/.runtime: pyproject.toml setup.py
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q -U 'pip>=25.1'
+	$(BIN)/python -m pip install -q --group build
+	FASTSERVER_NO_EXT=1 $(BIN)/python -m pip install -q --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime
+	$(BIN)/python -m pip install -q --group test --group lint
+	@touch $@
+
+# The extensions, in place: as good as it goes for `run`; all of them and without a warning for everything else.
+$(VENV)/.built: $(VENV)/.runtime $(ROOMS)
+	$(BIN)/python setup.py -q build_ext --inplace
+	@touch $@
+
+$(VENV)/.built-strict: $(VENV)/.runtime $(ROOMS)
+	CFLAGS=-Werror FASTSERVER_REQUIRE_EXT=1 $(BIN)/python setup.py -q build_ext --inplace
+	@touch $@
