@@ -7,8 +7,8 @@ Two environment variables choose, unset means optional:
 
 Optional means that a failure is told and the build goes on without extensions: all modules are compiled or none is.
 Cython's warnings are always errors, the C compiler's where ``CFLAGS`` says so (``make test`` does; an installation does
-not, since compilers differ).  Generated C goes to ``build/cython``; nothing generated stands beside the sources but, for
-an in-place build, the extension modules themselves.
+not, since compilers differ).  Generated C goes to ``build/cython``; beside the sources stand only, for
+an in-place build, the extension modules.
 """
 
 import os
