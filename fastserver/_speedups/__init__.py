@@ -1,0 +1,18 @@
+"""The hot rooms: events, the contract, the HTTP/1 wire and the ASGI HTTP exchange.
+
+Each module here is one text: a plain ``.py`` that runs as it is, with a ``.pxd`` beside it that gives the C types when
+``setup.py`` compiles it in place.  ``kernels`` is the exception: it needs raw pointers, so it has two texts
+(``kernels.pyx`` and its Python twin ``kernels.py``) and one parametrised test for both.
+"""
+
+from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.util import find_spec
+
+#: The modules that ``setup.py`` compiles, lowest layer first.
+MODULES = ("events", "kernels", "clock", "contract", "task", "parser", "http", "h1", "tcp")
+
+
+def is_compiled() -> bool:
+    """Whether every hot module of this installation is a compiled extension (all or none is the supported state)."""
+    origins = (getattr(find_spec(f"{__name__}.{name}"), "origin", None) or "" for name in MODULES)
+    return all(origin.endswith(tuple(EXTENSION_SUFFIXES)) for origin in origins)

@@ -1,0 +1,332 @@
+"""The only meeting point of the wire side and the application side.
+
+Three pairs meet here, each by plain method calls that return at once:
+
+* a ``Connection`` (transport edge) and a ``Protocol`` (wire, sans-I/O) exchange events: ``protocol.handle(event)`` for
+  what came in, ``connection.send(event)`` for what goes out;
+* a ``Protocol`` hands each ``Request`` to ``host.application.open(sink, request)`` and gets an ``Exchange``;
+* the ``Exchange`` (application side) writes to its ``Sink`` (wire side); the sink tells the exchange of body bytes, of
+  room to write and of the end.
+
+Nothing here sleeps, reads a clock or does I/O.  Methods that a class must give raise ``NotImplementedError`` here.
+"""
+
+from time import perf_counter
+
+
+class WireError(Exception):
+    """A peer's fault: answered with ``status`` where a response can still be sent, then the connection closes.
+
+    ``reason`` is for the log at debug level and for the body of the answer; it never holds bytes of the peer.
+    """
+
+    def __init__(self, status, reason):
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+class ClientDisconnected(OSError):
+    """Raised by ``send()`` once the client has gone (ASGI HTTP 2.4: a subclass of ``OSError``)."""
+
+
+class Peer:
+    """Frozen facts about one connection: ``client`` and ``server`` as ASGI has them, ``scheme``, ALPN name and TLS facts.
+
+    ``tls`` is the ASGI ``tls`` extension's dictionary, or ``None`` on a plain connection.
+    """
+
+    def __init__(self, client=None, server=None, scheme="http", alpn=None, tls=None):
+        self.client = client
+        self.server = server
+        self.scheme = scheme
+        self.alpn = alpn
+        self.tls = tls
+
+
+class Limits:
+    """The limits that the wire enforces, in C numbers; sizes in bytes, times in seconds, 0 means off where said.
+
+    Built once per worker from the configuration; the defaults are the configuration's (``fastserver.config.model``).
+    """
+
+    def __init__(
+        self,
+        *,
+        request_line,
+        request_head,
+        request_field,
+        request_fields,
+        request_body,
+        request_body_rate,
+        connections,
+        timeout_request_header,
+        timeout_request_body_idle,
+        timeout_keep_alive,
+        timeout_keep_alive_min,
+        timeout_write,
+        keep_alive_max_requests,
+    ):
+        self.request_line = request_line
+        self.request_head = request_head
+        self.request_field = request_field
+        self.request_fields = request_fields
+        self.request_body = request_body
+        self.request_body_rate = request_body_rate
+        self.connections = connections
+        self.timeout_request_header = timeout_request_header
+        self.timeout_request_body_idle = timeout_request_body_idle
+        self.timeout_keep_alive = timeout_keep_alive
+        self.timeout_keep_alive_min = timeout_keep_alive_min
+        self.timeout_write = timeout_write
+        self.keep_alive_max_requests = keep_alive_max_requests
+
+    @classmethod
+    def from_config(cls, config, connections):
+        """The limits of a configuration; ``connections`` is the worker's own cap (0 is resolved by the worker)."""
+        return cls(
+            request_line=config.limit_request_line,
+            request_head=config.limit_request_head_size,
+            request_field=config.limit_request_field_size,
+            request_fields=config.limit_request_fields,
+            request_body=config.limit_request_body,
+            request_body_rate=config.limit_request_body_rate,
+            connections=connections,
+            timeout_request_header=config.timeout_request_header,
+            timeout_request_body_idle=config.timeout_request_body_idle,
+            timeout_keep_alive=config.timeout_keep_alive,
+            timeout_keep_alive_min=config.timeout_keep_alive_min,
+            timeout_write=config.timeout_write,
+            keep_alive_max_requests=config.keep_alive_max_requests,
+        )
+
+
+class Request:
+    """One request's head, as validated facts.  A wire makes it, an exchange reads it; it never changes afterwards.
+
+    ``headers`` is a list of ``(name, value)`` bytes with lower-case names; ``content_length`` is -1 where none was
+    announced.  ``close``, ``keep_alive`` and ``connection_upgrade`` are tokens of Connection, ``upgrade`` says that an
+    Upgrade field is present, ``expect_continue`` is ``Expect: 100-continue``, ``accepts_trailers`` is ``TE: trailers``.
+    """
+
+    def __init__(self):
+        self.method = ""
+        self.http_version = ""
+        self.path = ""
+        self.raw_path = b""
+        self.query_string = b""
+        self.headers = []
+        self.content_length = -1
+        self.chunked = False
+        self.has_host = False
+        self.close = False
+        self.keep_alive = False
+        self.connection_upgrade = False
+        self.upgrade = False
+        self.expect_continue = False
+        self.accepts_trailers = False
+
+
+class ResponseHead:
+    """One response's head, validated by ``kernels.inspect_response`` and ready for any wire to render.
+
+    ``fields`` is a list of ``(name, value)`` bytes without those that the server owns (Connection, Transfer-Encoding and
+    their kin); ``content_length`` is -1 where the application gave none; ``close`` says that it sent
+    ``Connection: close``, ``trailers`` that trailers will follow the body.
+    """
+
+    def __init__(self):
+        self.status = 0
+        self.fields = []
+        self.content_length = -1
+        self.has_date = False
+        self.has_server = False
+        self.close = False
+        self.trailers = False
+
+
+class Connection:
+    """The transport's side of one peer.  ``send`` takes ``RawData``, ``Closed`` and ``Updated`` in order."""
+
+    def send(self, event):
+        """Write ``RawData``; on ``Closed`` close once written; on ``Updated`` arm or disarm the idle deadline."""
+        raise NotImplementedError
+
+    def abort(self):
+        """Drop the connection at once, so that the peer sees a reset and never a clean end."""
+        raise NotImplementedError
+
+    def finish_writing(self):
+        """Close the writing half once all is written (lingering close, RFC 9112 section 9.6)."""
+        raise NotImplementedError
+
+    def pause_reading(self):
+        raise NotImplementedError
+
+    def resume_reading(self):
+        raise NotImplementedError
+
+    def send_file(self, file, offset, count):
+        """Write ``count`` bytes of an open file by the kernel: an awaitable, or ``None`` where that cannot be done here."""
+        return None
+
+    def get_peer(self):
+        """The ``Peer`` of this connection."""
+        raise NotImplementedError
+
+
+class Protocol:
+    """The wire's side of one connection: synchronous and sans-I/O."""
+
+    def handle(self, event):
+        """Take one event from the transport.  ``Closed`` is the last event that a protocol gets."""
+        raise NotImplementedError
+
+    def on_eof(self):
+        """The peer has sent its last byte; it may still be reading."""
+        raise NotImplementedError
+
+    def on_deadline(self, now):
+        """``deadline`` has passed: act, and set the next one."""
+        raise NotImplementedError
+
+    def on_idle_timeout(self):
+        """The connection has been idle for the keep-alive time: close it."""
+        raise NotImplementedError
+
+    def pause_writing(self):
+        """The transport holds more than its high-water mark: say no to more until ``resume_writing``."""
+        raise NotImplementedError
+
+    def resume_writing(self):
+        raise NotImplementedError
+
+    def drain(self):
+        """The worker is stopping: finish what is open, announce the close, then close."""
+        raise NotImplementedError
+
+
+class Sink:
+    """Where one exchange writes: the wire's side of a stream."""
+
+    def inform(self, status, fields):
+        """Send an interim response (1xx) with validated ``fields``; ignored where the client cannot take it."""
+        raise NotImplementedError
+
+    def respond(self, head, body, more):
+        """Send the head and the first part of the body; ``more=False`` ends the response."""
+        raise NotImplementedError
+
+    def write(self, body, more):
+        """Send a further part of the body; ``more=False`` ends the response."""
+        raise NotImplementedError
+
+    def send_file(self, file, offset, count):
+        """Send a part of the body from an open file by the kernel: an awaitable, or ``None`` where it cannot be done."""
+        return None
+
+    def trail(self, fields):
+        """End the response with trailers (validated ``fields``, may be empty)."""
+        raise NotImplementedError
+
+    def abort(self):
+        """End the exchange so that the client cannot take the response for whole."""
+        raise NotImplementedError
+
+    def want_body(self):
+        """The application waits for body bytes and there are none: ask for them (100-continue)."""
+        raise NotImplementedError
+
+    def consume(self, count):
+        """The application has taken ``count`` body bytes, so the peer may send as many more."""
+        raise NotImplementedError
+
+    def forbid_reuse(self):
+        """The connection must not carry another request after this exchange."""
+        raise NotImplementedError
+
+    def is_writable(self):
+        """Whether ``send()`` may go on without waiting."""
+        raise NotImplementedError
+
+    def cork(self):
+        """Hold what is written until ``uncork``: the application is about to take a step."""
+        raise NotImplementedError
+
+    def uncork(self):
+        """The application's step has ended: write what it said."""
+        raise NotImplementedError
+
+    def get_peer(self):
+        raise NotImplementedError
+
+
+class Exchange:
+    """One request with its response on the application's side.  Every method returns at once."""
+
+    def start(self):
+        """Run the application's first step."""
+        raise NotImplementedError
+
+    def on_body(self, data, more):
+        """Body bytes have arrived; ``more=False`` says that the body is complete."""
+        raise NotImplementedError
+
+    def on_application_end(self, failure):
+        """The application returned (``None``) or raised ``failure``."""
+        raise NotImplementedError
+
+    def on_writable(self):
+        """The sink can take more."""
+        raise NotImplementedError
+
+    def on_eof(self):
+        """The client has sent its last byte but may still read: ``receive()`` says so, ``send()`` goes on."""
+        raise NotImplementedError
+
+    def on_disconnect(self):
+        """The client has gone, or its request turned out malformed: no more body, and ``send()`` raises."""
+        raise NotImplementedError
+
+
+class Application:
+    """Opens exchanges: knows the user's callable and which kind of exchange serves it."""
+
+    def open(self, sink, request):
+        """An ``Exchange`` for ``request`` that writes to ``sink``; not yet started."""
+        raise NotImplementedError
+
+
+class Host:
+    """The services that a worker lends to everything below the edge, and what it keeps of its connections.
+
+    ``connections`` holds the open ones (each a transport's ``Connection``), ``tasks`` the application tasks that have
+    suspended at least once; both empty themselves.  ``on_empty`` is called when the last connection of a draining host
+    closes.
+    """
+
+    def __init__(self, *, loop, clock, limits, application=None, error_log=None, access_log=None,
+                 server_field=b"server: fastserver\r\n", date_header=True, extra_fields=b"", read_timer=perf_counter):
+        self.loop = loop
+        self.clock = clock
+        self.limits = limits
+        self.application = application
+        self.error_log = error_log
+        self.access_log = access_log
+        self.server_field = server_field
+        self.date_header = date_header
+        self.extra_fields = extra_fields
+        # Seconds from any origin, for durations in the access log; read only where one is kept.
+        self.read_timer = read_timer
+        self.connections = set()
+        self.tasks = set()
+        self.draining = False
+        self.on_empty = None
+        # A coroutine function (connection, file, offset, count) that writes a file by the kernel, or None.
+        self.send_file = None
+
+    def create_future(self):
+        return self.loop.create_future()
+
+    def call_soon(self, callback):
+        return self.loop.call_soon(callback)

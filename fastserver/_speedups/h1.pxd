@@ -1,0 +1,122 @@
+# Fields first, then who calls what: the transport calls the Protocol methods, the stream the ones named without an
+# underscore below them; all others are the connection's own.
+cimport cython
+
+from .clock cimport Clock
+from .contract cimport Connection, Exchange, Host, Limits, Peer, Protocol, Request, ResponseHead, Sink
+from .events cimport Closed, RawData, Updated
+from .kernels cimport (
+    check_partial_head, find_head_end, inspect_response, render_chunk, render_fields, render_response, split_head,
+)
+from .parser cimport RequestParser, borrow_parser, return_parser
+
+# Imported objects that are held as C globals.
+cdef Updated ACTIVE
+cdef Updated IDLE
+cdef Closed CLOSED
+
+cdef int WAITING_REQUEST
+cdef int RECEIVING_HEADERS
+cdef int RECEIVING_BODY
+cdef int PROCESSING
+cdef int SENDING_RESPONSE
+cdef int DISCARDING_BODY
+cdef int KEEP_ALIVE
+cdef int ENDING
+cdef int LINGERING
+cdef int CONNECTION_CLOSED
+
+cdef double _NEVER
+cdef bytes _CLOSE_FIELD
+cdef bytes _KEEP_ALIVE_FIELD
+cdef bytes _CONTINUE
+
+
+@cython.final
+cdef class H1Connection(Protocol):
+    cdef Connection connection
+    cdef Host host
+    cdef H1Stream _stream
+    cdef RequestParser _parser
+    cdef bytes _held
+    cdef bytes _out
+    cdef Py_ssize_t _scanned
+    cdef long long _discarded
+    cdef long _requests
+    cdef int _state
+    cdef int _corks
+    cdef bint _skipped_empty_line
+    cdef bint _is_idle
+    cdef bint _reading_paused
+    cdef bint _writing_paused
+    cdef bint _at_eof
+
+    cdef _receive(self, bytes data)
+    @cython.locals(offset=Py_ssize_t, size=Py_ssize_t, begun=Py_ssize_t)
+    cdef _advance(self, bytes data)
+    @cython.locals(skipped=Py_ssize_t, end=Py_ssize_t, request=Request, parser=RequestParser)
+    cdef Py_ssize_t _read_head(self, bytes data, Py_ssize_t offset) except? -1
+    cdef _begin_head(self)
+    @cython.locals(stream=H1Stream, exchange=Exchange)
+    cdef _begin_request(self, Request request, RequestParser parser)
+    @cython.locals(parser=RequestParser, stream=H1Stream, received="long long", body=bytes)
+    cdef Py_ssize_t _read_body(self, bytes data, Py_ssize_t offset) except -1
+    @cython.locals(limit="long long")
+    cdef _check_body_size(self)
+    cdef _discard_body(self, long long received)
+    @cython.locals(limits=Limits, now=double)
+    cdef _arm_body_deadline(self, H1Stream stream)
+    @cython.locals(stream=H1Stream, limits=Limits, elapsed_s=double)
+    cdef _check_body_rate(self, double now)
+    cdef resume_body(self, H1Stream stream)
+    cdef _pause_reading(self)
+    cdef _resume_reading(self)
+    cdef write(self, bytes data)
+    @cython.locals(out=bytes)
+    cdef flush(self)
+    cdef cork(self)
+    cdef uncork(self)
+    cdef _uncork_soon(self)
+    cpdef _uncork(self)
+    cdef _settle(self)
+    cpdef _continue(self)
+    cdef end_response(self, H1Stream stream)
+    cdef abort(self)
+    @cython.locals(stream=H1Stream, head=ResponseHead, body=bytes)
+    cdef _refuse(self, error)
+    cdef bytes date_field(self, ResponseHead head)
+    cdef bytes server_field(self, ResponseHead head)
+    cdef _linger(self)
+    cdef _close(self)
+    @cython.locals(stream=H1Stream)
+    cdef _lose(self)
+    cdef _drop_parser(self)
+    cdef bint is_writable(self)
+    cdef bint body_is_open(self)
+    cdef begin_response(self)
+    @cython.locals(limit="long long")
+    cdef bint may_take_another(self)
+
+
+@cython.final
+cdef class H1Stream(Sink):
+    # The base's methods (respond, write, ...) have their signatures in contract.pxd.
+    cdef H1Connection _wire
+    cdef Request _request
+    cdef bint _is_open
+    cdef bint _chunked
+    cdef bint _bodyless
+    cdef bint _owes_continue
+    cdef Exchange exchange
+    cdef bint started
+    cdef bint keep_alive
+    cdef long long unread
+    cdef double body_since
+    cdef double body_read_at
+    cdef double body_paused_at
+
+    cdef detach(self)
+    cdef Py_ssize_t _decide_framing(self, ResponseHead head, Py_ssize_t size, bint more) except? -1
+    cdef bint _may_keep_alive(self, ResponseHead head, bint more)
+    cdef _write_body(self, bytes body)
+    cdef _end(self)

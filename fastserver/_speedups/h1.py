@@ -1,0 +1,672 @@
+"""The HTTP/1.0 and HTTP/1.1 wire (RFC 9112), sans-I/O: one connection, one stream at a time.
+
+``H1Connection`` takes what arrives: it finds the head, has llhttp read the message, opens an exchange and feeds it the
+body.  ``H1Stream`` is the sink of one exchange: it frames the response.  Both write to the connection's buffer, which
+leaves in one ``RawData`` when the reading, or the application's step, that filled it has ended (cork).
+
+Invariants: application code runs only after the parser has returned (H1-5); at most one stream is open, and pipelined
+bytes wait unparsed (H1-40); the next request is begun by the loop in ``_advance``, never by recursion; after an error
+nothing more of the connection is parsed.
+"""
+
+from enum import Enum
+
+from .contract import Protocol, Sink, WireError
+from .events import ACTIVE, CLOSED, IDLE, Closed, RawData
+from .kernels import (
+    check_partial_head,
+    find_head_end,
+    inspect_response,
+    render_chunk,
+    render_fields,
+    render_response,
+    split_head,
+)
+from .parser import borrow_parser, return_parser
+
+#: What leaves in one write at the most, and what may wait unparsed or unread before reading is paused; bytes.
+CORK_BYTES = 64 * 1024
+PIPELINE_BYTES = 64 * 1024
+BODY_BUFFER_BYTES = 64 * 1024
+#: Parts from this size on are written as they are: copying them behind a head would cost more than a second write.
+COPY_BYTES = 16 * 1024
+#: Reading goes on once the application has left no more than this unread.
+BODY_LOW_BYTES = 16 * 1024
+#: The rest of a body that nobody reads is discarded up to here before the connection is reused (H1-31).
+DISCARD_BYTES = 64 * 1024
+DISCARD_S = 5.0
+#: Lingering close: how much is read and thrown away, and for how long, so that no reset overtakes the answer (H1-33).
+LINGER_BYTES = 256 * 1024
+LINGER_S = 2.0
+#: Grace before the minimum rate of a request body counts (H1-29).
+BODY_RATE_GRACE_S = 10.0
+
+_NEVER = float("inf")
+_CLOSE_FIELD = b"connection: close\r\n"
+_KEEP_ALIVE_FIELD = b"connection: keep-alive\r\n"
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class H1State(Enum):
+    """Where an HTTP/1 connection stands.  The numbers are the compiled constants below."""
+
+    WAITING_REQUEST = 0
+    RECEIVING_HEADERS = 1
+    RECEIVING_BODY = 2
+    PROCESSING = 3
+    SENDING_RESPONSE = 4
+    DISCARDING_BODY = 5
+    KEEP_ALIVE = 6
+    ENDING = 7
+    LINGERING = 8
+    CLOSED = 9
+
+
+WAITING_REQUEST = H1State.WAITING_REQUEST.value
+RECEIVING_HEADERS = H1State.RECEIVING_HEADERS.value
+RECEIVING_BODY = H1State.RECEIVING_BODY.value
+PROCESSING = H1State.PROCESSING.value
+SENDING_RESPONSE = H1State.SENDING_RESPONSE.value
+DISCARDING_BODY = H1State.DISCARDING_BODY.value
+KEEP_ALIVE = H1State.KEEP_ALIVE.value
+ENDING = H1State.ENDING.value
+LINGERING = H1State.LINGERING.value
+CONNECTION_CLOSED = H1State.CLOSED.value
+
+
+class H1Connection(Protocol):
+    """One HTTP/1 connection: its reading side, its write buffer and its end."""
+
+    def __init__(self, connection, host):
+        self.connection = connection
+        self.host = host
+        self._state = WAITING_REQUEST
+        self._stream = None
+        self._parser = None
+        # Bytes that no parser has seen: the beginning of a head, or pipelined requests.
+        self._held = b""
+        # How much of _held is known to hold no end of a head.
+        self._scanned = 0
+        self._skipped_empty_line = False
+        self._is_idle = False
+        self._requests = 0
+        self._out = None
+        self._corks = 0
+        self._reading_paused = False
+        self._writing_paused = False
+        self._at_eof = False
+        # Bytes thrown away since the state became DISCARDING_BODY or LINGERING.
+        self._discarded = 0
+        self.deadline = host.clock.now + host.limits.timeout_request_header
+
+    @property
+    def state(self):
+        """Where the connection stands, an ``H1State``."""
+        return H1State(self._state)
+
+    # What the transport calls.
+
+    def handle(self, event):
+        if type(event) is RawData:
+            self._receive(event.data)
+        elif type(event) is Closed:
+            self._lose()
+
+    def on_eof(self):
+        self._at_eof = True
+        if self._stream is None:
+            if self._corks == 0:
+                self._close()
+        elif self._parser is not None:
+            self._refuse(WireError(400, "request body ended early"))
+        else:
+            self._stream.exchange.on_eof()
+
+    def on_deadline(self, now):
+        if self._state == RECEIVING_HEADERS:
+            self._refuse(WireError(408, "request head took too long"))
+        elif self._state == DISCARDING_BODY:
+            self._linger()
+        elif self._stream is not None:
+            self._check_body_rate(now)
+        else:
+            self._close()
+
+    def on_idle_timeout(self):
+        if self._is_idle:
+            self._close()
+
+    def pause_writing(self):
+        self._writing_paused = True
+
+    def resume_writing(self):
+        self._writing_paused = False
+        if self._stream is not None:
+            self._stream.exchange.on_writable()
+
+    def drain(self):
+        """Nothing to do: a draining host makes each response say ``Connection: close``, and the transport closes a
+        connection that stays idle."""
+
+    # Reading.
+
+    def _receive(self, data):
+        if self._state >= ENDING:
+            self._discarded += len(data)
+            if self._discarded > LINGER_BYTES:
+                self._close()
+            return
+        if self._held:
+            data = self._held + data
+            self._held = b""
+        self._corks += 1
+        try:
+            self._advance(data)
+        except WireError as error:
+            self._refuse(error)
+        finally:
+            self._uncork()
+
+    def _advance(self, data):
+        """Read messages until the bytes or the turn of this connection end: the trampoline of pipelining."""
+        offset = 0
+        size = len(data)
+        while offset < size:
+            if self._parser is not None:
+                offset = self._read_body(data, offset)
+            elif self._stream is not None:
+                break
+            elif self._state >= ENDING:
+                self._discarded += size - offset
+                return
+            else:
+                begun = self._read_head(data, offset)
+                if begun < 0:
+                    offset -= begun + 1
+                    break
+                offset = begun
+        if offset < size:
+            self._held = data[offset:] if offset else data
+            if self._stream is not None and size - offset > PIPELINE_BYTES:
+                self._pause_reading()
+
+    def _read_head(self, data, offset):
+        """Read one head and begin its request: the index behind what was read.
+
+        A head that is not whole gives ``-1 - n``, where ``n`` leading bytes (0 or 2) need not be kept.
+        """
+        skipped = 0
+        if self._state != RECEIVING_HEADERS:
+            self._begin_head()
+        if data[offset] == 13 and not self._skipped_empty_line and data[offset + 1 : offset + 2] == b"\n":
+            # One empty line before a request line is old clients' habit (RFC 9112 section 2.2); one, not any number.
+            self._skipped_empty_line = True
+            skipped = 2
+            offset += 2
+        end = find_head_end(data, offset + self._scanned - 3 if self._scanned > 3 else offset)
+        if end < 0:
+            self._scanned = check_partial_head(data, offset, offset + self._scanned, self.host.limits) - offset
+            return -1 - skipped
+        self._scanned = 0
+        request = split_head(data, offset, end, self.host.limits)
+        parser = borrow_parser()
+        try:
+            offset = parser.open(request, data, offset, end)
+        except WireError:
+            parser.close()
+            raise
+        self._begin_request(request, parser)
+        return offset
+
+    def _begin_head(self):
+        """The first byte of a head has come: the rest must come in time, however slowly it drips (H1-28)."""
+        if self._state == KEEP_ALIVE:
+            self.deadline = self.host.clock.now + self.host.limits.timeout_request_header
+        self._state = RECEIVING_HEADERS
+        self._skipped_empty_line = False
+        self._is_idle = False
+        self.connection.send(ACTIVE)
+
+    def _begin_request(self, request, parser):
+        self._requests += 1
+        stream = H1Stream(self, request)
+        self._stream = stream
+        exchange = self.host.application.open(stream, request)
+        stream.exchange = exchange
+        if parser.complete:
+            self._state = PROCESSING
+            self.deadline = _NEVER
+            if request.chunked or parser.received:
+                stream.unread = parser.received
+                exchange.on_body(parser.take_body(), False)
+            return_parser(parser)
+        else:
+            self._state = RECEIVING_BODY
+            self._parser = parser
+            self._check_body_size()
+            stream.body_since = self.host.clock.now
+            self._arm_body_deadline(stream)
+            if parser.received:
+                stream.unread = parser.received
+                exchange.on_body(parser.take_body(), True)
+        exchange.start()
+
+    def _read_body(self, data, offset):
+        """Feed body bytes to the parser and what it gives to the exchange: the index behind what was read."""
+        parser = self._parser
+        stream = self._stream
+        received = parser.received
+        offset = parser.feed(data, offset)
+        received = parser.received - received
+        body = parser.take_body()
+        if stream is None:
+            self._discard_body(received)
+            return offset
+        self._check_body_size()
+        stream.unread += received
+        if parser.complete:
+            self._parser = None
+            self.deadline = _NEVER
+            return_parser(parser)
+            if self._state == RECEIVING_BODY:
+                self._state = PROCESSING
+            stream.exchange.on_body(body, False)
+        else:
+            self._arm_body_deadline(stream)
+            if stream.unread > BODY_BUFFER_BYTES:
+                self._pause_reading()
+                stream.body_paused_at = self.host.clock.now
+                self.deadline = _NEVER
+            if received:
+                stream.exchange.on_body(body, True)
+        return offset
+
+    def _check_body_size(self):
+        limit = self.host.limits.request_body
+        if 0 < limit < self._parser.received:
+            raise WireError(413, "request body too large")
+
+    def _discard_body(self, received):
+        """The response is out, and this is the rest of a body that nobody read (H1-31)."""
+        self._discarded += received
+        if self._parser.complete:
+            return_parser(self._parser)
+            self._parser = None
+            self._state = KEEP_ALIVE
+            self.deadline = _NEVER
+        elif self._discarded > DISCARD_BYTES:
+            self._linger()
+
+    # The clock of a request body (H1-29).  Time in which this side does not read is not the client's fault.
+
+    def _arm_body_deadline(self, stream):
+        limits = self.host.limits
+        now = self.host.clock.now
+        stream.body_read_at = now
+        self.deadline = now + limits.timeout_request_body_idle if limits.timeout_request_body_idle > 0 else _NEVER
+        if limits.request_body_rate > 0:
+            self.deadline = min(self.deadline, max(stream.body_since + BODY_RATE_GRACE_S, now + 1.0))
+
+    def _check_body_rate(self, now):
+        stream = self._stream
+        limits = self.host.limits
+        self.deadline = _NEVER
+        if self._parser is None or self._reading_paused:
+            return
+        elapsed_s = now - stream.body_since
+        if 0 < limits.timeout_request_body_idle <= now - stream.body_read_at:
+            self._refuse(WireError(408, "request body stalled"))
+        elif elapsed_s >= BODY_RATE_GRACE_S and self._parser.received < limits.request_body_rate * elapsed_s:
+            self._refuse(WireError(408, "request body came too slowly"))
+        else:
+            self.deadline = now + 1.0
+            if limits.timeout_request_body_idle > 0:
+                self.deadline = min(self.deadline, stream.body_read_at + limits.timeout_request_body_idle)
+
+    def resume_body(self, stream):
+        """The application has made room for more of the body."""
+        if self._parser is not None and self._reading_paused:
+            stream.body_since += self.host.clock.now - stream.body_paused_at
+            self._arm_body_deadline(stream)
+            self._resume_reading()
+
+    def _pause_reading(self):
+        if not self._reading_paused:
+            self._reading_paused = True
+            self.connection.pause_reading()
+
+    def _resume_reading(self):
+        if self._reading_paused:
+            self._reading_paused = False
+            self.connection.resume_reading()
+
+    # Writing.
+
+    def write(self, data):
+        """Add to what leaves when the cork is drawn; a large part leaves at once, behind what was said before it."""
+        if self._state == CONNECTION_CLOSED:
+            return
+        if len(data) >= COPY_BYTES:
+            self.flush()
+            self.connection.send(RawData(data))
+            return
+        self._out = data if self._out is None else self._out + data
+        if self._corks == 0:
+            self._uncork_soon()
+        elif len(self._out) >= CORK_BYTES:
+            self.flush()
+
+    def flush(self):
+        out = self._out
+        if out is not None:
+            self._out = None
+            self.connection.send(RawData(out))
+
+    def cork(self):
+        self._corks += 1
+
+    def uncork(self):
+        self._uncork()
+
+    def _uncork_soon(self):
+        """Something was said outside a step of the exchange's own task: it leaves at the loop's next turn."""
+        self._corks += 1
+        self.host.call_soon(self._uncork)
+
+    def _uncork(self):
+        self._corks -= 1
+        if self._corks == 0:
+            self.flush()
+            if self._stream is None:
+                self._settle()
+
+    def _settle(self):
+        """No exchange is open and all is written: go idle, go on with what is held, or end."""
+        if self._state == KEEP_ALIVE:
+            if self._held:
+                self.host.call_soon(self._continue)
+            elif self._at_eof:
+                self._close()
+            elif not self._is_idle:
+                self._is_idle = True
+                self.connection.send(IDLE)
+        elif self._state == ENDING:
+            if self._parser is not None or self._held or self._discarded or self.host.draining:
+                self._linger()
+            else:
+                self._close()
+        elif self._at_eof and self._state < ENDING:
+            self._close()
+
+    def _continue(self):
+        """Go on with pipelined requests, outside the task that ended the one before."""
+        if self._stream is None and self._state == KEEP_ALIVE and self._held:
+            self._receive(b"")
+
+    # The end of a response, and of the connection.
+
+    def end_response(self, stream):
+        """``stream`` has said its last byte."""
+        self._stream = None
+        stream.detach()
+        if not stream.keep_alive:
+            self._state = ENDING
+        elif self._parser is not None:
+            self._state = DISCARDING_BODY
+            self._discarded = 0
+            self.deadline = self.host.clock.now + DISCARD_S
+            self._resume_reading()
+        else:
+            self._state = KEEP_ALIVE
+            self._resume_reading()
+        if self._corks == 0:
+            self._uncork_soon()
+
+    def abort(self):
+        """Drop the connection so that the client sees that what it got is not whole (H1-42)."""
+        if self._state != CONNECTION_CLOSED:
+            self._state = CONNECTION_CLOSED
+            self.deadline = _NEVER
+            self._out = None
+            self.connection.abort()
+
+    def _refuse(self, error):
+        """Answer a peer's fault and close; where a response has begun, cut it instead."""
+        if self._state >= ENDING:
+            return
+        self.host.error_log.debug("refused a request: %d %s", error.status, error.reason)
+        stream = self._stream
+        if stream is not None:
+            self._stream = None
+            stream.exchange.on_disconnect()
+            stream.detach()
+            if stream.started:
+                self.abort()
+                return
+        head = inspect_response(error.status, [(b"content-type", b"text/plain; charset=utf-8")])
+        body = error.reason.encode("utf-8") + b"\n"
+        self.write(
+            render_response(
+                head, body, len(body), False, _CLOSE_FIELD, self.date_field(head), self.server_field(head),
+                self.host.extra_fields,
+            )
+        )
+        self._linger()
+
+    def date_field(self, head):
+        return self.host.clock.date_field if self.host.date_header and not head.has_date else b""
+
+    def server_field(self, head):
+        return b"" if head.has_server else self.host.server_field
+
+    def _linger(self):
+        """Close the writing side, and read on for a while so that no reset overtakes the answer (H1-33)."""
+        self.flush()
+        self._drop_parser()
+        self._state = LINGERING
+        self._discarded = 0
+        self._held = b""
+        self.deadline = self.host.clock.now + LINGER_S
+        self._resume_reading()
+        self.connection.finish_writing()
+
+    def _close(self):
+        if self._state != CONNECTION_CLOSED:
+            self.flush()
+            self._state = CONNECTION_CLOSED
+            self.deadline = _NEVER
+            self.connection.send(CLOSED)
+
+    def _lose(self):
+        """The connection is gone: tell the exchange, and let go of everything."""
+        self._state = CONNECTION_CLOSED
+        self.deadline = _NEVER
+        self._drop_parser()
+        self._out = None
+        self._held = b""
+        stream = self._stream
+        if stream is not None:
+            self._stream = None
+            stream.exchange.on_disconnect()
+            stream.detach()
+
+    def _drop_parser(self):
+        if self._parser is not None:
+            self._parser.close()
+            self._parser = None
+
+    # For the stream.
+
+    def is_writable(self):
+        return not self._writing_paused
+
+    def body_is_open(self):
+        """Whether bytes of the current request's body may still come."""
+        return self._parser is not None
+
+    def begin_response(self):
+        self._state = SENDING_RESPONSE
+
+    def may_take_another(self):
+        """Whether this side is willing to take a further request on this connection."""
+        limit = self.host.limits.keep_alive_max_requests
+        return not self.host.draining and (limit == 0 or self._requests < limit)
+
+
+class H1Stream(Sink):
+    """The sink of one exchange: frames its response (RFC 9112 sections 6 and 7)."""
+
+    def __init__(self, wire, request):
+        self._wire = wire
+        self._request = request
+        self._is_open = True
+        self._chunked = False
+        self._bodyless = False
+        self._owes_continue = request.expect_continue and request.http_version == "1.1"
+        self.exchange = None
+        self.started = False
+        self.keep_alive = not request.close and (request.http_version == "1.1" or request.keep_alive)
+        # Body bytes that the exchange has and the application has not taken.
+        self.unread = 0
+        # Clock readings: when the body began (later by every pause), was last read, was paused.
+        self.body_since = 0.0
+        self.body_read_at = 0.0
+        self.body_paused_at = 0.0
+
+    def detach(self):
+        """The exchange has ended: what it still says goes nowhere."""
+        self._is_open = False
+        self.exchange = None
+
+    def inform(self, status, fields):
+        # An HTTP/1.0 client knows no interim responses (RFC 9110 section 15.2).
+        if self._is_open and not self.started and self._request.http_version == "1.1":
+            self._wire.write(render_fields(status, fields))
+
+    def want_body(self):
+        """The application waits for the body: a client that waits to be asked for it is asked (H1-32)."""
+        if self._owes_continue and self._is_open and not self.started and self._wire.body_is_open():
+            self._wire.write(_CONTINUE)
+        self._owes_continue = False
+
+    def respond(self, head, body, more):
+        if not self._is_open:
+            return
+        wire = self._wire
+        host = wire.host
+        self.started = True
+        content_length = self._decide_framing(head, len(body), more)
+        if self.keep_alive:
+            self.keep_alive = self._may_keep_alive(head, more)
+        if not self.keep_alive:
+            connection_field = _CLOSE_FIELD
+        elif self._request.http_version == "1.0":
+            connection_field = _KEEP_ALIVE_FIELD
+        else:
+            connection_field = b""
+        if self._bodyless:
+            body = b""
+        wire.begin_response()
+        large = len(body) >= COPY_BYTES
+        wire.write(
+            render_response(
+                head, b"" if large else body, content_length, self._chunked, connection_field,
+                wire.date_field(head), wire.server_field(head), host.extra_fields,
+            )
+        )
+        if large:
+            self._write_body(body)
+        if not more:
+            self._end()
+
+    def _decide_framing(self, head, size, more):
+        """How the body is delimited (RFC 9112 section 6.3); returns the length to announce, or -1."""
+        self._bodyless = self._request.method == "HEAD" or head.status == 204 or head.status == 304
+        if head.status == 204 and head.content_length >= 0:
+            head.fields = [field for field in head.fields if field[0].lower() != b"content-length"]
+        if head.content_length >= 0 or head.status == 204 or head.status == 304:
+            return -1
+        if not more:
+            return size
+        if self._bodyless:
+            return -1
+        if self._request.http_version == "1.1":
+            self._chunked = True
+        else:
+            self.keep_alive = False
+        return -1
+
+    def _may_keep_alive(self, head, more):
+        if head.close or not self._wire.may_take_another():
+            return False
+        if self._wire.body_is_open():
+            # A client that was never told to continue may send the body or not: only closing is safe (H1-32).
+            if self._owes_continue:
+                return False
+            # The response is whole and the body will not be read: close now rather than read much for nothing (H1-31).
+            if not more and not 0 <= self._request.content_length <= DISCARD_BYTES:
+                return False
+        return True
+
+    def write(self, body, more):
+        if not self._is_open:
+            return
+        if body and not self._bodyless:
+            self._write_body(body)
+        if not more:
+            self._end()
+
+    def _write_body(self, body):
+        if not self._chunked:
+            self._wire.write(body)
+        elif len(body) < COPY_BYTES:
+            self._wire.write(render_chunk(body, False))
+        else:
+            self._wire.write(b"%x\r\n" % len(body))
+            self._wire.write(body)
+            self._wire.write(b"\r\n")
+
+    def _end(self):
+        if self._chunked:
+            self._wire.write(b"0\r\n\r\n")
+        self._wire.end_response(self)
+
+    def trail(self, fields):
+        if not self._is_open:
+            return
+        if self._chunked:
+            lines = [b"0\r\n"]
+            if self._request.accepts_trailers:
+                lines += [name + b": " + value + b"\r\n" for name, value in fields]
+            self._wire.write(b"".join(lines) + b"\r\n")
+        self._wire.end_response(self)
+
+    def send_file(self, file, offset, count):
+        if not self._is_open or self._chunked:
+            return None
+        self._wire.flush()
+        return self._wire.connection.send_file(file, offset, count)
+
+    def abort(self):
+        if self._is_open:
+            self._wire.abort()
+
+    def consume(self, count):
+        self.unread -= count
+        if self._is_open and self.unread <= BODY_LOW_BYTES:
+            self._wire.resume_body(self)
+
+    def forbid_reuse(self):
+        self.keep_alive = False
+
+    def is_writable(self):
+        return not self._is_open or self._wire.is_writable()
+
+    def cork(self):
+        self._wire.cork()
+
+    def uncork(self):
+        self._wire.uncork()
+
+    def get_peer(self):
+        return self._wire.connection.get_peer()

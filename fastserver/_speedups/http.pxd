@@ -1,0 +1,90 @@
+# One HTTPExchange per request; its awaitables are freelisted, and READY is a constant.
+cimport cython
+
+from .contract cimport Application, Exchange, Host, Peer, Request, ResponseHead, Sink
+from .kernels cimport inspect_fields, inspect_response
+from .task cimport start as start_task
+
+cdef int AWAITING_START
+cdef int HEAD_HELD
+cdef int SENDING_BODY
+cdef int AWAITING_TRAILERS
+cdef int COMPLETE
+
+
+@cython.final
+cdef class Ready:
+    pass
+
+cdef Ready READY
+
+
+@cython.final
+@cython.freelist(16)
+cdef class Receiving:
+    cdef HTTPExchange _exchange
+
+
+@cython.final
+@cython.freelist(16)
+cdef class Draining:
+    cdef HTTPExchange _exchange
+
+
+@cython.final
+cdef class HTTPExchange(Exchange):
+    cdef HTTPApplication _application
+    cdef Host _host
+    cdef Sink _sink
+    cdef Request _request
+    cdef ResponseHead _head
+    cdef int _state
+    cdef bint _body_complete
+    cdef bint _body_delivered
+    cdef bint _at_eof
+    cdef bint _disconnected
+    cdef bint _busy
+    cdef bint _logged
+    cdef list _body
+    cdef list _waiters
+    cdef list _trailers
+    cdef long long _remaining
+    cdef long long _sent
+    cdef double _started_at
+
+    cpdef receive(self)
+    @cython.locals(body=bytes)
+    cpdef send(self, message)
+    cdef dict take_message(self)
+    cdef bint must_wait(self) except -1
+    cdef wait(self)
+    cdef _wake(self)
+    @cython.locals(trailers_follow=bint, excess=bint)
+    cdef _send_part(self, bytes body, bint more)
+    cdef _fail_short(self)
+    cdef _complete(self)
+    cdef _log_access(self)
+    cdef _send_rare(self, kind, message)
+    cdef _refuse(self, kind)
+    cdef _send_trailers(self, message)
+    cdef _send_early_hint(self, message)
+
+
+@cython.final
+cdef class HTTPApplication(Application):
+    cdef readonly object app
+    cdef readonly Host host
+    cdef public object state
+    cdef readonly str root_path
+    cdef readonly object send_path
+    cdef dict _asgi
+    cdef dict _extensions
+
+    cdef dict make_scope(self, Request request, Peer peer)
+    cdef as_coroutine(self, awaitable)
+    cdef log_failure(self, Request request, failure)
+    cdef log_unfinished(self, Request request, int state)
+
+
+cdef bytes as_bytes(body)
+cdef bint is_disconnect(failure) except -1

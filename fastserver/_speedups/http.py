@@ -1,0 +1,498 @@
+"""The ASGI HTTP exchange: one call of the application for one request (ASGI HTTP specification 2.5).
+
+An exchange knows no wire: it reads a ``Request``, writes to a ``Sink`` and is told of body bytes, room and the end.
+``receive`` and ``send`` return awaitables that are ready wherever nothing must be waited for: no future, no coroutine,
+no task.  ``send`` acts when it is called, so what it refuses it raises at once.
+
+The response goes through ``AWAITING_START -> HEAD_HELD -> SENDING_BODY [-> AWAITING_TRAILERS] -> COMPLETE``; a held head
+leaves with the first part of the body, so an application that fails before then still gets its 500.
+"""
+
+from .contract import Application, ClientDisconnected, Exchange
+from .kernels import inspect_fields, inspect_response
+from .task import start as start_task
+
+# States of the response.
+AWAITING_START = 0
+HEAD_HELD = 1
+SENDING_BODY = 2
+AWAITING_TRAILERS = 3
+COMPLETE = 4
+
+
+class Ready:
+    """An awaitable that is done: what ``send`` returns where it need not wait."""
+
+    def __await__(self):
+        return self
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        raise StopIteration
+
+    def send(self, value):
+        raise StopIteration
+
+    def throw(self, kind, value=None, traceback=None):
+        raise value if value is not None else kind
+
+    def close(self):
+        pass
+
+
+READY = Ready()
+
+
+class Receiving:
+    """What ``receive()`` returns: a coroutine that takes the next message only when it is stepped.
+
+    So a cancelled ``receive`` swallows nothing (H12), and several may wait at once.
+    """
+
+    def __init__(self, exchange):
+        self._exchange = exchange
+
+    def __await__(self):
+        return self
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        message = self._exchange.take_message()
+        if message is None:
+            return self._exchange.wait()
+        raise StopIteration(message)
+
+    def send(self, value):
+        return self.__next__()
+
+    def throw(self, kind, value=None, traceback=None):
+        raise value if value is not None else kind
+
+    def close(self):
+        pass
+
+
+class Draining:
+    """What ``send()`` returns while the sink is full: a coroutine that waits until it can take more."""
+
+    def __init__(self, exchange):
+        self._exchange = exchange
+
+    def __await__(self):
+        return self
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if self._exchange.must_wait():
+            return self._exchange.wait()
+        raise StopIteration
+
+    def send(self, value):
+        return self.__next__()
+
+    def throw(self, kind, value=None, traceback=None):
+        raise value if value is not None else kind
+
+    def close(self):
+        pass
+
+
+class HTTPExchange(Exchange):
+    """One request and its response, between an ASGI application and a sink."""
+
+    def __init__(self, application, sink, request):
+        self._application = application
+        self._host = application.host
+        self._sink = sink
+        self._request = request
+        self._state = AWAITING_START
+        self._head = None
+        self._body = None
+        self._body_complete = request.content_length <= 0 and not request.chunked
+        self._body_delivered = False
+        self._at_eof = False
+        self._disconnected = False
+        self._waiters = None
+        # Bytes of the announced content-length still to come; -1 where none was announced or none is sent.
+        self._remaining = -1
+        self._sent = 0
+        self._trailers = None
+        # A pathsend is under way; nothing else may be sent until it has been awaited.
+        self._busy = False
+        self._logged = False
+        self._started_at = self._host.read_timer() if self._host.access_log is not None else 0.0
+
+    # What the wire calls.
+
+    def start(self):
+        application = self._application
+        scope = application.make_scope(self._request, self._sink.get_peer())
+        try:
+            coroutine = application.app(scope, self.receive, self.send)
+        except BaseException as failure:
+            self.on_application_end(failure)
+            return
+        start_task(self._host, self, self._sink, application.as_coroutine(coroutine))
+
+    def on_body(self, data, more):
+        if data:
+            if self._body is None:
+                self._body = [data]
+            else:
+                self._body.append(data)
+        if not more:
+            self._body_complete = True
+        self._wake()
+
+    def on_writable(self):
+        self._wake()
+
+    def on_eof(self):
+        self._at_eof = True
+        self._wake()
+
+    def on_disconnect(self):
+        self._disconnected = True
+        self._body = None
+        self._wake()
+        self._log_access()
+
+    def on_application_end(self, failure):
+        # ClientDisconnected is this server's own word for "stop"; it is nobody's failure.
+        if failure is not None and not (self._disconnected and is_disconnect(failure)):
+            self._application.log_failure(self._request, failure)
+        if self._disconnected or self._state == COMPLETE:
+            return
+        if failure is None:
+            self._application.log_unfinished(self._request, self._state)
+        if self._state <= HEAD_HELD:
+            self._head = inspect_response(500, [(b"content-type", b"text/plain; charset=utf-8")])
+            self._state = HEAD_HELD
+            self._send_part(b"Internal Server Error", False)
+        else:
+            self._sink.abort()
+            self.on_disconnect()
+
+    # What the application calls.
+
+    def receive(self):
+        """ASGI ``receive``: the next ``http.request`` or ``http.disconnect``."""
+        return Receiving(self)
+
+    def send(self, message):
+        """ASGI ``send``.  Raises ``ClientDisconnected`` once the client has gone, ``RuntimeError``, ``TypeError`` or
+        ``ValueError`` for a message that the specification does not allow here."""
+        kind = message["type"]
+        if self._disconnected:
+            raise ClientDisconnected("the client has closed the connection")
+        if self._busy:
+            raise RuntimeError("send() before the http.response.pathsend was awaited")
+        if kind == "http.response.body" and (self._state == HEAD_HELD or self._state == SENDING_BODY):
+            body = message.get("body", b"")
+            if type(body) is not bytes:
+                body = as_bytes(body)
+            self._send_part(body, True if message.get("more_body", False) else False)
+        elif kind == "http.response.start" and self._state == AWAITING_START:
+            self._head = inspect_response(message["status"], message.get("headers", ()))
+            self._head.trailers = True if message.get("trailers", False) else False
+            self._state = HEAD_HELD
+        else:
+            return self._send_rare(kind, message)
+        if self._sink.is_writable():
+            return READY
+        return Draining(self)
+
+    # What its awaitables call.
+
+    def take_message(self):
+        """The next message for the application, or ``None`` where it must wait for one."""
+        if self._disconnected or self._state == COMPLETE:
+            return {"type": "http.disconnect"}
+        if self._body is not None:
+            body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+            self._body = None
+            self._sink.consume(len(body))
+            self._body_delivered = self._body_complete
+            return {"type": "http.request", "body": body, "more_body": not self._body_complete}
+        if self._body_complete:
+            if not self._body_delivered:
+                self._body_delivered = True
+                return {"type": "http.request", "body": b"", "more_body": False}
+            if self._at_eof:
+                return {"type": "http.disconnect"}
+            return None
+        self._sink.want_body()
+        return None
+
+    def must_wait(self):
+        """Whether ``send`` has to wait for room; raises once the client has gone."""
+        if self._disconnected:
+            raise ClientDisconnected("the client has closed the connection")
+        return self._state != COMPLETE and not self._sink.is_writable()
+
+    def wait(self):
+        """A future, ready to be yielded to a task, that is done when something has changed."""
+        waiter = self._host.create_future()
+        waiter._asyncio_future_blocking = True
+        if self._waiters is None:
+            self._waiters = [waiter]
+        else:
+            self._waiters.append(waiter)
+        return waiter
+
+    # Private: waking and sending.
+
+    def _wake(self):
+        waiters = self._waiters
+        if waiters is not None:
+            self._waiters = None
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    def _send_part(self, body, more):
+        """Send a part of the body, with the held head if this is the first; enforces content-length (H1-42)."""
+        if self._head.trailers:
+            trailers_follow = not more
+            more = True
+        else:
+            trailers_follow = False
+        excess = False
+        if self._state == HEAD_HELD:
+            if self._request.method != "HEAD" and self._head.status != 304:
+                self._remaining = self._head.content_length
+        if self._remaining >= 0:
+            if len(body) > self._remaining:
+                excess = True
+                body = body[: self._remaining]
+                more = False
+                self._sink.forbid_reuse()
+            self._remaining -= len(body)
+            if not more and self._remaining > 0:
+                self._fail_short()
+        self._sent += len(body)
+        if self._state == HEAD_HELD:
+            self._state = SENDING_BODY
+            self._sink.respond(self._head, body, more)
+        else:
+            self._sink.write(body, more)
+        if trailers_follow:
+            self._state = AWAITING_TRAILERS
+        if not more:
+            self._complete()
+        if excess:
+            raise RuntimeError("response body is longer than its content-length")
+
+    def _fail_short(self):
+        """A body shorter than announced must not look whole: the connection is reset."""
+        self._sink.abort()
+        self.on_disconnect()
+        raise RuntimeError("response body is shorter than its content-length")
+
+    def _complete(self):
+        self._state = COMPLETE
+        self._body = None
+        self._wake()
+        self._log_access()
+
+    def _log_access(self):
+        """One record an exchange, when its last byte is written or its client has gone (then status may be 0)."""
+        access_log = self._host.access_log
+        if access_log is None or self._logged:
+            return
+        self._logged = True
+        head = self._head if self._state >= SENDING_BODY else None
+        status = 0 if head is None else head.status
+        duration_s = self._host.read_timer() - self._started_at
+        access_log(self._request, status, self._sent, duration_s, self._sink.get_peer(), head)
+
+    def _send_rare(self, kind, message):
+        """The extensions, and everything that is out of turn."""
+        if kind == "http.response.trailers" and self._state == AWAITING_TRAILERS:
+            self._send_trailers(message)
+        elif kind == "http.response.early_hint" and self._state < COMPLETE:
+            self._send_early_hint(message)
+        elif kind == "http.response.pathsend" and self._state == HEAD_HELD and not self._head.trailers:
+            path = message["path"]
+            if not isinstance(path, str):
+                raise TypeError(f"path of http.response.pathsend must be a str, not {path!r}")
+            self._busy = True
+            return self._application.send_path(self, path)
+        else:
+            self._refuse(kind)
+        return READY
+
+    def _refuse(self, kind):
+        if kind not in _KINDS:
+            raise ValueError(f"unknown message type {kind!r} for an HTTP response")
+        if self._state == COMPLETE:
+            raise RuntimeError(f"{kind!r} sent after the response was complete")
+        raise RuntimeError(f"{kind!r} sent out of turn: {_EXPECTED[self._state]} is expected")
+
+    def _send_trailers(self, message):
+        fields = inspect_fields(message.get("headers", ()))
+        if self._trailers is not None:
+            fields = self._trailers + fields
+        if message.get("more_trailers", False):
+            self._trailers = fields
+            return
+        self._sink.trail([field for field in fields if field[0].lower() not in _NEVER_TRAILERS])
+        self._complete()
+
+    def _send_early_hint(self, message):
+        """103 (RFC 8297); once the head is out there is nothing left to hint at, so it is dropped."""
+        if self._state <= HEAD_HELD:
+            links = inspect_fields([(b"link", link) for link in message["links"]])
+            if links:
+                self._sink.inform(103, links)
+
+    # For pathsend, which lives beside this room because it suspends.
+
+    @property
+    def host(self):
+        return self._host
+
+    @property
+    def sink(self):
+        return self._sink
+
+    def begin_file(self, size):
+        """Announce a body of ``size`` bytes unless the application has announced one: how many bytes to send.
+
+        0 where the response has no body (HEAD, 304).
+        """
+        head = self._head
+        if head.content_length < 0:
+            head.content_length = size
+            head.fields.append((b"content-length", b"%d" % size))
+        if self._request.method == "HEAD" or head.status in (204, 304):
+            return 0
+        return min(size, head.content_length)
+
+    def send_file_part(self, body, more):
+        """Send a part of the file; an awaitable that waits for room."""
+        if self._disconnected:
+            raise ClientDisconnected("the client has closed the connection")
+        self._send_part(body, more)
+        return READY if self._sink.is_writable() else Draining(self)
+
+    def note_file_sent(self, count):
+        """``count`` bytes of the body were written by the kernel."""
+        self._remaining -= count
+        self._sent += count
+
+    def end_file(self):
+        """The pathsend is over; the response is complete, or the application may go on after an error."""
+        self._busy = False
+
+
+def as_bytes(body):
+    """A body part that is not ``bytes``: copied, because its owner may change it (H15)."""
+    if isinstance(body, (bytes, bytearray, memoryview)):
+        return bytes(body)
+    raise TypeError(f"body must be bytes, not {body!r}")
+
+
+def is_disconnect(failure):
+    """Whether ``failure`` is nothing but ``ClientDisconnected``, alone or in exception groups (B4)."""
+    if isinstance(failure, ClientDisconnected):
+        return True
+    parts = getattr(failure, "exceptions", None)
+    return isinstance(parts, tuple) and bool(parts) and all(is_disconnect(part) for part in parts)
+
+
+async def await_it(awaitable):
+    """A coroutine for an application that returned some other awaitable."""
+    await awaitable
+
+
+_KINDS = frozenset(
+    f"http.response.{name}" for name in ("start", "body", "trailers", "early_hint", "pathsend")
+)
+_EXPECTED = {
+    AWAITING_START: "'http.response.start'",
+    HEAD_HELD: "'http.response.body'",
+    SENDING_BODY: "'http.response.body'",
+    AWAITING_TRAILERS: "'http.response.trailers'",
+}
+
+#: Fields that may not stand in trailers: framing, routing, authentication, content and caching (RFC 9110 section 6.5.1).
+_NEVER_TRAILERS = frozenset(
+    b"authorization cache-control content-encoding content-length content-range content-type expect host max-forwards "
+    b"pragma proxy-authenticate proxy-authorization range set-cookie te trailer transfer-encoding www-authenticate "
+    b"age date expires location retry-after vary".split()
+)
+
+
+class HTTPApplication(Application):
+    """The user's ASGI application as the wire sees it: opens an exchange for each request.
+
+    ``state`` is the lifespan's namespace, or ``None`` where the application has no lifespan.
+    """
+
+    def __init__(self, app, host, root_path="", send_path=None):
+        self.app = app
+        self.host = host
+        self.state = None
+        self.root_path = root_path
+        self.send_path = send_path
+        self._asgi = {"version": "3.0", "spec_version": "2.5"}
+        self._extensions = {
+            "http.response.trailers": {},
+            "http.response.early_hint": {},
+        }
+        if send_path is not None:
+            self._extensions["http.response.pathsend"] = {}
+
+    def open(self, sink, request):
+        return HTTPExchange(self, sink, request)
+
+    def make_scope(self, request, peer):
+        """A fresh ASGI HTTP scope; nothing in it is shared with another request but immutable values."""
+        root_path = self.root_path
+        scope = {
+            "type": "http",
+            "asgi": self._asgi.copy(),
+            "http_version": request.http_version,
+            "method": request.method,
+            "scheme": peer.scheme,
+            "path": root_path + request.path if root_path else request.path,
+            "raw_path": root_path.encode("utf-8") + request.raw_path if root_path else request.raw_path,
+            "query_string": request.query_string,
+            "root_path": root_path,
+            "headers": request.headers,
+            "client": peer.client,
+            "server": peer.server,
+            "extensions": self._extensions.copy(),
+        }
+        if self.state is not None:
+            scope["state"] = self.state.copy()
+        if peer.tls is not None:
+            scope["extensions"]["tls"] = peer.tls.copy()
+        return scope
+
+    def as_coroutine(self, awaitable):
+        """What the application returned, as something that can be stepped."""
+        return awaitable if hasattr(awaitable, "send") else await_it(awaitable)
+
+    def log_failure(self, request, failure):
+        self.host.error_log.error(
+            "exception in the application: %s %s",
+            request.method,
+            request.raw_path.decode("ascii", "backslashreplace"),
+            exc_info=failure,
+        )
+
+    def log_unfinished(self, request, state):
+        self.host.error_log.error(
+            "the application returned without completing the response (%s was expected): %s %s",
+            _EXPECTED[state],
+            request.method,
+            request.raw_path.decode("ascii", "backslashreplace"),
+        )

@@ -1,0 +1,33 @@
+# The driver is made for each request and stepped once or more; EagerTask stays a Python class because it derives from
+# asyncio's Task.
+cimport cython
+
+from .contract cimport Exchange, Host, Sink
+from .kernels cimport resume
+
+# Imported objects that are held as C globals.
+cdef object DONE
+
+
+@cython.final
+@cython.freelist(16)
+cdef class Driver:
+    cdef object _coroutine
+    cdef Exchange _exchange
+    cdef Sink _sink
+    cdef object _context
+    cdef object _yielded
+
+    cpdef step(self)
+    cpdef suspend(self, yielded)
+    cdef _take_step(self, error)
+    cdef _throw(self, error)
+    cdef _finish(self, failure)
+
+
+cdef bint _EAGER_TASKS
+cdef bint _TASK_TAKES_CONTEXT
+
+cpdef start(Host host, Exchange exchange, Sink sink, coroutine)
+@cython.locals(driver=Driver)
+cdef _start_by_hand(Host host, Exchange exchange, Sink sink, coroutine)

@@ -1,0 +1,251 @@
+"""The asyncio edge of a stream connection: TCP, TLS and Unix sockets.
+
+``TCPConnection`` is the ``asyncio.Protocol`` that the loop calls and the ``Connection`` that a wire protocol writes to.
+It turns what the loop says into events, and events into calls of the transport; it keeps the idle deadline, the stall
+deadline of writing and the place in ``host.connections``.  It parses nothing.
+"""
+
+import select
+
+from .contract import Connection, Peer
+from .events import Closed, RawData, Updated
+from .h1 import H1Connection
+
+_NEVER = float("inf")
+
+#: ``pause_writing`` comes when the transport holds more than this.
+WRITE_HIGH_WATER_BYTES = 64 * 1024
+
+#: Above this share of the connection limit, idle connections are closed after ``CROWDED_KEEP_ALIVE_S``.
+CROWDED_SHARE = 0.8
+CROWDED_KEEP_ALIVE_S = 5.0
+
+_OVERLOADED = (
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nretry-after: 1\r\nconnection: close\r\n\r\n"
+)
+
+
+class TCPConnection(Connection):
+    """One accepted connection.  ``make_tls_facts`` gives the ASGI ``tls`` extension of a transport's TLS object."""
+
+    def __init__(self, host, make_tls_facts=None):
+        self.host = host
+        self.make_tls_facts = make_tls_facts
+        self.transport = None
+        self.protocol = None
+        self._write = None
+        self._peer = None
+        self._idle_deadline = _NEVER
+        self._stall_deadline = _NEVER
+        self._stalled_bytes = 0
+
+    # What the loop calls.
+
+    def connection_made(self, transport):
+        host = self.host
+        self.transport = transport
+        if len(host.connections) >= host.limits.connections > 0:
+            transport.write(_OVERLOADED)
+            transport.close()
+            return
+        self._write = transport.write
+        transport.set_write_buffer_limits(WRITE_HIGH_WATER_BYTES)
+        self.protocol = H1Connection(self, host)
+        host.connections.add(self)
+        if host.draining:
+            self._idle_deadline = host.clock.now + host.limits.timeout_keep_alive_min
+
+    def data_received(self, data):
+        if self.protocol is not None:
+            self.protocol.handle(RawData(data))
+
+    def eof_received(self):
+        if self.protocol is None:
+            return False
+        self.protocol.on_eof()
+        # The peer may still be reading; a TLS transport closes whatever is said here.
+        return True
+
+    def connection_lost(self, exc):
+        host = self.host
+        protocol = self.protocol
+        if protocol is not None:
+            self.protocol = None
+            host.connections.discard(self)
+            protocol.handle(Closed())
+            if host.draining and not host.connections and host.on_empty is not None:
+                host.on_empty()
+        self.transport = None
+        self._write = None
+
+    def pause_writing(self):
+        if self.protocol is not None:
+            self._stalled_bytes = self.transport.get_write_buffer_size()
+            self._arm_stall()
+            self.protocol.pause_writing()
+
+    def resume_writing(self):
+        self._stall_deadline = _NEVER
+        if self.protocol is not None:
+            self.protocol.resume_writing()
+
+    # What the protocol calls.
+
+    def send(self, event):
+        if self.transport is None:
+            return
+        if type(event) is RawData:
+            self._write(event.data)
+        elif type(event) is Updated:
+            self._idle_deadline = self._idle_until() if event.idle else _NEVER
+        elif type(event) is Closed:
+            self._watch_rest()
+            self.transport.close()
+
+    def abort(self):
+        if self.transport is not None:
+            self.transport.abort()
+
+    def finish_writing(self):
+        transport = self.transport
+        if transport is None:
+            return
+        self._watch_rest()
+        if transport.can_write_eof():
+            transport.write_eof()
+        else:
+            # TLS has no half-close here: closing sends close_notify after what is written.
+            transport.close()
+
+    def pause_reading(self):
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.pause_reading()
+
+    def resume_reading(self):
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def send_file(self, file, offset, count):
+        transport = self.transport
+        if transport is None or self.host.send_file is None or transport.get_extra_info("sslcontext") is not None:
+            return None
+        return self.host.send_file(self, file, offset, count)
+
+    def get_peer(self):
+        if self._peer is None:
+            self._peer = self._make_peer()
+        return self._peer
+
+    # Deadlines.
+
+    def sweep(self, now):
+        """Act on the deadlines that have passed."""
+        protocol = self.protocol
+        if protocol is None:
+            return
+        if now >= protocol.deadline:
+            protocol.on_deadline(now)
+        if now >= self._idle_deadline and not self._is_readable():
+            protocol.on_idle_timeout()
+        if now >= self._stall_deadline:
+            self._check_stall()
+
+    def drain(self):
+        """Give an idle connection a last moment for a request that is on its way, then let the sweep close it."""
+        self._idle_deadline = min(self._idle_deadline, self._idle_until())
+        if self.protocol is not None:
+            self.protocol.drain()
+
+    def _idle_until(self):
+        host = self.host
+        limits = host.limits
+        if host.draining:
+            return host.clock.now + limits.timeout_keep_alive_min
+        if limits.timeout_keep_alive <= 0:
+            return _NEVER
+        if len(host.connections) > CROWDED_SHARE * limits.connections > 0:
+            return host.clock.now + min(CROWDED_KEEP_ALIVE_S, limits.timeout_keep_alive)
+        return host.clock.now + limits.timeout_keep_alive
+
+    def _is_readable(self):
+        """Whether a request is waiting in the kernel: then an idle connection must not be closed under it."""
+        fd = self._fileno()
+        if fd < 0:
+            return False
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        return bool(poll.poll(0))
+
+    def _fileno(self):
+        sock = self.transport.get_extra_info("socket")
+        return -1 if sock is None else sock.fileno()
+
+    def _arm_stall(self):
+        timeout_s = self.host.limits.timeout_write
+        self._stall_deadline = self.host.clock.now + timeout_s if timeout_s > 0 else _NEVER
+
+    def _watch_rest(self):
+        """A transport that closes waits for its last bytes to leave, for ever if the peer does not read."""
+        size = self.transport.get_write_buffer_size()
+        if size > 0 and self._stall_deadline == _NEVER:
+            self._stalled_bytes = size
+            self._arm_stall()
+
+    def _check_stall(self):
+        """No progress in ``timeout_write``: only abort frees a connection whose peer does not read (H1-30)."""
+        size = self.transport.get_write_buffer_size()
+        if size == 0:
+            self._stall_deadline = _NEVER
+        elif size < self._stalled_bytes:
+            self._stalled_bytes = size
+            self._arm_stall()
+        else:
+            self.transport.abort()
+
+    def _make_peer(self):
+        transport = self.transport
+        if transport is None:
+            return Peer()
+        ssl_object = transport.get_extra_info("ssl_object")
+        if ssl_object is None:
+            scheme, alpn, tls = "http", None, None
+        else:
+            scheme = "https"
+            alpn = ssl_object.selected_alpn_protocol()
+            tls = None if self.make_tls_facts is None else self.make_tls_facts(ssl_object)
+        return Peer(
+            _as_address(transport.get_extra_info("peername"), False),
+            _as_address(transport.get_extra_info("sockname"), True),
+            scheme,
+            alpn,
+            tls,
+        )
+
+
+def _as_address(name, is_server):
+    """A socket name as ASGI has it: ``(host, port)``, ``(path, None)`` for a Unix server, ``None`` where there is none."""
+    if isinstance(name, tuple) and len(name) >= 2:
+        return (name[0], name[1])
+    if is_server and isinstance(name, (str, bytes)) and name:
+        return (name if isinstance(name, str) else name.decode("utf-8", "surrogateescape"), None)
+    return None
+
+
+def sweep(host):
+    """Act on every deadline that has passed; the worker calls this once a tick, after ``host.clock.tick``."""
+    now = host.clock.now
+    for connection in list(host.connections):
+        connection.sweep(now)
+
+
+def drain(host):
+    """Begin the graceful close of every connection (the listeners are the caller's business)."""
+    host.draining = True
+    for connection in list(host.connections):
+        connection.drain()
+
+
+def abort(host):
+    """Drop every connection at once."""
+    for connection in list(host.connections):
+        connection.abort()
