@@ -38,12 +38,15 @@ if NO_EXT and REQUIRE_EXT:
 def list_extensions() -> list[Extension]:
     """One extension for each hot module, in layer order."""
     modules = runpy.run_path(str(ROOM / "__init__.py"))["MODULES"]
-    suffixes = {name: ".pyx" if name in POINTER_MODULES else ".py" for name in modules}
     flags = [] if sys.platform == "win32" else ["-O3"]
     return [
-        Extension(f"{PACKAGE}.{name}", [str(ROOM / f"{name}{suffix}")], extra_compile_args=flags)
-        for name, suffix in suffixes.items()
-        if (ROOM / f"{name}{suffix}").exists() and (ROOM / f"{name}.pxd").exists()
+        Extension(
+            f"{PACKAGE}.{name}",
+            [str(ROOM / f"{name}{'.pyx' if name in POINTER_MODULES else '.py'}")],
+            depends=[str(ROOM / f"{name}.pxd")],
+            extra_compile_args=flags,
+        )
+        for name in modules
     ]
 
 
@@ -76,6 +79,9 @@ class BuildRooms(build_ext):
         from Cython.Compiler import Options
 
         Options.warning_errors = True
+        for path in (path for extension in self.extensions for path in (*extension.sources, *extension.depends)):
+            if not Path(path).exists():
+                raise FileNotFoundError(f"{path} is missing")
         generated = cythonize(
             [Extension(extension.name, extension.sources) for extension in self.extensions],
             build_dir=str(Path("build", "cython")),
