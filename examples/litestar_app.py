@@ -1,11 +1,9 @@
 """Litestar: ``fastserver examples.litestar_app:app --workers 2``."""
 
 import os
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from litestar import Litestar, Request, get, post
-from litestar.response import Stream
 
 
 @dataclass
@@ -25,15 +23,13 @@ async def create_item(data: Item) -> dict[str, str | float]:
     return {"name": data.name, "total": data.price * data.quantity}
 
 
-@post("/echo")
-async def echo(request: Request) -> Stream:
-    """The body goes back as it comes in: neither side holds the whole of it."""
-
-    async def pieces() -> AsyncIterator[bytes]:
-        async for piece in request.stream():
-            yield piece
-
-    return Stream(pieces())
+@post("/count")
+async def count(request: Request) -> dict[str, int]:
+    """The body comes in pieces, as it arrives; none of it is kept but its length."""
+    received = 0
+    async for piece in request.stream():
+        received += len(piece)
+    return {"received": received}
 
 
-app = Litestar([read_root, create_item, echo])
+app = Litestar([read_root, create_item, count])

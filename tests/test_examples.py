@@ -131,8 +131,7 @@ def test_litestar(serve: Serve) -> None:
     assert client.get("/").json()["message"] == "Hello from Litestar"
     assert len(find_workers(client)) == 2
     assert client.post("/items", json={"name": "tea", "price": 1.5}).json() == {"name": "tea", "total": 1.5}
-    body = os.urandom(500_000)
-    assert client.post("/echo", content=body).content == body
+    assert client.post("/count", content=(b"piece" for _ in range(1000))).json() == {"received": 5000}
 
 
 def test_quart(serve: Serve) -> None:
@@ -214,8 +213,8 @@ def test_page_by_curl(serve: Serve) -> None:
     client = serve("app")
 
     def curl(*arguments: str, path: str) -> str:
-        command = ["curl", "-sS", "--max-time", "20", *arguments, f"{client.base_url}{path}"]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+        command = ["curl", "-sS", "--max-time", "20", *arguments, f"{client.base_url}/{path}"]
+        return subprocess.run(command, capture_output=True, check=True, timeout=30).stdout.decode()
 
     assert curl(path="ping") == "pong\n"
     assert curl("--http1.0", path="ping") == "pong\n"
