@@ -1,0 +1,123 @@
+"""Other servers' keys and values in this server's words: a mapping in, canonical keys out.
+
+It validates no value; ``model.Config`` does.  It refuses what nobody could carry out: unknown keys, one setting under
+two names, and what ``rivals`` lists.
+"""
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any, Final
+
+from fastserver.config import rivals, units
+from fastserver.config.bind import DEFAULT_PORT, FDBind, compose_bind, parse_bind
+from fastserver.config.errors import ConfigError
+from fastserver.config.setting import Setting, quote
+
+#: Keys that together make one bind, as uvicorn has them: a socket path before a descriptor before host and port.
+LISTENERS: Final = ("uds", "unix", "fd", "host", "port")
+#: Keys that say no to a boolean-like setting: the canonical key, and its value where the key is true.
+DENIALS: Final[Mapping[str, tuple[str, Any]]] = {
+    "no_lifespan": ("lifespan", "off"),
+    "no_server_name": ("server_header", False),
+}
+
+_DEFAULT_HOST: Final = "127.0.0.1"
+
+
+def translate(given: Mapping[str, Any], settings: Mapping[str, Setting]) -> dict[str, Any]:
+    """``given`` under canonical keys, ready for ``Config(**...)``; ``None`` where none is allowed means the default.
+
+    A log file that is given switches the access log on, unless ``access_log`` is given as well.
+    """
+    canonical = {alias: key for key, fact in settings.items() for alias in fact.aliases}
+    values: dict[str, Any] = {}
+    names: dict[str, str] = {}
+    for name, value in given.items():
+        key, meant = _resolve(name, value, settings, canonical)
+        if key is None or (meant is None and not settings[key].optional):
+            continue
+        if key in values:
+            raise ConfigError(name, f"is the same setting as {names[key]}: give one of them")
+        values[key], names[key] = meant, name
+    listener = {name: given[name] for name in LISTENERS if given.get(name) is not None}
+    if listener:
+        first = next(iter(listener))
+        if "bind" in values:
+            raise ConfigError(first, f"is given beside {names['bind']}: give one of them")
+        values["bind"] = (_compose_listener(listener),)
+    if "header" in values:
+        values["header"] = _join_headers(values["header"])
+    if "access_logfile" in values:
+        values.setdefault("access_log", True)
+    return values
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """The end of an error line that offers the nearest of ``known``; empty where none is near."""
+    near = get_close_matches(name, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _resolve(
+    name: str, value: Any, settings: Mapping[str, Setting], canonical: Mapping[str, str]
+) -> tuple[str | None, Any]:
+    """The canonical key and value of one entry; no key where there is nothing to set."""
+    if name in settings:
+        return name, value
+    if name in canonical:
+        return canonical[name], value
+    if name in LISTENERS:
+        return None, None
+    if name in DENIALS:
+        key, denied = DENIALS[name]
+        return (key, denied) if _is_true(name, value) else (None, None)
+    if name in rivals.RIVALS:
+        problem = rivals.check(name, value)
+        if problem is not None:
+            raise ConfigError(name, problem)
+        return None, None
+    known = (*settings, *canonical, *LISTENERS, *rivals.RIVALS)
+    raise ConfigError(name, f"there is no such setting{suggest(name, known)}")
+
+
+def _is_true(name: str, value: Any) -> bool:
+    try:
+        return value is not None and units.parse_switch(value)
+    except ValueError:
+        raise ConfigError(name, f"{quote(value)} is not allowed: want yes or no") from None
+
+
+def _compose_listener(listener: Mapping[str, Any]) -> str:
+    """The one bind text of the given ``LISTENERS``, checked here so that an error names the key that was given."""
+    name = next(key for key in LISTENERS if key in listener)
+    try:
+        if name in ("uds", "unix"):
+            return str(parse_bind(f"unix:{listener[name]}"))
+        if name == "fd":
+            return str(FDBind(_parse_number(name, listener[name], "a descriptor number")))
+        port = _parse_number("port", listener.get("port", DEFAULT_PORT), "a number from 0 to 65535")
+        name = "port" if port > 65535 else name
+        return str(compose_bind(str(listener.get("host", _DEFAULT_HOST)), port))
+    except ConfigError:
+        raise
+    except ValueError as error:
+        raise ConfigError(name, f"{quote(listener[name])} is not allowed, {error}") from None
+
+
+def _parse_number(name: str, value: Any, want: str) -> int:
+    try:
+        number = units.parse_whole(value)
+    except ValueError:
+        number = -1
+    if number < 0:
+        raise ConfigError(name, f"{quote(value)} is not allowed: want {want}")
+    return number
+
+
+def _join_headers(items: Any) -> Any:
+    """Headers given as pairs, as uvicorn takes them, in the form ``Name: value``; anything else as it is."""
+    if not isinstance(items, (list, tuple)):
+        return items
+    return tuple(
+        f"{item[0]}: {item[1]}" if isinstance(item, (list, tuple)) and len(item) == 2 else item for item in items
+    )

@@ -1,0 +1,472 @@
+"""Every setting of the server: its key, default, meaning and bounds, in one frozen dataclass.
+
+This is the one list.  ``--help``, ``docs/settings.md``, the environment variables and the flags derive from it.  The
+constructor takes canonical keys and values as people write them (``"2m"``, ``"64k"``, a plain text where a list is
+meant) and keeps canonical values.  It reads no environment and no file: that is ``load``.
+
+Invariant: a ``Config`` that exists is usable, as far as can be known without opening a file or a socket.
+"""
+
+import ssl
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from fastserver.config.aliases import translate
+from fastserver.config.bind import DEFAULT_PORT, WANT_BIND, Bind, parse_bind
+from fastserver.config.errors import ConfigError
+from fastserver.config.header import WANT_HEADER, parse_header
+from fastserver.config.setting import Kind, Setting, quote, setting, setting_of
+
+DURATION, SIZE, INT, BOOL = Kind.DURATION, Kind.SIZE, Kind.INT, Kind.BOOL
+CHOICE, PATH, TEXT, OCTAL, REPEAT = Kind.CHOICE, Kind.PATH, Kind.TEXT, Kind.OCTAL, Kind.REPEAT
+
+LISTENING, PROCESSES, APPLICATION, TIMEOUTS = "listening", "processes", "application", "timeouts"
+LIMITS, TLS, RESPONSES, LOGGING = "limits", "TLS", "responses", "logging"
+
+#: The combined log format of Apache and nginx, then the seconds that the request took.
+ACCESS_LOGFORMAT: Final = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s" %(L)s'
+
+_LOOPS = {
+    "uvicorn.workers.uvicornworker": "uvloop",
+    "uvicorn_worker.uvicornworker": "uvloop",
+}
+_VERIFY_MODES = {
+    str(int(ssl.CERT_NONE)): "none",
+    str(int(ssl.CERT_OPTIONAL)): "optional",
+    str(int(ssl.CERT_REQUIRED)): "required",
+    "cert_none": "none",
+    "cert_optional": "optional",
+    "cert_required": "required",
+}
+_LEVELS = {"warn": "warning", "fatal": "critical", "10": "debug", "20": "info", "30": "warning", "40": "error"}
+_LEVELS["50"] = "critical"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The settings of one server.  A value that cannot be used raises ``ConfigError``, one line that says why.
+
+    ``dataclasses.replace(config, ...)`` gives a changed copy, checked again.
+    """
+
+    bind: tuple[str, ...] = setting(
+        ("127.0.0.1:8000",),
+        REPEAT,
+        LISTENING,
+        f"Where to listen: {WANT_BIND}; may be given several times. The default port is {DEFAULT_PORT}, port 0 "
+        "lets the system choose, an empty host is every interface.",
+        short="-b",
+        metavar="ADDRESS",
+    )
+    backlog: int = setting(
+        2048,
+        INT,
+        LISTENING,
+        "How many connections the system may hold that are not yet accepted.",
+        minimum=1,
+        maximum=(1 << 31) - 1,
+    )
+    dual_stack: bool = setting(
+        True,
+        BOOL,
+        LISTENING,
+        "Whether a socket on [::] takes IPv4 connections too.",
+        negations=("--ipv6-only",),
+    )
+    uds_permissions: int | None = setting(
+        None,
+        OCTAL,
+        LISTENING,
+        "Permission bits of Unix sockets, in octal such as 660. Without it the umask decides.",
+        optional=True,
+    )
+
+    workers: int | Literal["auto"] = setting(
+        1,
+        INT,
+        PROCESSES,
+        'Number of worker processes; "auto" is one for each usable CPU. 0 and 1 serve in this process.',
+        short="-w",
+        words=("auto",),
+        maximum=4096,
+    )
+    loop: Literal["auto", "asyncio", "uvloop"] = setting(
+        "auto",
+        CHOICE,
+        PROCESSES,
+        "Event loop; auto is uvloop where it is installed, asyncio elsewhere.",
+        short="-k",
+        aliases=("worker_class", "asgi_loop"),
+        choices=("auto", "asyncio", "uvloop"),
+        spellings=_LOOPS,
+        planned=("trio", "zuvloop"),
+    )
+
+    factory: bool = setting(
+        False, BOOL, APPLICATION, "The application is a function without arguments that returns the application."
+    )
+    app_dir: str = setting(
+        ".",
+        PATH,
+        APPLICATION,
+        "Directory that goes to the front of the import path.",
+        metavar="DIRECTORY",
+        aliases=("pythonpath", "python_path"),
+    )
+    root_path: str = setting(
+        "",
+        TEXT,
+        APPLICATION,
+        "Path below which a proxy serves the application (ASGI root_path), such as /api.",
+        metavar="PATH",
+        aliases=("url_path_prefix",),
+    )
+    interface: Literal["auto", "asgi3"] = setting(
+        "auto",
+        CHOICE,
+        APPLICATION,
+        "Interface of the application.",
+        choices=("auto", "asgi3"),
+        planned=("asgi2", "wsgi"),
+    )
+    lifespan: Literal["auto", "on", "off"] = setting(
+        "auto",
+        CHOICE,
+        APPLICATION,
+        "Whether the application gets lifespan events; with auto one that does not take them is served all the same.",
+        aliases=("asgi_lifespan",),
+        choices=("auto", "on", "off"),
+    )
+
+    timeout_lifespan_startup: float = setting(
+        60.0,
+        DURATION,
+        TIMEOUTS,
+        "Seconds for the application's startup; after that the start has failed.",
+        aliases=("startup_timeout",),
+        exclusive=True,
+    )
+    timeout_lifespan_shutdown: float = setting(
+        30.0,
+        DURATION,
+        TIMEOUTS,
+        "Seconds for the application's shutdown; after that it is given up.",
+        aliases=("shutdown_timeout",),
+        exclusive=True,
+    )
+    timeout_keep_alive: float = setting(
+        75.0,
+        DURATION,
+        TIMEOUTS,
+        "Seconds that an idle connection stays open. Keep it above the idle time of a load balancer in front.",
+        aliases=("keep_alive_timeout", "keep_alive", "keepalive"),
+    )
+    timeout_keep_alive_min: float = setting(
+        2.0,
+        DURATION,
+        TIMEOUTS,
+        "Seconds that an idle connection still waits for one last request when the server is stopping.",
+    )
+    timeout_request_header: float = setting(
+        10.0, DURATION, TIMEOUTS, "Seconds for a whole request head, from its first byte; then 408.", exclusive=True
+    )
+    timeout_request_body_idle: float = setting(
+        30.0,
+        DURATION,
+        TIMEOUTS,
+        "Seconds without any byte of a body that the application is waiting for; then the request is given up.",
+        aliases=("read_timeout",),
+        exclusive=True,
+    )
+    timeout_write: float = setting(
+        30.0,
+        DURATION,
+        TIMEOUTS,
+        "Seconds in which a client takes no byte of a response; then the connection is dropped.",
+        exclusive=True,
+    )
+    timeout_handshake: float = setting(
+        10.0,
+        DURATION,
+        TIMEOUTS,
+        "Seconds for a TLS handshake.",
+        aliases=("ssl_handshake_timeout",),
+        exclusive=True,
+    )
+    timeout_graceful_shutdown: float = setting(
+        25.0,
+        DURATION,
+        TIMEOUTS,
+        "Seconds that open requests get to finish when the server is stopping; then they are cancelled.",
+        aliases=("graceful_timeout", "workers_kill_timeout"),
+    )
+
+    keep_alive_max_requests: int = setting(
+        0, INT, LIMITS, "Requests on one connection, after which the response says close; 0 is no limit."
+    )
+    limit_request_line: int = setting(8190, SIZE, LIMITS, "Bytes of a request line; beyond it 414.", minimum=1)
+    limit_request_fields: int = setting(100, INT, LIMITS, "Header fields of a request; beyond it 431.", minimum=1)
+    limit_request_field_size: int = setting(
+        16384, SIZE, LIMITS, "Bytes of one header field, name and value; beyond it 431.", minimum=1
+    )
+    limit_request_head_size: int = setting(
+        32768,
+        SIZE,
+        LIMITS,
+        "Bytes of a whole request head; beyond it 431.",
+        aliases=("h11_max_incomplete_size", "h11_max_incomplete_event_size", "max_header_size"),
+        minimum=1,
+    )
+    limit_request_body: int = setting(
+        1 << 30,
+        SIZE,
+        LIMITS,
+        "Bytes of a request body; beyond it 413. 0 is no limit.",
+        aliases=("max_body", "max_request_body_size", "wsgi_max_body_size"),
+    )
+    limit_request_body_rate: int = setting(
+        240,
+        SIZE,
+        LIMITS,
+        "Bytes a second that a body must bring on average once 10 seconds have passed; then 408. 0 is no limit.",
+    )
+    limit_connections: int = setting(
+        0,
+        INT,
+        LIMITS,
+        "Open connections of a worker. 0 is as many as descriptors allow: their limit less 128, at most 16384.",
+        aliases=("max_connections", "worker_connections"),
+    )
+
+    certfile: str | None = setting(
+        None,
+        PATH,
+        TLS,
+        "Certificate chain (PEM), the server's own first. It switches TLS on.",
+        aliases=("ssl_certfile", "tls_cert", "ssl_certificate"),
+        optional=True,
+    )
+    keyfile: str | None = setting(
+        None,
+        PATH,
+        TLS,
+        "Private key (PEM). Without it the key is read from certfile.",
+        aliases=("ssl_keyfile", "tls_key"),
+        optional=True,
+    )
+    keyfile_password: str | None = setting(
+        None,
+        TEXT,
+        TLS,
+        "Password of the private key; better given in the environment than on the command line.",
+        metavar="PASSWORD",
+        aliases=("ssl_keyfile_password",),
+        optional=True,
+        secret=True,
+    )
+    ca_certs: str | None = setting(
+        None,
+        PATH,
+        TLS,
+        "Certificates (a PEM file, or a hashed directory) that client certificates are checked against.",
+        aliases=("ssl_ca_certs", "ssl_ca"),
+        optional=True,
+    )
+    verify_mode: Literal["none", "optional", "required"] = setting(
+        "none",
+        CHOICE,
+        TLS,
+        "Whether clients are asked for a certificate; optional refuses only a bad one, required a missing one too.",
+        aliases=("cert_reqs", "ssl_cert_reqs"),
+        choices=("none", "optional", "required"),
+        spellings=_VERIFY_MODES,
+    )
+    ciphers: str | None = setting(
+        None,
+        TEXT,
+        TLS,
+        "TLS 1.2 ciphers in OpenSSL's notation. Without it: ECDHE with AES-GCM or ChaCha20.",
+        metavar="LIST",
+        aliases=("ssl_ciphers", "tls_ciphers"),
+        optional=True,
+    )
+
+    server_header: bool = setting(
+        True, BOOL, RESPONSES, "Whether responses have a server header.", aliases=("include_server_header",)
+    )
+    date_header: bool = setting(
+        True, BOOL, RESPONSES, "Whether responses have a date header.", aliases=("include_date_header",)
+    )
+    header: tuple[str, ...] = setting(
+        (),
+        REPEAT,
+        RESPONSES,
+        f"{WANT_HEADER} that every response gets; may be given several times. A server or date header given so takes "
+        "the place of the server's own.",
+        metavar="HEADER",
+        aliases=("headers",),
+    )
+
+    access_log: bool = setting(False, BOOL, LOGGING, "Whether requests are logged, one line each.")
+    access_logfile: str = setting(
+        "-",
+        PATH,
+        LOGGING,
+        "File of the access log, - is standard output. Given as a flag or in the environment, it switches the access "
+        "log on.",
+        metavar="FILE",
+        aliases=("accesslog",),
+    )
+    access_logformat: str = setting(
+        ACCESS_LOGFORMAT,
+        TEXT,
+        LOGGING,
+        "Format of the access log in gunicorn's atoms, or combined, or json.",
+        metavar="FORMAT",
+        aliases=("access_log_format",),
+    )
+    error_logfile: str = setting(
+        "-",
+        PATH,
+        LOGGING,
+        "File of the error log, - is standard error.",
+        metavar="FILE",
+        aliases=("errorlog", "error_log", "log_file"),
+    )
+    log_level: Literal["debug", "info", "warning", "error", "critical"] = setting(
+        "info",
+        CHOICE,
+        LOGGING,
+        "Least level of the error log.",
+        aliases=("loglevel",),
+        choices=("debug", "info", "warning", "error", "critical"),
+        spellings=_LEVELS,
+        planned=("trace",),
+    )
+
+    if TYPE_CHECKING:
+        # What the constructor takes is wider than what the fields hold, which a dataclass cannot say by itself.
+        def __init__(
+            self,
+            *,
+            bind: str | Sequence[str] = ...,
+            backlog: int | str = ...,
+            dual_stack: bool | str = ...,
+            uds_permissions: int | str | None = ...,
+            workers: int | str = ...,
+            loop: str = ...,
+            factory: bool | str = ...,
+            app_dir: str = ...,
+            root_path: str = ...,
+            interface: str = ...,
+            lifespan: str = ...,
+            timeout_lifespan_startup: float | str = ...,
+            timeout_lifespan_shutdown: float | str = ...,
+            timeout_keep_alive: float | str = ...,
+            timeout_keep_alive_min: float | str = ...,
+            timeout_request_header: float | str = ...,
+            timeout_request_body_idle: float | str = ...,
+            timeout_write: float | str = ...,
+            timeout_handshake: float | str = ...,
+            timeout_graceful_shutdown: float | str = ...,
+            keep_alive_max_requests: int | str = ...,
+            limit_request_line: int | str = ...,
+            limit_request_fields: int | str = ...,
+            limit_request_field_size: int | str = ...,
+            limit_request_head_size: int | str = ...,
+            limit_request_body: int | str = ...,
+            limit_request_body_rate: int | str = ...,
+            limit_connections: int | str = ...,
+            certfile: str | None = ...,
+            keyfile: str | None = ...,
+            keyfile_password: str | None = ...,
+            ca_certs: str | None = ...,
+            verify_mode: str | ssl.VerifyMode = ...,
+            ciphers: str | None = ...,
+            server_header: bool | str = ...,
+            date_header: bool | str = ...,
+            header: str | Sequence[str] = ...,
+            access_log: bool | str = ...,
+            access_logfile: str = ...,
+            access_logformat: str = ...,
+            error_logfile: str = ...,
+            log_level: str | int = ...,
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
+        for declared in fields(self):
+            value = setting_of(declared).coerce(declared.name, getattr(self, declared.name))
+            object.__setattr__(self, declared.name, value)
+        object.__setattr__(self, "root_path", _normalise_root_path(self.root_path))
+        _check_each("bind", self.bind, parse_bind, WANT_BIND)
+        _check_each("header", self.header, parse_header, WANT_HEADER)
+        names = {name.lower() for name, _ in self.header_fields}
+        object.__setattr__(self, "server_header", self.server_header and "server" not in names)
+        object.__setattr__(self, "date_header", self.date_header and "date" not in names)
+        _check_tls(self)
+        _check_logformat(self.access_logformat)
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any] | None = None, /, **keywords: Any) -> "Config":
+        """A ``Config`` of canonical keys or of hypercorn's and uvicorn's names for them (``host``, ``ssl_certfile``).
+
+        Keywords go over ``mapping``.  A key that is unknown, given under two names, or that asks for what this server
+        does not do raises ``ConfigError``.
+        """
+        return cls(**translate({**(mapping or {}), **keywords}, SETTINGS))
+
+    @property
+    def binds(self) -> tuple[Bind, ...]:
+        """``bind`` as facts, in the same order."""
+        return tuple(parse_bind(text) for text in self.bind)
+
+    @property
+    def header_fields(self) -> tuple[tuple[str, str], ...]:
+        """``header`` as pairs of name and value, in the same order."""
+        return tuple(parse_header(text) for text in self.header)
+
+
+#: Every setting by its key, in the order of the model.
+SETTINGS: Final[Mapping[str, Setting]] = {declared.name: setting_of(declared) for declared in fields(Config)}
+#: The default of every setting by its key.
+DEFAULTS: Final[Mapping[str, Any]] = {declared.name: declared.default for declared in fields(Config)}
+
+
+def _check_each(key: str, items: Sequence[str], parse: Callable[[str], object], want: str) -> None:
+    if key == "bind" and not items:
+        raise ConfigError(key, f"is empty: want at least one of {want}")
+    for item in items:
+        try:
+            parse(item)
+        except ValueError as error:
+            raise ConfigError(key, f"{quote(item)} is not allowed, {error}: want {want}") from None
+
+
+def _normalise_root_path(path: str) -> str:
+    """``path`` without slashes at its end; ASGI's ``root_path`` is empty or starts with a slash."""
+    if path and not path.startswith("/"):
+        raise ConfigError("root_path", f"{quote(path)} is not allowed: want a path that starts with /")
+    return path.rstrip("/")
+
+
+def _check_tls(config: Config) -> None:
+    if config.certfile is None:
+        for key in ("keyfile", "keyfile_password", "ca_certs", "ciphers"):
+            if getattr(config, key) is not None:
+                raise ConfigError(key, "is given without certfile: want both, or neither")
+    if config.verify_mode != "none" and config.ca_certs is None:
+        raise ConfigError("verify_mode", f"{quote(config.verify_mode)} is not allowed without ca_certs")
+
+
+def _check_logformat(text: str) -> None:
+    """Render a line of zeros: a format that Python's ``%`` refuses would fail at each request otherwise."""
+    try:
+        text % defaultdict(int)
+    except (ValueError, TypeError, KeyError) as error:
+        raise ConfigError(
+            "access_logformat", f"{quote(text)} is not allowed, {error}: want atoms such as %(h)s, or combined, or json"
+        ) from None
+    if not text:
+        raise ConfigError("access_logformat", "'' is not allowed: want atoms such as %(h)s, or combined, or json")

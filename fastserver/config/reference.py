@@ -1,0 +1,106 @@
+"""The reference of all settings as Markdown, out of the model: ``python -m fastserver.config.reference``.
+
+The text stands in ``docs/settings.md``; a test compares the two.
+"""
+
+import sys
+from collections.abc import Iterable, Iterator
+
+from fastserver.config.aliases import DENIALS, LISTENERS
+from fastserver.config.load import PREFIX, WEB_CONCURRENCY, variable_of
+from fastserver.config.model import DEFAULTS, SETTINGS
+from fastserver.config.rivals import TOPICS, Rival
+from fastserver.config.setting import Kind, Setting
+
+_INTRODUCTION = f"""\
+# Settings
+
+<!-- Written by `python -m fastserver.config.reference > docs/settings.md`; change `fastserver/config/model.py`. -->
+
+Each setting has one key. It is the keyword of `fastserver.Config(...)`, the flag with `--` and dashes, and the
+environment variable with `{PREFIX}` and capitals. A flag goes over the environment, the environment over the default.
+`Config(...)` alone reads no environment.
+
+- **Durations** are seconds (`5`, `2.5`) or have a unit: `500ms`, `5s`, `2m`, `1h`, `1d`.
+- **Sizes** are bytes (`8190`) or have a unit of 1024: `64k`, `16m`, `1g`.
+- **Switches** have a flag for each side (`--access-log`, `--no-access-log`); elsewhere `yes`, `true`, `on`, `1` and
+  `no`, `false`, `off`, `0`.
+- **Lists**: the flag may be given several times. `{variable_of("bind")}` is parted by commas or blanks,
+  `{variable_of("header")}` by line breaks.
+- `{WEB_CONCURRENCY}` is the default of `workers`, below `{variable_of("workers")}`. An empty variable counts as unset.
+- A value that cannot be used ends the start with exit code 2 and one line that says why; a file or an address that
+  cannot be opened does so with exit code 3.
+"""
+
+_COMPATIBILITY = """\
+## Flags of other servers
+
+The flags and keyword arguments of uvicorn and hypercorn for the settings above work as they are: each "also" above is a
+flag (with dashes) and a key of `Config.from_mapping` and `fastserver.run`.
+
+- {listeners} make one bind, as in uvicorn: a socket path goes before a descriptor, a descriptor before host and port.
+- {denials}.
+- hypercorn's old `--access-log FILE` is taken for `--access-logfile FILE` where the word after it is `-`, a path
+  without a colon, or ends in `.log`.
+- `-k uvicorn.workers.UvicornWorker` is uvloop; `cert_reqs` takes the numbers of `ssl.VerifyMode`, `log_level` those of
+  `logging`.
+
+## Not supported yet
+
+What other servers can do and this one cannot yet is refused by name, never ignored. A value in the list below is what
+this server does anyway, and passes. A switch passes where it says no, unless the list has it otherwise.
+"""
+
+
+def render() -> str:
+    """The whole reference, with a line break at its end."""
+    return "\n".join((_INTRODUCTION, *_render_settings(), _render_compatibility(), *_render_rivals())).rstrip() + "\n"
+
+
+def _render_settings() -> Iterator[str]:
+    group = ""
+    for key, fact in SETTINGS.items():
+        if fact.group != group:
+            group = fact.group
+            yield f"## {group[:1].upper()}{group[1:]}\n"
+        yield f"### `{key}`\n"
+        yield f"{fact.help}\n"
+        yield "\n".join(f"- {line}" for line in _describe(key, fact)) + "\n"
+
+
+def _describe(key: str, fact: Setting) -> Iterator[str]:
+    shown = fact.render(DEFAULTS[key])
+    yield f"Default: `{shown}`" if shown else "Default: none"
+    yield f"Value: {fact.describe()}"
+    flags = [f"--{key.replace('_', '-')}"]
+    if fact.kind is Kind.BOOL:
+        flags += [f"--no-{flags[0][2:]}", *fact.negations]
+    yield f"Flag: {_quote((fact.short, *flags) if fact.short else flags)}"
+    yield f"Environment: `{variable_of(key)}`"
+    if fact.aliases:
+        yield f"Also: {_quote(fact.aliases)}"
+
+
+def _render_compatibility() -> str:
+    denials = "; ".join(f"`{name}` is `{key}` {SETTINGS[key].render(value)}" for name, (key, value) in DENIALS.items())
+    return _COMPATIBILITY.format(listeners=_quote(LISTENERS), denials=denials)
+
+
+def _render_rivals() -> Iterator[str]:
+    for topic, rivals in TOPICS.items():
+        yield f"- {topic}: {', '.join(map(_describe_rival, rivals))}"
+
+
+def _describe_rival(rival: Rival) -> str:
+    names = "/".join(f"`{name}`" for name in (rival.key, *rival.aliases))
+    values = ("yes",) if rival.switch and "yes" in rival.same else () if rival.switch else sorted(rival.same)
+    met = " or ".join(f"`{value}`" for value in values)
+    return f"{names} (passes: {met})" if met else names
+
+
+def _quote(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(render())

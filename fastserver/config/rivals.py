@@ -1,0 +1,181 @@
+"""What other servers' command lines and keyword arguments can ask for and this server does not do (yet).
+
+Nothing of it is ignored in silence: a request for what is missing is refused by name, a request for what happens
+anyway (``--http httptools``, ``--no-proxy-headers``) passes.  A setting that gets built leaves this table for
+``model``.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fastserver.config.setting import quote
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """One such setting.
+
+    ``aliases`` are further keys of it; ``flags`` its short flags.  ``same`` holds the values, as lower-case text, that
+    ask for what this server does anyway.  A ``switch`` takes no value on the command line and has a ``--no-`` form.
+    ``instead`` says what to do.
+    """
+
+    key: str
+    aliases: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+    same: frozenset[str] = frozenset()
+    switch: bool = False
+    instead: str = ""
+
+    def is_met(self, value: object) -> bool:
+        """Whether ``value`` asks for nothing, or for what this server does anyway."""
+        if value is None or (isinstance(value, Collection) and not value):
+            return True
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            value = f"{value:g}"  # 0.0 is 0, and the enums of ssl are their numbers
+        return str(value).strip().lower() in self.same
+
+    def refuse(self, value: object) -> str:
+        """Why ``value`` is not met: the problem part of an error line."""
+        if self.same and not self.switch:
+            problem = f"{quote(value)} is not supported yet: want {' or '.join(sorted(self.same))}"
+        else:
+            problem = "not supported yet"
+        return f"{problem}; {self.instead}" if self.instead else problem
+
+
+_NO = frozenset({"false", "0", "no", "off"})
+_YES = frozenset({"true", "1", "yes", "on"})
+
+
+def _switch(
+    key: str, *aliases: str, flags: tuple[str, ...] = (), same: frozenset[str] = _NO, instead: str = ""
+) -> Rival:
+    return Rival(key, aliases, flags, same, switch=True, instead=instead)
+
+
+def _value(
+    key: str, *aliases: str, flags: tuple[str, ...] = (), same: Collection[str] = (), instead: str = ""
+) -> Rival:
+    return Rival(key, aliases, flags, frozenset(same), instead=instead)
+
+
+_TABLE: Final[Mapping[str, tuple[Rival, ...]]] = {
+    "listening": (
+        _value("insecure_bind"),
+        _value("quic_bind"),
+        _switch("http3"),
+        _value("quic_port"),
+        _switch("reuse_port"),
+        _value("umask", flags=("-m",), instead="uds_permissions sets the mode of Unix sockets"),
+    ),
+    "configuration": (
+        _value("config", flags=("-c",), instead="FASTSERVER_<KEY> in the environment sets any key"),
+        _value("env_file", "env_files"),
+        _switch("check_config"),
+        _switch("print_config"),
+    ),
+    "processes": (
+        _switch("reload", "use_reloader"),
+        _value("reload_dir", "reload_dirs"),
+        _value("reload_include", "reload_includes"),
+        _value("reload_exclude", "reload_excludes"),
+        _value("reload_delay"),
+        _value("reload_extra_file", "reload_paths"),
+        _switch("preload"),
+        _value("threads", "blocking_threads", "wsgi_threads"),
+        _value("loop_threads"),
+        _value("max_requests", "limit_max_requests", same=("0",)),
+        _value("max_requests_jitter", "limit_max_requests_jitter", same=("0",)),
+        _value("worker_lifetime", "workers_lifetime"),
+        _value("worker_max_rss", "workers_max_rss"),
+        _value("timeout", "timeout_worker_healthcheck", flags=("-t",)),
+        _value("drain_delay", same=("0",)),
+        _value("pid", "pid_file", "pid_path", flags=("-p",)),
+        _value("user", flags=("-u",)),
+        _value("group", flags=("-g",)),
+        _value("name", "process_name", flags=("-n",)),
+        _switch("daemon", flags=("-D",), instead="let the service manager run it in the background"),
+        _switch("debug"),
+        _value("chdir", "working_dir", instead="change the directory first, or give app_dir"),
+    ),
+    "protocols": (
+        _value("http", same=("auto", "httptools")),
+        _switch("http1", same=_YES),
+        _switch("http2"),
+        _switch("http2_only"),
+        _value("h2c", same=("off",)),
+        _value("h2_max_concurrent_streams", "http2_max_concurrent_streams"),
+        _value("h2_max_header_list_size", "http2_max_headers_size"),
+        _value("h2_max_frame_size", "h2_max_inbound_frame_size", "http2_max_frame_size"),
+        _value("h2_initial_stream_window", "http2_initial_stream_window_size"),
+        _value("h2_initial_connection_window", "http2_initial_connection_window_size"),
+        _value("ws", same=("auto", "none")),
+        _switch("no_ws", same=_YES),
+        _value("ws_max_size", "websocket_max_message_size"),
+        _value("ws_max_queue"),
+        _value("ws_ping_interval", "websocket_ping_interval"),
+        _value("ws_ping_timeout", "websocket_ping_timeout"),
+        _value("ws_per_message_deflate", "websocket_per_message_deflate", same=_NO),
+        _switch("h11_pass_raw_headers"),
+        _value("alpn_protocols"),
+        _value("alt_svc_headers"),
+    ),
+    "TLS": (
+        _value("ssl_version", same=("17", "2"), instead="the server takes TLS 1.2 and 1.3"),
+        _value("tls_min_version", "ssl_protocol_min", same=("1.2", "tls1.2", "tlsv1.2")),
+        _value("sni_cert"),
+        _switch("cert_reload"),
+        _value("verify_flags"),
+        _value("ssl_crl"),
+        _value("ssl_context_factory"),
+    ),
+    "proxies and hosts": (
+        _switch("proxy_headers"),
+        _value("forwarded_allow_ips"),
+        _value("forwarded_fields"),
+        _value("proxy_protocol", same=("off",)),
+        _value("proxy_protocol_allow_from", "proxy_allow_from"),
+        _value("server_name", "server_names"),
+    ),
+    "limits": (
+        _value("limit_concurrency", instead="limit_connections limits the connections of a worker"),
+        _value("limit_queue"),
+        _value("timeout_queue"),
+        _value("timeout_response", "http_timeout"),
+        _value("max_app_queue_size"),
+        _value("backpressure"),
+    ),
+    "logging and metrics": (
+        _value("log_config", "logconfig"),
+        _value("logconfig_dict"),
+        _value("logger_class"),
+        _value("log_format", same=("text",)),
+        _value("access_log_exclude"),
+        _switch("use_colors"),
+        _value("statsd_host"),
+        _value("statsd_prefix"),
+        _value("dogstatsd_tags"),
+        _value("metrics_bind", "metrics_address", "metrics_port"),
+        _value("metrics_path"),
+        _value("health_check_path", "health_path"),
+    ),
+    "other": (
+        _value("static", "static_dir", "static_path_mount"),
+        _switch("reset_contextvars"),
+    ),
+}
+
+#: Every such setting under each of its keys.
+RIVALS: Final[Mapping[str, Rival]] = {
+    key: rival for rivals in _TABLE.values() for rival in rivals for key in (rival.key, *rival.aliases)
+}
+#: The same by topic, for the reference.
+TOPICS: Final[Mapping[str, tuple[Rival, ...]]] = _TABLE
+
+
+def check(key: str, value: Any) -> str | None:
+    """The problem with asking for ``key=value`` of the table, or ``None`` where there is none."""
+    rival = RIVALS[key]
+    return None if rival.is_met(value) else rival.refuse(value)

@@ -1,0 +1,115 @@
+"""The environment under what the caller gives."""
+
+import pytest
+
+from fastserver.config import Config, ConfigError
+from fastserver.config.load import load_config, variable_of
+from fastserver.config.model import SETTINGS
+
+
+def test_nothing_given_is_the_default() -> None:
+    assert load_config({}, {}) == Config()
+
+
+def test_every_key_has_its_variable() -> None:
+    samples = {
+        "bind": "a:1, b:2",
+        "backlog": "7",
+        "dual_stack": "no",
+        "uds_permissions": "600",
+        "workers": "auto",
+        "loop": "asyncio",
+        "factory": "1",
+        "app_dir": "src",
+        "root_path": "/x",
+        "interface": "asgi3",
+        "lifespan": "off",
+        "verify_mode": "required",
+        "header": "A: b, c\nD: e",
+        "server_header": "off",
+        "date_header": "0",
+        "access_log": "true",
+        "access_logformat": "json",
+        "log_level": "debug",
+    }
+    expected = {**samples, "bind": ["a:1", "b:2"], "header": ["A: b, c", "D: e"]}
+    for key in SETTINGS:
+        if key.startswith(("timeout_", "limit_", "keep_alive_")):
+            samples[key] = expected[key] = "77"
+        else:
+            samples.setdefault(key, f"/some/{key}")
+            expected.setdefault(key, f"/some/{key}")
+    loaded = load_config({}, {variable_of(key): text for key, text in samples.items()})
+    assert loaded == Config(**expected)  # type: ignore[arg-type]
+    defaults = Config()
+    assert not [key for key in SETTINGS if getattr(loaded, key) == getattr(defaults, key)]
+
+
+def test_the_caller_goes_over_the_environment() -> None:
+    environ = {"FASTSERVER_BIND": "a:1", "FASTSERVER_WORKERS": "x", "FASTSERVER_ROOT_PATH": "/e"}
+    config = load_config({"port": 9, "workers": 3}, environ)
+    assert (config.bind, config.workers, config.root_path) == (("127.0.0.1:9",), 3, "/e")
+
+
+@pytest.mark.parametrize(
+    ("given", "environ", "workers"),
+    [
+        ({}, {"WEB_CONCURRENCY": "4"}, 4),
+        ({}, {"WEB_CONCURRENCY": "auto"}, "auto"),
+        ({}, {"WEB_CONCURRENCY": ""}, 1),
+        ({}, {"WEB_CONCURRENCY": "4", "FASTSERVER_WORKERS": "5"}, 5),
+        ({"workers": 6}, {"WEB_CONCURRENCY": "4", "FASTSERVER_WORKERS": "5"}, 6),
+        ({"workers": None}, {"WEB_CONCURRENCY": "4"}, 4),
+    ],
+)
+def test_workers(given: dict[str, object], environ: dict[str, str], workers: object) -> None:
+    assert load_config(given, environ).workers == workers
+
+
+@pytest.mark.parametrize(
+    ("given", "environ", "access_log"),
+    [
+        ({}, {"FASTSERVER_ACCESS_LOGFILE": "/x"}, True),
+        ({"access_log": False}, {"FASTSERVER_ACCESS_LOGFILE": "/x"}, False),
+        ({"access_logfile": "-"}, {"FASTSERVER_ACCESS_LOG": "no"}, True),
+        ({}, {"FASTSERVER_ACCESS_LOG": "no", "FASTSERVER_ACCESS_LOGFILE": "/x"}, False),
+    ],
+)
+def test_access_log(given: dict[str, object], environ: dict[str, str], access_log: bool) -> None:
+    assert load_config(given, environ).access_log is access_log
+
+
+def test_variables_that_are_not_ours_are_left_alone() -> None:
+    # Kubernetes sets these beside a service of the name; the build reads the last one.
+    environ = {
+        "FASTSERVER_PORT": "tcp://10.0.0.1:80",
+        "FASTSERVER_SERVICE_HOST": "10.0.0.1",
+        "FASTSERVER_NO_EXT": "1",
+        "FASTSERVER_BACKLOG": "",
+    }
+    assert load_config({}, environ) == Config()
+
+
+@pytest.mark.parametrize(
+    ("given", "environ", "names", "line"),
+    [
+        ({}, {"WEB_CONCURRENCY": "x"}, {}, "WEB_CONCURRENCY: 'x' is not allowed: want a whole number"),
+        ({}, {"FASTSERVER_WORKERS": "-1"}, {}, "FASTSERVER_WORKERS: '-1' is not allowed"),
+        ({}, {"FASTSERVER_BIND": "a:x"}, {}, "FASTSERVER_BIND: 'a:x' is not allowed"),
+        ({}, {"FASTSERVER_KEYFILE": "k"}, {}, "FASTSERVER_KEYFILE: is given without certfile"),
+        ({"workers": "x"}, {"FASTSERVER_WORKERS": "1"}, {}, "workers: 'x' is not allowed"),
+        ({"workers": "x"}, {"FASTSERVER_WORKERS": "1"}, {"workers": "-w"}, "-w: 'x' is not allowed"),
+        ({"reload": True}, {}, {"reload": "--reload"}, "--reload: not supported yet"),
+    ],
+)
+def test_an_error_names_where_it_came_from(
+    given: dict[str, object], environ: dict[str, str], names: dict[str, str], line: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(given, environ, names)
+    assert str(caught.value).startswith(line)
+
+
+def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FASTSERVER_BACKLOG", "99")
+    assert load_config().backlog == 99

@@ -1,0 +1,219 @@
+"""The model: defaults, what the constructor takes, what it refuses and how."""
+
+import ast
+import logging
+import pickle
+import ssl
+from dataclasses import FrozenInstanceError, asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fastserver.config import Config, ConfigError, model
+from fastserver.config.bind import FDBind, TCPBind, UnixBind
+from fastserver.config.model import DEFAULTS, SETTINGS
+from fastserver.config.setting import Kind
+
+#: What every part of the server relies on; a change here is a change for users.
+EXPECTED_DEFAULTS: dict[str, Any] = {
+    "bind": ("127.0.0.1:8000",),
+    "backlog": 2048,
+    "dual_stack": True,
+    "uds_permissions": None,
+    "workers": 1,
+    "loop": "auto",
+    "factory": False,
+    "app_dir": ".",
+    "root_path": "",
+    "interface": "auto",
+    "lifespan": "auto",
+    "timeout_lifespan_startup": 60.0,
+    "timeout_lifespan_shutdown": 30.0,
+    "timeout_keep_alive": 75.0,
+    "timeout_keep_alive_min": 2.0,
+    "timeout_request_header": 10.0,
+    "timeout_request_body_idle": 30.0,
+    "timeout_write": 30.0,
+    "timeout_handshake": 10.0,
+    "timeout_graceful_shutdown": 25.0,
+    "keep_alive_max_requests": 0,
+    "limit_request_line": 8190,
+    "limit_request_fields": 100,
+    "limit_request_field_size": 16384,
+    "limit_request_head_size": 32768,
+    "limit_request_body": 1 << 30,
+    "limit_request_body_rate": 240,
+    "limit_connections": 0,
+    "certfile": None,
+    "keyfile": None,
+    "keyfile_password": None,
+    "ca_certs": None,
+    "verify_mode": "none",
+    "ciphers": None,
+    "server_header": True,
+    "date_header": True,
+    "header": (),
+    "access_log": False,
+    "access_logfile": "-",
+    "access_logformat": '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s" %(L)s',
+    "error_logfile": "-",
+    "log_level": "info",
+}
+
+
+def test_defaults() -> None:
+    assert asdict(Config()) == EXPECTED_DEFAULTS
+    assert list(DEFAULTS) == list(SETTINGS) == list(EXPECTED_DEFAULTS)
+
+
+@pytest.mark.parametrize("key", SETTINGS)
+def test_a_default_is_canonical(key: str) -> None:
+    coerced = SETTINGS[key].coerce(key, DEFAULTS[key])
+    assert coerced == DEFAULTS[key]
+    assert type(coerced) is type(DEFAULTS[key])
+
+
+@pytest.mark.parametrize("key", SETTINGS)
+def test_a_setting_is_described(key: str) -> None:
+    fact = SETTINGS[key]
+    assert fact.help.endswith(".")
+    assert "\n" not in fact.help
+    assert fact.describe()
+    if fact.kind is Kind.DURATION:
+        assert "Seconds" in fact.help
+    if fact.kind is Kind.SIZE:
+        assert "Bytes" in fact.help
+
+
+def test_no_name_stands_for_two_settings() -> None:
+    names = [name for key, fact in SETTINGS.items() for name in (key, *fact.aliases)]
+    assert len(names) == len(set(names))
+
+
+def test_the_constructors_types_name_every_field() -> None:
+    tree = ast.parse(Path(model.__file__).read_text(encoding="utf-8"))
+    stub = next(node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == "__init__")
+    assert [argument.arg for argument in stub.args.kwonlyargs] == [declared.name for declared in fields(Config)]
+
+
+def test_values_as_people_write_them() -> None:
+    config = Config(
+        bind="127.0.0.1:0",
+        workers="auto",
+        timeout_keep_alive="500ms",
+        limit_request_body="16m",
+        uds_permissions="660",
+        access_log="yes",
+        log_level=logging.WARNING,
+        verify_mode=ssl.CERT_REQUIRED,
+        certfile="cert.pem",
+        ca_certs="ca.pem",
+        root_path="/api/",
+        loop="uvicorn.workers.UvicornWorker",
+    )
+    assert config.bind == ("127.0.0.1:0",)
+    assert config.workers == "auto"
+    assert config.timeout_keep_alive == 0.5
+    assert config.limit_request_body == 16 << 20
+    assert config.uds_permissions == 0o660
+    assert config.access_log is True
+    assert config.log_level == "warning"
+    assert config.verify_mode == "required"
+    assert config.root_path == "/api"
+    assert config.loop == "uvloop"
+
+
+def test_binds() -> None:
+    config = Config(bind=["[::1]:1", "unix:/run/a", "fd://3"])
+    assert config.binds == (TCPBind("::1", 1), UnixBind("/run/a"), FDBind(3))
+
+
+def test_a_header_takes_the_place_of_the_servers_own() -> None:
+    config = Config(header=["SERVER: mine", "x-a:b"])
+    assert (config.server_header, config.date_header) == (False, True)
+    assert config.header_fields == (("SERVER", "mine"), ("x-a", "b"))
+    assert Config(header="Date: never").date_header is False
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        ({"bind": ()}, "bind: is empty: want at least one of host, host:port"),
+        ({"bind": "::1"}, "bind: '::1' is not allowed, an IPv6 address stands in brackets, as in [::1]:8000: want"),
+        ({"bind": ["a", "b:x"]}, "bind: 'b:x' is not allowed, the port is a number from 0 to 65535: want"),
+        ({"bind": 8000}, "bind: 8000 is not allowed: want text"),
+        ({"backlog": 0}, "backlog: 0 is not allowed: want a whole number, 1 or more"),
+        ({"dual_stack": "perhaps"}, "dual_stack: 'perhaps' is not allowed: want yes or no"),
+        ({"uds_permissions": "888"}, "uds_permissions: '888' is not allowed: want permission bits in octal"),
+        ({"workers": -1}, "workers: -1 is not allowed: want a whole number, 0 or more"),
+        ({"workers": True}, "workers: True is not allowed: want a whole number"),
+        ({"workers": "many"}, "workers: 'many' is not allowed: want a whole number"),
+        ({"loop": "trio"}, "loop: 'trio' is not supported yet: want one of auto, asyncio, uvloop"),
+        ({"loop": "gevent"}, "loop: 'gevent' is not allowed: want one of auto, asyncio, uvloop"),
+        ({"interface": "wsgi"}, "interface: 'wsgi' is not supported yet: want one of auto, asgi3"),
+        ({"interface": "asgi2"}, "interface: 'asgi2' is not supported yet"),
+        ({"lifespan": "maybe"}, "lifespan: 'maybe' is not allowed: want one of auto, on, off"),
+        ({"app_dir": ""}, "app_dir: '' is not allowed: want a path"),
+        ({"root_path": "api"}, "root_path: 'api' is not allowed: want a path that starts with /"),
+        ({"timeout_write": 0}, "timeout_write: 0 is not allowed: want a duration such as 5, 2.5, 500ms or 2m, above 0"),
+        ({"timeout_keep_alive": "soon"}, "timeout_keep_alive: 'soon' is not allowed: want a duration"),
+        ({"timeout_keep_alive": -1}, "timeout_keep_alive: -1 is not allowed: want a duration"),
+        ({"limit_request_line": -1}, "limit_request_line: -1 is not allowed: want a size in bytes"),
+        ({"limit_request_line": 0}, "limit_request_line: 0 is not allowed: want a size in bytes"),
+        ({"limit_request_body": "1t"}, "limit_request_body: '1t' is not allowed: want a size in bytes"),
+        ({"limit_request_fields": "64k"}, "limit_request_fields: '64k' is not allowed: want a whole number"),
+        ({"keyfile": "k"}, "keyfile: is given without certfile"),
+        ({"keyfile_password": "p"}, "keyfile_password: is given without certfile"),
+        ({"ca_certs": "c"}, "ca_certs: is given without certfile"),
+        ({"ciphers": "ALL"}, "ciphers: is given without certfile"),
+        ({"verify_mode": "optional"}, "verify_mode: 'optional' is not allowed without ca_certs"),
+        ({"certfile": "c", "verify_mode": 2}, "verify_mode: 'required' is not allowed without ca_certs"),
+        ({"verify_mode": 3}, "verify_mode: 3 is not allowed: want one of none, optional, required"),
+        ({"header": "X-A"}, "header: 'X-A' is not allowed, there is no colon: want"),
+        ({"header": "X-A: b\r\nX-B: c"}, r"header: 'X-A: b\r\nX-B: c' is not allowed, the value has a character"),
+        ({"header": "Content-Length: 3"}, "header: 'Content-Length: 3' is not allowed, the server itself writes"),
+        ({"access_logformat": "%(h"}, "access_logformat: '%(h' is not allowed, incomplete format key: want atoms"),
+        ({"access_logformat": "%(h)"}, "access_logformat: '%(h)' is not allowed, incomplete format: want atoms"),
+        ({"access_logformat": "%s %s"}, "access_logformat: '%s %s' is not allowed, "),
+        ({"access_logformat": ""}, "access_logformat: '' is not allowed: want atoms"),
+        ({"log_level": "trace"}, "log_level: 'trace' is not supported yet: want one of debug"),
+        ({"log_level": 5}, "log_level: 5 is not allowed: want one of debug"),
+        ({"error_logfile": None}, "error_logfile: None is not allowed: want a path"),
+    ],
+)
+def test_refusals(values: dict[str, Any], line: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Config(**values)
+    text = str(caught.value)
+    assert text.startswith(line)
+    assert "\n" not in text
+    assert caught.value.key == next(iter(values)) or caught.value.key == "verify_mode"
+    assert isinstance(caught.value, ValueError)
+
+
+@pytest.mark.parametrize(
+    "text", ["combined", "json", "%(h)s %({x-request-id}i)s %(s)d 100%%", DEFAULTS["access_logformat"]]
+)
+def test_access_logformat(text: str) -> None:
+    assert Config(access_logformat=text).access_logformat == text
+
+
+def test_it_is_frozen_hashable_and_travels() -> None:
+    config = Config(bind=["a:1", "b:2"], header="A: b", workers=3)
+    with pytest.raises(FrozenInstanceError):
+        config.workers = 4  # type: ignore[misc]
+    assert pickle.loads(pickle.dumps(config)) == config
+    assert hash(config) == hash(replace(config))
+    assert replace(config, workers=4).workers == 4
+    with pytest.raises(ConfigError, match="workers"):
+        replace(config, workers=-4)
+
+
+def test_a_secret_is_not_shown() -> None:
+    assert "hunter2" not in repr(Config(certfile="c", keyfile_password="hunter2"))
+
+
+def test_an_error_travels() -> None:
+    error = pickle.loads(pickle.dumps(ConfigError("key", "problem")))
+    assert (error.key, error.problem, str(error)) == ("key", "problem", "key: problem")
