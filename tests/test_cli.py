@@ -81,7 +81,11 @@ def test_a_flag_for_every_setting(key: str) -> None:
     assert cli.parse([*arguments, "m:app"], {}) == cli.CommandLine("m:app", Config(**given))
 
 
-def test_help_names_every_setting(served: list[tuple[str, Config]], capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_names_every_setting(
+    served: list[tuple[str, Config]], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")  # no word is parted
+    monkeypatch.setenv("NO_COLOR", "1")
     assert cli.main(["--help"]) == 0
     text, errors = capsys.readouterr()
     flat = " ".join(text.split())
