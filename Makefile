@@ -15,7 +15,6 @@ PURE := build/pure
 BESIDE := tests examples bench docs setup.py pyproject.toml Makefile MANIFEST.in README.md CHANGELOG.md CONTRIBUTING.md LICENSE
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help run test test-compiled test-pure lint format bench build clean
 .DELETE_ON_ERROR:
@@ -64,7 +63,7 @@ $(VENV)/.runtime: pyproject.toml setup.py
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q -U 'pip>=25.1'
 	$(BIN)/python -m pip install -q --group build
-	FASTSERVER_NO_EXT=1 $(BIN)/python -m pip install -q --no-build-isolation -e .
+	PYTHONWARNINGS=ignore FASTSERVER_NO_EXT=1 $(BIN)/python -m pip install -q --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime

@@ -53,6 +53,11 @@ def list_extensions() -> list[Extension]:
 class BuildRooms(build_ext):
     """``build_ext`` that runs Cython first and leaves no mixture of compiled and plain modules behind."""
 
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        if self.parallel is None:
+            self.parallel = os.cpu_count()
+
     def run(self) -> None:
         inplace = self.inplace
         if NO_EXT:
