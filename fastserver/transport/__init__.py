@@ -1,0 +1,1 @@
+"""The asyncio edge: listening sockets, and what turns reads and writes of a connection into events."""

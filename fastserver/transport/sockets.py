@@ -1,0 +1,358 @@
+"""Listening sockets: made, owned and given up here, the same for one process and for many.
+
+A socket is bound before anything else starts, so that a taken port is known before an application runs.  A TCP socket
+listens only once a worker can serve (``Listener.listen``); a Unix socket listens from the bind on, since a socket file
+that nobody listens on is what a crashed server leaves behind and may be replaced.
+
+Giving up without loss has three steps, in this order: ``seal`` turns away new connections, the event loop accepts what
+the kernel has queued (``accept_rest``), and only then are the sockets closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import errno
+import os
+import select
+import socket
+import stat
+import struct
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from fastserver.config.bind import Bind, FDBind, TCPBind, UnixBind
+
+#: ``sun_path`` has 108 bytes on Linux (104 elsewhere), the last of them a NUL.
+UNIX_PATH_LIMIT_BYTES: Final = 107 if sys.platform == "linux" else 103
+
+#: How long a sealed TCP socket is still read: a handshake that had begun may need one more round trip to end.
+SETTLE_S: Final = 0.5
+
+#: How long connections queued on a socket that is not ours to seal are still taken.
+INHERITED_DRAIN_S: Final = 0.25
+
+#: Attempts to find one port that is free on every address of a host name, for port 0.
+_PORT_ATTEMPTS: Final = 8
+
+_SO_ATTACH_FILTER: Final = 26
+
+#: Classic BPF, run by the kernel on each segment for a listening socket, starting at the TCP header: drop a SYN without
+#: ACK, pass everything else.  So no handshake begins, and those that have begun end (a filter that drops everything
+#: would lose them: the client has its SYN-ACK and believes to be connected).
+_DROP_SYN: Final = (
+    (0x30, 0, 0, 13),  # A = flags byte
+    (0x54, 0, 0, 0x12),  # A &= SYN | ACK
+    (0x15, 0, 1, 0x02),  # if A != SYN skip one
+    (0x06, 0, 0, 0),  # drop
+    (0x06, 0, 0, 0xFFFFFFFF),  # pass
+)
+
+_REASONS: Final = {
+    errno.EADDRINUSE: "the address is in use",
+    errno.EADDRNOTAVAIL: "this machine has no such address",
+    errno.EACCES: "permission denied",
+    errno.ENOENT: "its directory does not exist",
+    errno.EBADF: "no such file descriptor is open",
+    errno.ENOTSOCK: "not a socket",
+}
+
+#: An address family and what ``bind`` takes for it, as ``getaddrinfo`` gives them.
+_Target = tuple[int, tuple[object, ...]]
+
+
+class BindError(Exception):
+    """An address that cannot be listened on.  The message is one line that names the address and the reason."""
+
+
+@dataclass(eq=False)
+class Listener:
+    """One socket to accept from.  ``inherited`` is one that was handed to this process and may outlive it."""
+
+    sock: socket.socket
+    name: str
+    backlog: int
+    inherited: bool = False
+    path: str | None = None
+    inode: tuple[int, int] | None = None
+
+    @property
+    def address(self) -> tuple[str, int] | str:
+        """Where clients connect: ``(host, port)`` with the real port, or the path of a Unix socket."""
+        bound = self.sock.getsockname()
+        if self.sock.family in (socket.AF_INET, socket.AF_INET6):
+            return bound[0], bound[1]
+        return bound.decode() if isinstance(bound, bytes) else str(bound)
+
+    def get_url(self, scheme: str) -> str:
+        """The address as people write it: ``http://[::1]:8000``, ``http+unix:/run/app.sock``."""
+        address = self.address
+        if isinstance(address, str):
+            return f"{scheme}+unix:{address}"
+        host, port = address
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+    def listen(self) -> None:
+        """Let clients connect; safe to repeat.  Raises ``BindError`` where somebody else was quicker."""
+        try:
+            self.sock.listen(self.backlog)
+        except OSError as error:
+            raise BindError(f"cannot listen on {self.name}: {_explain(error)}") from None
+
+    def seal(self) -> None:
+        """Turn away new connections and keep those that the kernel has queued; safe to repeat.
+
+        On TCP the kernel ignores new SYNs from now on, in every process that shares the socket, until the last of them
+        closes it; then clients are refused.  A Unix socket loses its path.  An inherited socket is left as it is:
+        whoever handed it out may hand it to the next server.
+        """
+        if self.inherited:
+            return
+        if self.path is not None:
+            self._unlink()
+        elif sys.platform == "linux" and self.sock.fileno() >= 0:
+            code = b"".join(struct.pack("=HBBI", *instruction) for instruction in _DROP_SYN)
+            buffer = ctypes.create_string_buffer(code, len(code))
+            program = struct.pack("@HP", len(_DROP_SYN), ctypes.addressof(buffer))
+            self.sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+
+    def close(self) -> None:
+        """Close this process's file descriptor; the path of a Unix socket stays (``seal`` takes it away)."""
+        self.sock.close()
+
+    def get_settle_s(self) -> float:
+        """Seconds after ``seal`` in which a connection may still enter the queue."""
+        if self.inherited:
+            return INHERITED_DRAIN_S
+        if self.path is not None:
+            return 0.0
+        host = self.address[0]
+        return 0.0 if host == "::1" or host.startswith("127.") else SETTLE_S
+
+    def is_pending(self) -> bool:
+        """Whether a connection waits in the queue."""
+        if self.sock.fileno() < 0:
+            return False
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        return any(events & select.POLLIN for _, events in poll.poll(0))
+
+    def _unlink(self) -> None:
+        """Remove the socket file if it is still the one that this server made."""
+        if self.path is None or self.inode is None:
+            return
+        try:
+            found = os.lstat(self.path)
+            if (found.st_dev, found.st_ino) == self.inode:
+                os.unlink(self.path)
+        except OSError:
+            pass  # gone already, or its directory is
+
+
+def open_listeners(
+    binds: Iterable[Bind], *, backlog: int, dual_stack: bool = True, uds_permissions: int | None = None
+) -> list[Listener]:
+    """Bind every address, all or none.  Names are looked up here, which may block.  Raises ``BindError``."""
+    binds = list(binds)
+    targets = {bind: _resolve(bind) for bind in binds if isinstance(bind, TCPBind)}
+    # An IPv6 wildcard shares its port with an IPv4 socket only if it leaves IPv4 alone.
+    v4_ports = {bind.port for bind, found in targets.items() if any(family == socket.AF_INET for family, _ in found)}
+    listeners: list[Listener] = []
+    taken: set[tuple[str, int]] = set()
+    try:
+        for bind in binds:
+            if isinstance(bind, UnixBind):
+                listeners.append(_open_unix(bind, backlog, uds_permissions))
+            elif isinstance(bind, FDBind):
+                listeners.append(_open_fd(bind, backlog))
+            else:
+                shared = bind.port in v4_ports and (bind.port != 0 or len(targets[bind]) > 1)
+                listeners.extend(_open_tcp(bind, targets[bind], backlog, dual_stack and not shared, taken))
+    except BaseException:
+        release(listeners)
+        raise
+    return listeners
+
+
+def seal(listeners: Iterable[Listener]) -> None:
+    """Turn away new connections on all of them; see ``Listener.seal``."""
+    for listener in listeners:
+        listener.seal()
+
+
+def release(listeners: Iterable[Listener]) -> None:
+    """Seal and close: for a process that gives up its sockets without having served."""
+    for listener in listeners:
+        listener.seal()
+        listener.close()
+
+
+async def accept_rest(listeners: Sequence[Listener], deadline: float) -> None:
+    """Give the running loop the turns it needs to accept what is queued on sealed sockets that it serves.
+
+    Returns once every queue is empty and the last accepted connection has been handed to its protocol, or at
+    ``deadline`` (of ``time.monotonic``).
+    """
+    started = time.monotonic()
+    settle_s = max((listener.get_settle_s() for listener in listeners), default=0.0)
+    while (now := time.monotonic()) < deadline:
+        # What is not sealed may be refilled for ever, so it is left after a while.
+        queues = [each for each in listeners if not each.inherited or now - started < INHERITED_DRAIN_S]
+        if any(listener.is_pending() for listener in queues):
+            await asyncio.sleep(0)
+        elif now - started < settle_s:
+            await asyncio.sleep(0.01)
+        else:
+            break
+    # asyncio accepts in one turn, makes the transport in a task and calls connection_made in a third.
+    for _ in range(4):
+        await asyncio.sleep(0)
+
+
+def _resolve(bind: TCPBind) -> list[_Target]:
+    """The addresses of a bind; the empty host is the wildcard of every family."""
+    try:
+        found = socket.getaddrinfo(bind.host or None, bind.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise BindError(f"cannot bind {bind}: unknown host ({error.strerror or error})") from None
+    return list(dict.fromkeys((family, address) for family, _, _, _, address in found))
+
+
+def _open_tcp(
+    bind: TCPBind, targets: Sequence[_Target], backlog: int, dual_stack: bool, taken: set[tuple[str, int]]
+) -> list[Listener]:
+    """A socket for each address; ``taken`` holds what this server has bound already, so that names may overlap."""
+    for attempt in range(1, _PORT_ATTEMPTS + 1):
+        try:
+            return _bind_targets(bind, targets, backlog, dual_stack, taken)
+        except OSError as error:
+            retry = bind.port == 0 and len(targets) > 1 and error.errno == errno.EADDRINUSE
+            if not retry or attempt == _PORT_ATTEMPTS:
+                raise BindError(f"cannot bind {bind}: {_explain(error)}") from None
+    raise AssertionError("unreachable")
+
+
+def _bind_targets(
+    bind: TCPBind, targets: Sequence[_Target], backlog: int, dual_stack: bool, taken: set[tuple[str, int]]
+) -> list[Listener]:
+    """Bind all addresses of a name to one port, but for those that this machine lacks while it has another."""
+    port = bind.port
+    listeners: list[Listener] = []
+    missing: OSError | None = None
+    try:
+        for family, address in targets:
+            host = str(address[0])
+            if (host, port) in taken:
+                continue
+            try:
+                sock = _bind_tcp(family, (host, port, *address[2:]), dual_stack)
+            except OSError as error:
+                if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                    raise
+                missing = error
+                continue
+            listeners.append(Listener(sock, str(bind), backlog))
+            port = sock.getsockname()[1]
+    except OSError:
+        release(listeners)
+        raise
+    if not listeners and missing is not None:
+        raise missing
+    taken.update((str(listener.address[0]), port) for listener in listeners)
+    return listeners
+
+
+def _bind_tcp(family: int, address: tuple[object, ...], dual_stack: bool) -> socket.socket:
+    # asyncio switches Nagle's algorithm off only where the protocol is named, and not left to be the default.
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        sock.setblocking(False)
+        # Connections of a former server in TIME_WAIT do not hold the port; a socket that listens still does.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            both = (dual_stack and address[0] == "::") or str(address[0]).startswith("::ffff:")
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not both)
+        sock.bind(address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _open_unix(bind: UnixBind, backlog: int, permissions: int | None) -> Listener:
+    path = bind.path
+    if len(os.fsencode(path)) > UNIX_PATH_LIMIT_BYTES:
+        raise BindError(f"cannot bind {bind}: a socket path has at most {UNIX_PATH_LIMIT_BYTES} bytes")
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        _remove_stale(path)
+        sock.setblocking(False)
+        if permissions is not None:
+            os.fchmod(sock.fileno(), permissions)  # the file is born with this mode less the umask, never wider
+        sock.bind(path)
+        found = os.lstat(path)
+        listener = Listener(sock, str(bind), backlog, path=path, inode=(found.st_dev, found.st_ino))
+        if permissions is not None:
+            os.chmod(path, permissions)
+        listener.listen()
+    except OSError as error:
+        sock.close()
+        raise BindError(f"cannot bind {bind}: {_explain(error)}") from None
+    return listener
+
+
+def _remove_stale(path: str) -> None:
+    """Remove a socket file that nobody listens on.  Raises ``OSError`` where the path is in use or no socket."""
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise OSError(errno.EEXIST, "the path exists and is not a socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+            return
+        except BlockingIOError:
+            pass  # its queue is full, so somebody listens
+    raise OSError(errno.EADDRINUSE, "a server is listening on it")
+
+
+def _open_fd(bind: FDBind, backlog: int) -> Listener:
+    """Adopt a socket that another process has opened (systemd, a parent): TCP or Unix, bound, listening or not yet."""
+    try:
+        sock = socket.socket(fileno=bind.fd)  # finds family and type
+    except OSError as error:
+        raise BindError(f"cannot use {bind}: {_explain(error)}") from None
+    try:
+        if sock.type != socket.SOCK_STREAM:
+            raise OSError(errno.EINVAL, "not a stream socket")
+        if sock.family not in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX):
+            raise OSError(errno.EINVAL, "neither a TCP nor a Unix socket")
+        try:
+            sock.getpeername()
+        except OSError:
+            pass
+        else:
+            raise OSError(errno.EINVAL, "a connected socket, not a listening one")
+        sock.setblocking(False)
+        if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            sock.listen(backlog)
+    except OSError as error:
+        sock.detach()  # it is not ours to close
+        raise BindError(f"cannot use {bind}: {_explain(error)}") from None
+    return Listener(sock, str(bind), backlog, inherited=True)
+
+
+def _explain(error: OSError) -> str:
+    """The reason in words, ours in place of the system's where ours are clearer."""
+    text = error.strerror or str(error)
+    if error.errno is not None and text == os.strerror(error.errno):
+        return _REASONS.get(error.errno, text)
+    return text
