@@ -39,7 +39,7 @@ test-pure: $(VENV)/.dev
 lint: $(VENV)/.dev  ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/cython-lint $(filter %.pyx %.pxd,$(ROOMS))
+	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint $(filter %.pyx %.pxd,$(ROOMS))
 	$(BIN)/mypy
 
 format: $(VENV)/.dev  ## Format the Python sources

@@ -101,8 +101,8 @@ def describe(scope):
 
 
 async def start(send, content_type, *headers, status=200):
-    headers = [(b"content-type", content_type), (b"cache-control", b"no-store"), *headers]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
+    fields = [(b"content-type", content_type), (b"cache-control", b"no-store"), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": fields})
 
 
 async def send_whole(send, content_type, body, status=200):

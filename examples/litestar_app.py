@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 from litestar import Litestar, Request, get, post
 
@@ -24,7 +25,7 @@ async def create_item(data: Item) -> dict[str, str | float]:
 
 
 @post("/count")
-async def count(request: Request) -> dict[str, int]:
+async def count(request: Request[Any, Any, Any]) -> dict[str, int]:
     """The body comes in pieces, as it arrives; none of it is kept but its length."""
     received = 0
     async for piece in request.stream():

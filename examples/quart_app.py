@@ -16,7 +16,7 @@ async def read_root() -> dict[str, Any]:
 
 
 @app.post("/echo")
-async def echo() -> tuple[bytes, int, dict[str, str]]:
+async def echo() -> tuple[bytes | str, int, dict[str, str]]:
     return await request.get_data(as_text=False), 200, {"content-type": request.content_type or "text/plain"}
 
 
