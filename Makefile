@@ -46,8 +46,8 @@ format: $(VENV)/.dev  ## Format the Python sources
 	$(BIN)/ruff check --fix --select I .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.dev $(VENV)/.built-strict  ## Measure this server beside others (ARGS=)
-	$(BIN)/python -m bench $(ARGS)
+bench: $(VENV)/.bench $(VENV)/.built-strict  ## Measure this server beside others (ARGS=--help lists what it can do)
+	$(BIN)/python -m bench.macro $(ARGS)
 
 build: $(VENV)/.dev  ## Make dist/: the source distribution and a wheel
 	rm -rf dist
@@ -68,6 +68,10 @@ $(VENV)/.runtime: pyproject.toml setup.py
 
 $(VENV)/.dev: $(VENV)/.runtime
 	$(BIN)/python -m pip install -q --group test --group lint
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.runtime bench/requirements.txt
+	$(BIN)/python -m pip install -q -r bench/requirements.txt
 	@touch $@
 
 # The extensions, in place: as good as it goes for `run`; all of them and without a warning for everything else.
