@@ -1,0 +1,1 @@
+"""The application side: what carries one exchange, or the application's lifespan, to the user's callable."""
