@@ -1,0 +1,163 @@
+"""The error log beside an application that has a logging configuration of its own."""
+
+import io
+import logging
+import logging.config
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fastserver.config.errors import ConfigError
+from fastserver.server.errorlog import NAME, ErrorLogHandler, configure_error_log, get_error_log, revive
+
+
+@pytest.fixture(autouse=True)
+def restore() -> Iterator[None]:
+    """Put the logger back as it was; pytest's own handlers on the root stay where they are."""
+    log = get_error_log()
+    saved = (log.handlers[:], log.level, log.propagate, log.disabled)
+    log.handlers.clear()
+    log.propagate = True
+    yield
+    for handler in log.handlers:
+        if isinstance(handler, ErrorLogHandler):
+            handler.close_file()
+    log.handlers[:], level, log.propagate, log.disabled = saved
+    log.setLevel(level)
+
+
+class Stderr:
+    """What the test has written to standard error so far."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+        self._text = ""
+
+    def getvalue(self) -> str:
+        self._text += self._capsys.readouterr().err
+        return self._text
+
+
+@pytest.fixture
+def stderr(capsys: pytest.CaptureFixture[str]) -> Stderr:
+    return Stderr(capsys)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_line_has_time_process_level_and_message(stderr: Stderr) -> None:
+    configure_error_log().info("listening on %s", "http://[::1]:80")
+    line = rf"\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{{3}} [+-]\d{{4}} \[{os.getpid()}\] INFO listening on http://\[::1\]:80\n"
+    assert re.fullmatch(line, stderr.getvalue())
+
+
+def test_a_traceback_follows_its_line(stderr: Stderr) -> None:
+    try:
+        raise ValueError("bad")
+    except ValueError:
+        configure_error_log().exception("failed")
+    lines = stderr.getvalue().splitlines()
+    assert lines[0].endswith("ERROR failed")
+    assert (lines[1], lines[-1]) == ("Traceback (most recent call last):", "ValueError: bad")
+
+
+def test_colours_are_for_terminals_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    configure_error_log().error("red")
+    assert "\x1b[31mERROR\x1b[0m red" in terminal.getvalue()
+    get_error_log().handlers.clear()
+    monkeypatch.setenv("NO_COLOR", "1")
+    configure_error_log().error("plain")
+    assert terminal.getvalue().endswith("ERROR plain\n")
+
+
+def test_levels(stderr: Stderr) -> None:
+    log = configure_error_log(level="warning")
+    log.info("no")
+    log.warning("yes")
+    assert stderr.getvalue().endswith("WARNING yes\n")
+    assert "no" not in stderr.getvalue()
+
+
+def test_a_file_is_appended_to(tmp_path: Path) -> None:
+    path = tmp_path / "error.log"
+    path.write_text("before\n")
+    configure_error_log(str(path)).error("ü \udc80 after")
+    assert path.read_text(encoding="utf-8").startswith("before\n")
+    assert path.read_text(encoding="utf-8").endswith("ERROR ü \\udc80 after\n")
+
+
+def test_a_file_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^error_logfile: .* cannot be opened: No such file or directory$"):
+        configure_error_log(str(tmp_path / "none" / "error.log"))
+
+
+def test_it_is_configured_once(stderr: Stderr, tmp_path: Path) -> None:
+    configure_error_log()
+    configure_error_log().error("once")
+    assert stderr.getvalue().count("once") == 1
+    configure_error_log(str(tmp_path / "error.log")).error("elsewhere")
+    assert "elsewhere" not in stderr.getvalue()
+
+
+def test_nothing_reaches_the_root_logger(stderr: Stderr, caplog: pytest.LogCaptureFixture) -> None:
+    configure_error_log().error("ours")
+    assert caplog.text == ""
+    assert logging.getLogger().handlers != []  # pytest's, which would have seen it
+
+
+@pytest.mark.parametrize("embedded", [True, False])
+def test_an_embedding_program_keeps_its_own_logging(
+    stderr: Stderr, caplog: pytest.LogCaptureFixture, embedded: bool
+) -> None:
+    configure_error_log(embedded=embedded).error("where")
+    assert (("where" in caplog.text), ("where" in stderr.getvalue())) == (embedded, not embedded)
+
+
+@pytest.mark.parametrize("to_file", [True, False])
+def test_an_application_that_configures_logging_does_not_silence_it(
+    stderr: Stderr, tmp_path: Path, to_file: bool
+) -> None:
+    path = tmp_path / "error.log"
+    log = configure_error_log(str(path) if to_file else "-")
+    log.error("one")
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        logging.config.dictConfig({"version": 1, "root": {"level": "ERROR", "handlers": []}})
+        assert log.disabled
+        revive(log)
+        log.error("two")
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+    text = path.read_text() if to_file else stderr.getvalue()
+    assert [line.split()[-1] for line in text.splitlines()] == ["one", "two"]
+
+
+@pytest.mark.parametrize("broken", ["full", "closed", "none"])
+def test_a_log_that_cannot_be_written_raises_nothing(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if broken == "full":
+        log = configure_error_log("/dev/full")
+    else:
+        stream = io.StringIO()
+        stream.close()
+        monkeypatch.setattr(sys, "stderr", stream if broken == "closed" else None)
+        log = configure_error_log()
+    log.error("lost")
+    (handler,) = log.handlers
+    assert isinstance(handler, ErrorLogHandler)
+    assert handler.dropped == 1
+
+
+def test_its_name_is_public() -> None:
+    assert NAME == "fastserver.error"
