@@ -39,8 +39,8 @@ FLOORS: list[dict[str, str]] = [
 ]
 PLACES = {name: (floor, room) for floor, rooms in enumerate(FLOORS) for name, room in rooms.items()}
 
-#: Who may import the event loop, and who may read the time (``clock`` only formats it, ``contract`` names the timer that
-#: a host lends).
+#: Who may import the event loop, and who may read the time: ``clock`` only formats it, ``contract`` names the timer
+#: that a host lends.
 EDGE = ("fastserver.transport", "fastserver.server", "fastserver._speedups.tcp")
 ASYNCIO_ALLOWED = (*EDGE, "fastserver._speedups.task", "fastserver.exchange.lifespan")
 TIME_ALLOWED = (*EDGE, "fastserver._speedups.clock", "fastserver._speedups.contract")
