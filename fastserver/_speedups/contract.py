@@ -305,8 +305,20 @@ class Host:
     closes.
     """
 
-    def __init__(self, *, loop, clock, limits, application=None, error_log=None, access_log=None,
-                 server_field=b"server: fastserver\r\n", date_header=True, extra_fields=b"", read_timer=perf_counter):
+    def __init__(
+        self,
+        *,
+        loop,
+        clock,
+        limits,
+        application=None,
+        error_log=None,
+        access_log=None,
+        server_field=b"server: fastserver\r\n",
+        date_header=True,
+        extra_fields=b"",
+        read_timer=perf_counter,
+    ):
         self.loop = loop
         self.clock = clock
         self.limits = limits

@@ -6,7 +6,7 @@ from .clock cimport Clock
 from .contract cimport Connection, Exchange, Host, Limits, Peer, Protocol, Request, ResponseHead, Sink
 from .events cimport Closed, RawData, Updated
 from .kernels cimport (
-    check_partial_head, find_head_end, inspect_response, render_chunk, render_fields, render_response, split_head,
+    check_partial_head, find_head_end, inspect_response, raw_data, render_chunk, render_fields, render_response, split_head,
 )
 from .parser cimport RequestParser, borrow_parser, return_parser
 
@@ -115,6 +115,7 @@ cdef class H1Stream(Sink):
     cdef double body_read_at
     cdef double body_paused_at
 
+    cdef begin(self, H1Connection wire, Request request)
     cdef detach(self)
     cdef Py_ssize_t _decide_framing(self, ResponseHead head, Py_ssize_t size, bint more) except? -1
     cdef bint _may_keep_alive(self, ResponseHead head, bint more)

@@ -17,6 +17,7 @@ from .kernels import (
     check_partial_head,
     find_head_end,
     inspect_response,
+    raw_data,
     render_chunk,
     render_fields,
     render_response,
@@ -229,7 +230,8 @@ class H1Connection(Protocol):
 
     def _begin_request(self, request, parser):
         self._requests += 1
-        stream = H1Stream(self, request)
+        stream = H1Stream.__new__(H1Stream)
+        stream.begin(self, request)
         self._stream = stream
         exchange = self.host.application.open(stream, request)
         stream.exchange = exchange
@@ -348,7 +350,7 @@ class H1Connection(Protocol):
             return
         if len(data) >= COPY_BYTES:
             self.flush()
-            self.connection.send(RawData(data))
+            self.connection.send(raw_data(data))
             return
         self._out = data if self._out is None else self._out + data
         if self._corks == 0:
@@ -360,7 +362,7 @@ class H1Connection(Protocol):
         out = self._out
         if out is not None:
             self._out = None
-            self.connection.send(RawData(out))
+            self.connection.send(raw_data(out))
 
     def cork(self):
         self._corks += 1
@@ -447,7 +449,13 @@ class H1Connection(Protocol):
         body = error.reason.encode("utf-8") + b"\n"
         self.write(
             render_response(
-                head, body, len(body), False, _CLOSE_FIELD, self.date_field(head), self.server_field(head),
+                head,
+                body,
+                len(body),
+                False,
+                _CLOSE_FIELD,
+                self.date_field(head),
+                self.server_field(head),
                 self.host.extra_fields,
             )
         )
@@ -516,7 +524,8 @@ class H1Connection(Protocol):
 class H1Stream(Sink):
     """The sink of one exchange: frames its response (RFC 9112 sections 6 and 7)."""
 
-    def __init__(self, wire, request):
+    def begin(self, wire, request):
+        """Take a request; what ``__init__`` would do, without its argument tuple."""
         self._wire = wire
         self._request = request
         self._is_open = True
@@ -570,8 +579,14 @@ class H1Stream(Sink):
         large = len(body) >= COPY_BYTES
         wire.write(
             render_response(
-                head, b"" if large else body, content_length, self._chunked, connection_field,
-                wire.date_field(head), wire.server_field(head), host.extra_fields,
+                head,
+                b"" if large else body,
+                content_length,
+                self._chunked,
+                connection_field,
+                wire.date_field(head),
+                wire.server_field(head),
+                host.extra_fields,
             )
         )
         if large:

@@ -52,8 +52,9 @@ cdef class HTTPExchange(Exchange):
     cdef long long _sent
     cdef double _started_at
 
+    cdef begin(self, HTTPApplication application, Sink sink, Request request)
     cpdef receive(self)
-    @cython.locals(body=bytes)
+    @cython.locals(kind=str)
     cpdef send(self, message)
     cdef dict take_message(self)
     cdef bint must_wait(self) except -1
@@ -79,12 +80,16 @@ cdef class HTTPApplication(Application):
     cdef readonly object send_path
     cdef dict _asgi
     cdef dict _extensions
+    cdef dict _template
 
+    @cython.locals(scope=dict, root_path=str)
     cdef dict make_scope(self, Request request, Peer peer)
     cdef as_coroutine(self, awaitable)
     cdef log_failure(self, Request request, failure)
     cdef log_unfinished(self, Request request, int state)
 
 
+@cython.locals(exchange=HTTPExchange)
+cdef HTTPExchange open_exchange(HTTPApplication application, Sink sink, Request request)
 cdef bytes as_bytes(body)
 cdef bint is_disconnect(failure) except -1

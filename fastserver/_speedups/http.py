@@ -106,7 +106,8 @@ class Draining:
 class HTTPExchange(Exchange):
     """One request and its response, between an ASGI application and a sink."""
 
-    def __init__(self, application, sink, request):
+    def begin(self, application, sink, request):
+        """Take a request; what ``__init__`` would do, without its argument tuple."""
         self._application = application
         self._host = application.host
         self._sink = sink
@@ -188,6 +189,8 @@ class HTTPExchange(Exchange):
     def send(self, message):
         """ASGI ``send``.  Raises ``ClientDisconnected`` once the client has gone, ``RuntimeError``, ``TypeError`` or
         ``ValueError`` for a message that the specification does not allow here."""
+        if type(message) is not dict:
+            message = dict(message)
         kind = message["type"]
         if self._disconnected:
             raise ClientDisconnected("the client has closed the connection")
@@ -412,9 +415,7 @@ async def await_it(awaitable):
     await awaitable
 
 
-_KINDS = frozenset(
-    f"http.response.{name}" for name in ("start", "body", "trailers", "early_hint", "pathsend")
-)
+_KINDS = frozenset(f"http.response.{name}" for name in ("start", "body", "trailers", "early_hint", "pathsend"))
 _EXPECTED = {
     AWAITING_START: "'http.response.start'",
     HEAD_HELD: "'http.response.body'",
@@ -428,6 +429,12 @@ _NEVER_TRAILERS = frozenset(
     b"pragma proxy-authenticate proxy-authorization range set-cookie te trailer transfer-encoding www-authenticate "
     b"age date expires location retry-after vary".split()
 )
+
+
+def open_exchange(application, sink, request):
+    exchange = HTTPExchange.__new__(HTTPExchange)
+    exchange.begin(application, sink, request)
+    return exchange
 
 
 class HTTPApplication(Application):
@@ -447,30 +454,37 @@ class HTTPApplication(Application):
             "http.response.trailers": {},
             "http.response.early_hint": {},
         }
+        # Every key in its place: copying a dictionary and replacing values is cheaper than building one.
+        self._template = dict.fromkeys(
+            "type asgi http_version method scheme path raw_path query_string root_path headers client server extensions".split()
+        )
+        self._template["type"] = "http"
+        self._template["root_path"] = root_path
         if send_path is not None:
             self._extensions["http.response.pathsend"] = {}
 
     def open(self, sink, request):
-        return HTTPExchange(self, sink, request)
+        return open_exchange(self, sink, request)
 
     def make_scope(self, request, peer):
         """A fresh ASGI HTTP scope; nothing in it is shared with another request but immutable values."""
         root_path = self.root_path
-        scope = {
-            "type": "http",
-            "asgi": self._asgi.copy(),
-            "http_version": request.http_version,
-            "method": request.method,
-            "scheme": peer.scheme,
-            "path": root_path + request.path if root_path else request.path,
-            "raw_path": root_path.encode("utf-8") + request.raw_path if root_path else request.raw_path,
-            "query_string": request.query_string,
-            "root_path": root_path,
-            "headers": request.headers,
-            "client": peer.client,
-            "server": peer.server,
-            "extensions": self._extensions.copy(),
-        }
+        scope = self._template.copy()
+        scope["asgi"] = self._asgi.copy()
+        scope["http_version"] = request.http_version
+        scope["method"] = request.method
+        scope["scheme"] = peer.scheme
+        if root_path:
+            scope["path"] = root_path + request.path
+            scope["raw_path"] = root_path.encode("utf-8") + request.raw_path
+        else:
+            scope["path"] = request.path
+            scope["raw_path"] = request.raw_path
+        scope["query_string"] = request.query_string
+        scope["headers"] = request.headers
+        scope["client"] = peer.client
+        scope["server"] = peer.server
+        scope["extensions"] = self._extensions.copy()
         if self.state is not None:
             scope["state"] = self.state.copy()
         if peer.tls is not None:

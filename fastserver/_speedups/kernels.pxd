@@ -1,5 +1,6 @@
 # What the kernels give to compiled callers.  kernels.pyx and kernels.py hold the same functions.
 from .contract cimport Limits, Request, ResponseHead
+from .events cimport RawData
 
 cpdef Py_ssize_t find_head_end(bytes data, Py_ssize_t start) except -2
 cpdef Py_ssize_t check_partial_head(bytes data, Py_ssize_t start, Py_ssize_t scanned, Limits limits) except -1
@@ -14,3 +15,4 @@ cpdef bytes render_response(
 cpdef bytes render_fields(int status, list fields)
 cpdef bytes render_chunk(bytes body, bint last)
 cpdef object resume(object coroutine, object context)
+cpdef RawData raw_data(bytes data)

@@ -14,6 +14,7 @@ from cpython.unicode cimport PyUnicode_DecodeASCII
 from libc.string cimport memchr, memcmp, memcpy
 
 from .contract cimport Limits, Request, ResponseHead
+from .events cimport RawData
 
 from http import HTTPStatus
 
@@ -690,6 +691,15 @@ cpdef bytes render_chunk(bytes body, bint last):
     cursor = _put(cursor + count + 2, body)
     memcpy(cursor, b"\r\n0\r\n\r\n", 7 if last else 2)
     return out
+
+
+# ---- Making an event ------------------------------------------------------------------------------------------------
+
+cpdef RawData raw_data(bytes data):
+    """``RawData(data)`` without parsing arguments: one is made for each read and each write."""
+    cdef RawData event = RawData.__new__(RawData)
+    event.data = data
+    return event
 
 
 # ---- Stepping a coroutine ------------------------------------------------------------------------------------------

@@ -123,7 +123,9 @@ class RequestParser:
                 self._excess = 0
             elif self._excess > FRAMING_EXCESS_BYTES:
                 raise WireError(400, "too much chunk framing")
-            self._tail = data[max(start, stop - 3) : stop] if stop - start >= 3 else (self._tail + data[start:stop])[-3:]
+            self._tail = (
+                data[max(start, stop - 3) : stop] if stop - start >= 3 else (self._tail + data[start:stop])[-3:]
+            )
             start = stop
         return start
 

@@ -12,14 +12,17 @@ cdef object DONE
 @cython.final
 @cython.freelist(16)
 cdef class Driver:
+    cdef Host _host
     cdef object _coroutine
     cdef Exchange _exchange
     cdef Sink _sink
     cdef object _context
     cdef object _yielded
+    cdef bint has_task
 
-    cpdef step(self)
-    cpdef suspend(self, yielded)
+    cdef open(self, Host host, Exchange exchange, Sink sink, coroutine)
+    cdef start_by_hand(self)
+    cpdef make_task(self, task)
     cdef _take_step(self, error)
     cdef _throw(self, error)
     cdef _finish(self, failure)
@@ -28,6 +31,5 @@ cdef class Driver:
 cdef bint _EAGER_TASKS
 cdef bint _TASK_TAKES_CONTEXT
 
-cpdef start(Host host, Exchange exchange, Sink sink, coroutine)
 @cython.locals(driver=Driver)
-cdef _start_by_hand(Host host, Exchange exchange, Sink sink, coroutine)
+cpdef start(Host host, Exchange exchange, Sink sink, coroutine)

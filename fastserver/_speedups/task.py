@@ -11,7 +11,7 @@ and timeouts, task groups, cancel scopes, cancellation and context variables wor
 """
 
 import sys
-from asyncio import CancelledError, Task
+from asyncio import CancelledError, Task, current_task
 from asyncio.tasks import _enter_task, _leave_task
 from contextvars import copy_context
 
@@ -28,14 +28,18 @@ class Driver:
     use them) answers for the application's coroutine.
     """
 
-    def __init__(self, coroutine, exchange, sink, context):
-        self._coroutine = coroutine
+    def open(self, host, exchange, sink, coroutine):
+        """Take an application's coroutine; what ``__init__`` would do, without its argument tuple."""
+        self._host = host
         self._exchange = exchange
         self._sink = sink
+        self._coroutine = coroutine
         # The context to enter at each step; None where the task itself enters it.
-        self._context = context
+        self._context = None
         # What the eager first step yielded and no task has seen yet.
         self._yielded = None
+        # Whether a real task drives this.
+        self.has_task = False
 
     def __await__(self):
         return self
@@ -48,7 +52,7 @@ class Driver:
             yielded = self._yielded
             self._yielded = None
             return yielded
-        yielded = self.step()
+        yielded = self._take_step(None)
         if yielded is DONE:
             raise StopIteration
         return yielded
@@ -79,17 +83,54 @@ class Driver:
             return getattr(self._coroutine, name)
         raise AttributeError(name)
 
-    def step(self):
-        """Run to the next suspension: what was yielded, or ``DONE``.  Raises nothing but cancellation."""
-        return self._take_step(None)
+    def start_by_hand(self):
+        """Run the first step as if in a task (CPython 3.10 and 3.11), and make the task if it suspends."""
+        loop = self._host.loop
+        task = EagerTask.__new__(EagerTask)
+        task.driver = self
+        self._context = copy_context()
+        outer = None
+        try:
+            _enter_task(loop, task)
+        except RuntimeError:
+            # Somebody feeds the wire from within a task (a test, a nested loop): that one steps aside, as in 3.12.
+            outer = current_task(loop)
+            _leave_task(loop, outer)
+            _enter_task(loop, task)
+        try:
+            yielded = self._take_step(None)
+        except CancelledError:
+            # The application cancelled itself in its first step; the exchange knows.
+            yielded = DONE
+        finally:
+            _leave_task(loop, task)
+            if outer is not None:
+                _enter_task(loop, outer)
+        if yielded is not DONE:
+            self._yielded = yielded
+            self.make_task(task)
+            if _TASK_TAKES_CONTEXT:
+                self._context = None
 
-    def suspend(self, yielded):
-        """Hand ``yielded`` to the task that is to be, at its first step; where a task enters the context, let it."""
-        self._yielded = yielded
+    def make_task(self, task):
+        """Initialise ``task`` around this driver, once; its first step comes at the loop's next turn."""
+        if self.has_task:
+            return
+        self.has_task = True
+        host = self._host
+        cancellations = task.cancelling() if _TASK_TAKES_CONTEXT else int(task._must_cancel)
         if _TASK_TAKES_CONTEXT:
-            self._context = None
+            Task.__init__(task, self, loop=host.loop, context=self._context)
+        else:
+            Task.__init__(task, self, loop=host.loop)
+        host.tasks.add(task)
+        Task.add_done_callback(task, host.tasks.discard)
+        # A cancellation that came while there was nothing to cancel must not be lost.
+        for _ in range(cancellations):
+            task.cancel()
 
     def _take_step(self, error):
+        """Run to the next suspension: what was yielded, or ``DONE``.  Raises nothing but cancellation."""
         if self._coroutine is None:
             return DONE
         self._sink.cork()
@@ -127,24 +168,11 @@ class Driver:
 class EagerTask(Task):
     """A task that is initialised only when it must be (CPython 3.10 and 3.11)."""
 
-    __slots__ = ("_driver", "_home", "_is_initialised", "_task_context")
+    __slots__ = ("driver",)
 
     def materialise(self):
-        """Become a real task, which takes its first step at the loop's next turn."""
-        if self._is_initialised:
-            return
-        self._is_initialised = True
-        cancelled = self._must_cancel
-        cancellations = self.cancelling() if _TASK_TAKES_CONTEXT else int(cancelled)
-        if _TASK_TAKES_CONTEXT:
-            Task.__init__(self, self._driver, loop=self._home.loop, context=self._task_context)
-        else:
-            Task.__init__(self, self._driver, loop=self._home.loop)
-        self._home.tasks.add(self)
-        Task.add_done_callback(self, self._home.tasks.discard)
-        # A cancellation that came while there was nothing to cancel must not be lost.
-        for _ in range(cancellations):
-            self.cancel()
+        """Become a real task now, in the middle of the first step."""
+        self.driver.make_task(self)
 
     # What needs an initialised task makes it one.
 
@@ -186,34 +214,12 @@ def start(host, exchange, sink, coroutine):
 
     Ends in ``exchange.on_application_end`` now or later; a task that suspended stands in ``host.tasks`` until it ends.
     """
+    driver = Driver.__new__(Driver)
+    driver.open(host, exchange, sink, coroutine)
     if _EAGER_TASKS:
-        task = Task(Driver(coroutine, exchange, sink, None), loop=host.loop, eager_start=True)
+        task = Task(driver, loop=host.loop, eager_start=True)
         if not task.done():
             host.tasks.add(task)
             task.add_done_callback(host.tasks.discard)
-        return
-    _start_by_hand(host, exchange, sink, coroutine)
-
-
-def _start_by_hand(host, exchange, sink, coroutine):
-    context = copy_context()
-    driver = Driver(coroutine, exchange, sink, context)
-    task = EagerTask.__new__(EagerTask)
-    task._driver = driver
-    task._home = host
-    task._task_context = context
-    task._is_initialised = False
-    loop = host.loop
-    _enter_task(loop, task)
-    try:
-        yielded = driver.step()
-    except CancelledError:
-        # The application cancelled itself in its first step; the exchange knows.
-        yielded = DONE
-    finally:
-        _leave_task(loop, task)
-    if yielded is not DONE:
-        driver.suspend(yielded)
-        task.materialise()
-    # Break the cycle driver - task only where the task does not live on.
-    task._driver = None
+    else:
+        driver.start_by_hand()

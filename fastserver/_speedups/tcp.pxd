@@ -4,6 +4,7 @@ cimport cython
 from .contract cimport Connection, Host, Limits, Peer, Protocol
 from .events cimport Closed, RawData, Updated
 from .h1 cimport H1Connection
+from .kernels cimport raw_data
 
 cdef double _NEVER
 
@@ -16,6 +17,7 @@ cdef class TCPConnection(Connection):
     cdef object make_tls_facts
     cdef object _write
     cdef Peer _peer
+    cdef object __weakref__
     cdef double _idle_deadline
     cdef double _stall_deadline
     cdef Py_ssize_t _stalled_bytes

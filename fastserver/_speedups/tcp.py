@@ -10,6 +10,7 @@ import select
 from .contract import Connection, Peer
 from .events import Closed, RawData, Updated
 from .h1 import H1Connection
+from .kernels import raw_data
 
 _NEVER = float("inf")
 
@@ -20,9 +21,7 @@ WRITE_HIGH_WATER_BYTES = 64 * 1024
 CROWDED_SHARE = 0.8
 CROWDED_KEEP_ALIVE_S = 5.0
 
-_OVERLOADED = (
-    b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nretry-after: 1\r\nconnection: close\r\n\r\n"
-)
+_OVERLOADED = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nretry-after: 1\r\nconnection: close\r\n\r\n"
 
 
 class TCPConnection(Connection):
@@ -57,14 +56,14 @@ class TCPConnection(Connection):
 
     def data_received(self, data):
         if self.protocol is not None:
-            self.protocol.handle(RawData(data))
+            self.protocol.handle(raw_data(data))
 
     def eof_received(self):
         if self.protocol is None:
             return False
         self.protocol.on_eof()
-        # The peer may still be reading; a TLS transport closes whatever is said here.
-        return True
+        # The peer may still be reading; a TLS transport has no half-close and closes.
+        return self.transport is not None and self.transport.can_write_eof()
 
     def connection_lost(self, exc):
         host = self.host
