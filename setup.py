@@ -18,6 +18,7 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError
 
 PACKAGE = "fastserver._speedups"
 ROOM = Path("fastserver", "_speedups")
@@ -72,7 +73,7 @@ class BuildRooms(build_ext):
             self.inplace = inplace
             self._remove_built(self.extensions)
             if REQUIRE_EXT:
-                raise
+                raise CompileError(f"the extensions are required and cannot be built: {error}") from error
             self.extensions = []
             print(f"warning: fastserver is built without extensions: {error}", file=sys.stderr)
 
