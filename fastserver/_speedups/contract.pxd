@@ -31,7 +31,9 @@ cdef class Limits:
     cdef public double timeout_write
 
 
+# Request and ResponseHead hold nothing that could lead back to them, so the cycle collector need not know them.
 @cython.final
+@cython.no_gc
 @cython.freelist(64)
 cdef class Request:
     cdef public str method
@@ -52,6 +54,7 @@ cdef class Request:
 
 
 @cython.final
+@cython.no_gc
 @cython.freelist(64)
 cdef class ResponseHead:
     cdef public int status

@@ -26,6 +26,13 @@ cdef int ENDING
 cdef int LINGERING
 cdef int CONNECTION_CLOSED
 
+cdef Py_ssize_t CORK_BYTES
+cdef Py_ssize_t PIPELINE_BYTES
+cdef Py_ssize_t BODY_BUFFER_BYTES
+cdef Py_ssize_t BODY_LOW_BYTES
+cdef Py_ssize_t COPY_BYTES
+cdef Py_ssize_t DISCARD_BYTES
+cdef Py_ssize_t LINGER_BYTES
 cdef double _NEVER
 cdef bytes _CLOSE_FIELD
 cdef bytes _KEEP_ALIVE_FIELD
@@ -51,7 +58,8 @@ cdef class H1Connection(Protocol):
     cdef bint _writing_paused
     cdef bint _at_eof
 
-    cdef _receive(self, bytes data)
+    @cython.locals(data=bytes)
+    cdef _receive(self, RawData event)
     @cython.locals(offset=Py_ssize_t, size=Py_ssize_t, begun=Py_ssize_t)
     cdef _advance(self, bytes data)
     @cython.locals(skipped=Py_ssize_t, end=Py_ssize_t, request=Request, parser=RequestParser)

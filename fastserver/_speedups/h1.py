@@ -109,7 +109,7 @@ class H1Connection(Protocol):
 
     def handle(self, event):
         if type(event) is RawData:
-            self._receive(event.data)
+            self._receive(event)
         elif type(event) is Closed:
             self._lose()
 
@@ -151,7 +151,8 @@ class H1Connection(Protocol):
 
     # Reading.
 
-    def _receive(self, data):
+    def _receive(self, event):
+        data = event.data
         if self._state >= ENDING:
             self._discarded += len(data)
             if self._discarded > LINGER_BYTES:
@@ -403,7 +404,7 @@ class H1Connection(Protocol):
     def _continue(self):
         """Go on with pipelined requests, outside the task that ended the one before."""
         if self._stream is None and self._state == KEEP_ALIVE and self._held:
-            self._receive(b"")
+            self._receive(raw_data(b""))
 
     # The end of a response, and of the connection.
 

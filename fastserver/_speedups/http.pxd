@@ -54,7 +54,7 @@ cdef class HTTPExchange(Exchange):
 
     cdef begin(self, HTTPApplication application, Sink sink, Request request)
     cpdef receive(self)
-    @cython.locals(kind=str)
+    @cython.locals(kind=str, fields=dict)
     cpdef send(self, message)
     cdef dict take_message(self)
     cdef bint must_wait(self) except -1
@@ -78,7 +78,6 @@ cdef class HTTPApplication(Application):
     cdef public object state
     cdef readonly str root_path
     cdef readonly object send_path
-    cdef dict _asgi
     cdef dict _extensions
     cdef dict _template
 

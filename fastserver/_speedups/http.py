@@ -8,6 +8,8 @@ The response goes through ``AWAITING_START -> HEAD_HELD -> SENDING_BODY [-> AWAI
 leaves with the first part of the body, so an application that fails before then still gets its 500.
 """
 
+from types import CoroutineType
+
 from .contract import Application, ClientDisconnected, Exchange
 from .kernels import inspect_fields, inspect_response
 from .task import start as start_task
@@ -189,24 +191,23 @@ class HTTPExchange(Exchange):
     def send(self, message):
         """ASGI ``send``.  Raises ``ClientDisconnected`` once the client has gone, ``RuntimeError``, ``TypeError`` or
         ``ValueError`` for a message that the specification does not allow here."""
-        if type(message) is not dict:
-            message = dict(message)
-        kind = message["type"]
+        fields = message if type(message) is dict else dict(message)
+        kind = fields["type"]
         if self._disconnected:
             raise ClientDisconnected("the client has closed the connection")
         if self._busy:
             raise RuntimeError("send() before the http.response.pathsend was awaited")
         if kind == "http.response.body" and (self._state == HEAD_HELD or self._state == SENDING_BODY):
-            body = message.get("body", b"")
+            body = fields.get("body", b"")
             if type(body) is not bytes:
                 body = as_bytes(body)
-            self._send_part(body, True if message.get("more_body", False) else False)
+            self._send_part(body, True if fields.get("more_body", False) else False)
         elif kind == "http.response.start" and self._state == AWAITING_START:
-            self._head = inspect_response(message["status"], message.get("headers", ()))
-            self._head.trailers = True if message.get("trailers", False) else False
+            self._head = inspect_response(fields["status"], fields.get("headers", ()))
+            self._head.trailers = True if fields.get("trailers", False) else False
             self._state = HEAD_HELD
         else:
-            return self._send_rare(kind, message)
+            return self._send_rare(kind, fields)
         if self._sink.is_writable():
             return READY
         return Draining(self)
@@ -395,6 +396,24 @@ class HTTPExchange(Exchange):
         self._busy = False
 
 
+class Constants(dict):
+    """A dictionary that every scope shares, so it refuses to change."""
+
+    def _refuse(self, *args, **kwargs):
+        raise TypeError("scope['asgi'] is the same for all requests; copy it to change it")
+
+    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
+
+    def __reduce__(self):
+        return dict, (dict(self),)
+
+    def __copy__(self):
+        return dict(self)
+
+    def __deepcopy__(self, memo):
+        return dict(self)
+
+
 def as_bytes(body):
     """A body part that is not ``bytes``: copied, because its owner may change it (H15)."""
     if isinstance(body, (bytes, bytearray, memoryview)):
@@ -449,17 +468,26 @@ class HTTPApplication(Application):
         self.state = None
         self.root_path = root_path
         self.send_path = send_path
-        self._asgi = {"version": "3.0", "spec_version": "2.5"}
         self._extensions = {
             "http.response.trailers": {},
             "http.response.early_hint": {},
         }
         # Every key in its place: copying a dictionary and replacing values is cheaper than building one.
-        self._template = dict.fromkeys(
-            "type asgi http_version method scheme path raw_path query_string root_path headers client server extensions".split()
-        )
-        self._template["type"] = "http"
-        self._template["root_path"] = root_path
+        self._template = {
+            "type": "http",
+            "asgi": Constants(version="3.0", spec_version="2.5"),
+            "http_version": "1.1",
+            "method": "GET",
+            "scheme": "http",
+            "path": "",
+            "raw_path": b"",
+            "query_string": b"",
+            "root_path": root_path,
+            "headers": None,
+            "client": None,
+            "server": None,
+            "extensions": None,
+        }
         if send_path is not None:
             self._extensions["http.response.pathsend"] = {}
 
@@ -470,17 +498,21 @@ class HTTPApplication(Application):
         """A fresh ASGI HTTP scope; nothing in it is shared with another request but immutable values."""
         root_path = self.root_path
         scope = self._template.copy()
-        scope["asgi"] = self._asgi.copy()
-        scope["http_version"] = request.http_version
-        scope["method"] = request.method
-        scope["scheme"] = peer.scheme
+        # The template holds the common values, so only what differs is set.
+        if request.http_version != "1.1":
+            scope["http_version"] = request.http_version
+        if request.method != "GET":
+            scope["method"] = request.method
+        if peer.scheme != "http":
+            scope["scheme"] = peer.scheme
         if root_path:
             scope["path"] = root_path + request.path
             scope["raw_path"] = root_path.encode("utf-8") + request.raw_path
         else:
             scope["path"] = request.path
             scope["raw_path"] = request.raw_path
-        scope["query_string"] = request.query_string
+        if request.query_string:
+            scope["query_string"] = request.query_string
         scope["headers"] = request.headers
         scope["client"] = peer.client
         scope["server"] = peer.server
@@ -493,7 +525,9 @@ class HTTPApplication(Application):
 
     def as_coroutine(self, awaitable):
         """What the application returned, as something that can be stepped."""
-        return awaitable if hasattr(awaitable, "send") else await_it(awaitable)
+        if type(awaitable) is CoroutineType or hasattr(awaitable, "send"):
+            return awaitable
+        return await_it(awaitable)
 
     def log_failure(self, request, failure):
         self.host.error_log.error(

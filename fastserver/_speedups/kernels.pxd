@@ -16,3 +16,4 @@ cpdef bytes render_fields(int status, list fields)
 cpdef bytes render_chunk(bytes body, bint last)
 cpdef object resume(object coroutine, object context)
 cpdef RawData raw_data(bytes data)
+cpdef Py_ssize_t send_bytes(int fd, bytes data) noexcept

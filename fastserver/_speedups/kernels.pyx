@@ -32,6 +32,11 @@ cdef extern from *:
     """
     void* memmem(const void* haystack, size_t haystack_size, const void* needle, size_t needle_size) nogil
 
+cdef extern from "<sys/socket.h>" nogil:
+    int MSG_NOSIGNAL
+    int MSG_DONTWAIT
+    Py_ssize_t c_send "send"(int fd, const void* data, size_t size, int flags)
+
 ctypedef const unsigned char* Bytes
 
 # What a field means to the server; the numbers index nothing, KNOWN_FIELDS maps names to the same names.
@@ -700,6 +705,13 @@ cpdef RawData raw_data(bytes data):
     cdef RawData event = RawData.__new__(RawData)
     event.data = data
     return event
+
+
+# ---- Writing -------------------------------------------------------------------------------------------------------
+
+cpdef Py_ssize_t send_bytes(int fd, bytes data) noexcept:
+    """``send(2)`` on a non-blocking socket: how many bytes it took, or -1 for any error, full buffers included."""
+    return c_send(fd, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), MSG_NOSIGNAL | MSG_DONTWAIT)
 
 
 # ---- Stepping a coroutine ------------------------------------------------------------------------------------------

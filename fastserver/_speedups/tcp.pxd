@@ -4,9 +4,11 @@ cimport cython
 from .contract cimport Connection, Host, Limits, Peer, Protocol
 from .events cimport Closed, RawData, Updated
 from .h1 cimport H1Connection
-from .kernels cimport raw_data
+from .kernels cimport raw_data, send_bytes
 
 cdef double _NEVER
+cdef int _UNKNOWN_FD
+cdef double CROWDED_SHARE
 
 
 @cython.final
@@ -21,9 +23,15 @@ cdef class TCPConnection(Connection):
     cdef double _idle_deadline
     cdef double _stall_deadline
     cdef Py_ssize_t _stalled_bytes
+    cdef int _fd
+    cdef bint _queued
 
     cpdef sweep(self, double now)
     cpdef drain(self)
+    cdef _update(self, Updated event)
+    @cython.locals(data=bytes, written=Py_ssize_t)
+    cdef _write_out(self, RawData event)
+    cdef int _find_plain_fd(self) except? -3
     cdef double _idle_until(self) except? -1
     cdef bint _is_readable(self) except -1
     cdef int _fileno(self) except? -2

@@ -10,9 +10,10 @@ import select
 from .contract import Connection, Peer
 from .events import Closed, RawData, Updated
 from .h1 import H1Connection
-from .kernels import raw_data
+from .kernels import raw_data, send_bytes
 
 _NEVER = float("inf")
+_UNKNOWN_FD = -2
 
 #: ``pause_writing`` comes when the transport holds more than this.
 WRITE_HIGH_WATER_BYTES = 64 * 1024
@@ -37,6 +38,10 @@ class TCPConnection(Connection):
         self._idle_deadline = _NEVER
         self._stall_deadline = _NEVER
         self._stalled_bytes = 0
+        # The descriptor to write to directly; -1 where only the transport may write.
+        self._fd = _UNKNOWN_FD
+        # Whether the transport was given bytes that it may still hold.
+        self._queued = False
 
     # What the loop calls.
 
@@ -76,6 +81,7 @@ class TCPConnection(Connection):
                 host.on_empty()
         self.transport = None
         self._write = None
+        self._fd = -1
 
     def pause_writing(self):
         if self.protocol is not None:
@@ -94,14 +100,44 @@ class TCPConnection(Connection):
         if self.transport is None:
             return
         if type(event) is RawData:
-            self._write(event.data)
+            self._write_out(event)
         elif type(event) is Updated:
-            self._idle_deadline = self._idle_until() if event.idle else _NEVER
+            self._update(event)
         elif type(event) is Closed:
+            self._fd = -1
             self._watch_rest()
             self.transport.close()
 
+    def _update(self, event):
+        self._idle_deadline = self._idle_until() if event.idle else _NEVER
+
+    def _write_out(self, event):
+        """Write at once where the transport holds nothing, else behind what it holds.
+
+        The loop's transport would queue the bytes until its turn ends, which costs more than the bytes are worth.
+        """
+        data = event.data
+        if self._fd == _UNKNOWN_FD:
+            self._fd = self._find_plain_fd()
+        if self._fd >= 0 and (not self._queued or self.transport.get_write_buffer_size() == 0):
+            self._queued = False
+            written = send_bytes(self._fd, data)
+            if written == len(data):
+                return
+            # Full, or broken: the transport waits for room, or finds out what is wrong and says so.
+            self._queued = True
+            if written > 0:
+                data = data[written:]
+        self._write(data)
+
+    def _find_plain_fd(self):
+        """The socket's descriptor where bytes may be written to it as they are, or -1."""
+        if self.transport.get_extra_info("sslcontext") is not None:
+            return -1
+        return self._fileno()
+
     def abort(self):
+        self._fd = -1
         if self.transport is not None:
             self.transport.abort()
 
@@ -109,6 +145,7 @@ class TCPConnection(Connection):
         transport = self.transport
         if transport is None:
             return
+        self._fd = -1
         self._watch_rest()
         if transport.can_write_eof():
             transport.write_eof()
