@@ -70,12 +70,16 @@ cdef class H1Connection(Protocol):
     @cython.locals(parser=RequestParser, stream=H1Stream, received="long long", body=bytes)
     cdef Py_ssize_t _read_body(self, bytes data, Py_ssize_t offset) except -1
     @cython.locals(limit="long long")
-    cdef _check_body_size(self)
+    cdef _check_body_size(self, RequestParser parser)
     cdef _discard_body(self, long long received)
-    @cython.locals(limits=Limits, now=double)
+    cdef _begin_body(self, H1Stream stream)
     cdef _arm_body_deadline(self, H1Stream stream)
+    @cython.locals(limits=Limits)
+    cdef _set_body_deadline(self, H1Stream stream)
     @cython.locals(stream=H1Stream, limits=Limits, elapsed_s=double)
     cdef _check_body_rate(self, double now)
+    cdef ask_for_body(self, H1Stream stream)
+    @cython.locals(paused_s=double)
     cdef resume_body(self, H1Stream stream)
     cdef _pause_reading(self)
     cdef _resume_reading(self)
@@ -114,13 +118,14 @@ cdef class H1Stream(Sink):
     cdef bint _is_open
     cdef bint _chunked
     cdef bint _bodyless
-    cdef bint _owes_continue
+    cdef bint owes_continue
     cdef Exchange exchange
     cdef bint started
     cdef bint keep_alive
     cdef long long unread
     cdef double body_since
     cdef double body_read_at
+    cdef double rate_checked_at
     cdef double body_paused_at
 
     cdef begin(self, H1Connection wire, Request request)

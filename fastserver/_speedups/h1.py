@@ -41,6 +41,7 @@ LINGER_BYTES = 256 * 1024
 LINGER_S = 2.0
 #: Grace before the minimum rate of a request body counts (H1-29).
 BODY_RATE_GRACE_S = 10.0
+BODY_RATE_INTERVAL_S = 1.0
 
 _NEVER = float("inf")
 _CLOSE_FIELD = b"connection: close\r\n"
@@ -230,6 +231,8 @@ class H1Connection(Protocol):
         self.connection.send(ACTIVE)
 
     def _begin_request(self, request, parser):
+        if request.chunked:
+            self._check_body_size(parser)
         self._requests += 1
         stream = H1Stream.__new__(H1Stream)
         stream.begin(self, request)
@@ -246,9 +249,7 @@ class H1Connection(Protocol):
         else:
             self._state = RECEIVING_BODY
             self._parser = parser
-            self._check_body_size()
-            stream.body_since = self.host.clock.now
-            self._arm_body_deadline(stream)
+            self._begin_body(stream)
             if parser.received:
                 stream.unread = parser.received
                 exchange.on_body(parser.take_body(), True)
@@ -265,7 +266,12 @@ class H1Connection(Protocol):
         if stream is None:
             self._discard_body(received)
             return offset
-        self._check_body_size()
+        self._check_body_size(parser)
+        if stream.owes_continue and received:
+            # It did not wait to be asked.
+            stream.owes_continue = False
+            if not parser.complete:
+                self._begin_body(stream)
         stream.unread += received
         if parser.complete:
             self._parser = None
@@ -284,9 +290,9 @@ class H1Connection(Protocol):
                 stream.exchange.on_body(body, True)
         return offset
 
-    def _check_body_size(self):
+    def _check_body_size(self, parser):
         limit = self.host.limits.request_body
-        if 0 < limit < self._parser.received:
+        if 0 < limit < parser.received:
             raise WireError(413, "request body too large")
 
     def _discard_body(self, received):
@@ -302,19 +308,33 @@ class H1Connection(Protocol):
 
     # The clock of a request body (H1-29).  Time in which this side does not read is not the client's fault.
 
+    def _begin_body(self, stream):
+        """Body bytes are due from now on, unless the client waits to be asked for them (H1-32)."""
+        if stream.owes_continue and self._parser.received == 0:
+            self.deadline = _NEVER
+            return
+        stream.body_since = self.host.clock.now
+        stream.rate_checked_at = stream.body_since + BODY_RATE_GRACE_S - BODY_RATE_INTERVAL_S
+        self._arm_body_deadline(stream)
+
     def _arm_body_deadline(self, stream):
+        """Bytes have come: the idle time begins anew, the minimum rate is looked at as before."""
+        stream.body_read_at = self.host.clock.now
+        self._set_body_deadline(stream)
+
+    def _set_body_deadline(self, stream):
         limits = self.host.limits
-        now = self.host.clock.now
-        stream.body_read_at = now
-        self.deadline = now + limits.timeout_request_body_idle if limits.timeout_request_body_idle > 0 else _NEVER
+        self.deadline = _NEVER
+        if limits.timeout_request_body_idle > 0:
+            self.deadline = stream.body_read_at + limits.timeout_request_body_idle
         if limits.request_body_rate > 0:
-            self.deadline = min(self.deadline, max(stream.body_since + BODY_RATE_GRACE_S, now + 1.0))
+            self.deadline = min(self.deadline, stream.rate_checked_at + BODY_RATE_INTERVAL_S)
 
     def _check_body_rate(self, now):
         stream = self._stream
         limits = self.host.limits
-        self.deadline = _NEVER
         if self._parser is None or self._reading_paused:
+            self.deadline = _NEVER
             return
         elapsed_s = now - stream.body_since
         if 0 < limits.timeout_request_body_idle <= now - stream.body_read_at:
@@ -322,14 +342,22 @@ class H1Connection(Protocol):
         elif elapsed_s >= BODY_RATE_GRACE_S and self._parser.received < limits.request_body_rate * elapsed_s:
             self._refuse(WireError(408, "request body came too slowly"))
         else:
-            self.deadline = now + 1.0
-            if limits.timeout_request_body_idle > 0:
-                self.deadline = min(self.deadline, stream.body_read_at + limits.timeout_request_body_idle)
+            stream.rate_checked_at = now
+            self._set_body_deadline(stream)
+
+    def ask_for_body(self, stream):
+        """The application waits for a body of which nothing has come: tell the client to send it (H1-32)."""
+        if self._parser is not None and self._parser.received == 0:
+            self.write(_CONTINUE)
+            stream.owes_continue = False
+            self._begin_body(stream)
 
     def resume_body(self, stream):
         """The application has made room for more of the body."""
         if self._parser is not None and self._reading_paused:
-            stream.body_since += self.host.clock.now - stream.body_paused_at
+            paused_s = self.host.clock.now - stream.body_paused_at
+            stream.body_since += paused_s
+            stream.rate_checked_at += paused_s
             self._arm_body_deadline(stream)
             self._resume_reading()
 
@@ -532,15 +560,16 @@ class H1Stream(Sink):
         self._is_open = True
         self._chunked = False
         self._bodyless = False
-        self._owes_continue = request.expect_continue and request.http_version == "1.1"
+        self.owes_continue = request.expect_continue and request.http_version == "1.1"
         self.exchange = None
         self.started = False
         self.keep_alive = not request.close and (request.http_version == "1.1" or request.keep_alive)
         # Body bytes that the exchange has and the application has not taken.
         self.unread = 0
-        # Clock readings: when the body began (later by every pause), was last read, was paused.
+        # Clock readings: when the body began (later by every pause), was last read, was looked at for its rate, was paused.
         self.body_since = 0.0
         self.body_read_at = 0.0
+        self.rate_checked_at = 0.0
         self.body_paused_at = 0.0
 
     def detach(self):
@@ -555,9 +584,8 @@ class H1Stream(Sink):
 
     def want_body(self):
         """The application waits for the body: a client that waits to be asked for it is asked (H1-32)."""
-        if self._owes_continue and self._is_open and not self.started and self._wire.body_is_open():
-            self._wire.write(_CONTINUE)
-        self._owes_continue = False
+        if self.owes_continue and self._is_open and not self.started:
+            self._wire.ask_for_body(self)
 
     def respond(self, head, body, more):
         if not self._is_open:
@@ -617,7 +645,7 @@ class H1Stream(Sink):
             return False
         if self._wire.body_is_open():
             # A client that was never told to continue may send the body or not: only closing is safe (H1-32).
-            if self._owes_continue:
+            if self.owes_continue:
                 return False
             # The response is whole and the body will not be read: close now rather than read much for nothing (H1-31).
             if not more and not 0 <= self._request.content_length <= DISCARD_BYTES:

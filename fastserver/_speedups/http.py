@@ -269,7 +269,7 @@ class HTTPExchange(Exchange):
             trailers_follow = False
         excess = False
         if self._state == HEAD_HELD:
-            if self._request.method != "HEAD" and self._head.status != 304:
+            if self._request.method != "HEAD" and self._head.status != 304 and self._head.status != 204:
                 self._remaining = self._head.content_length
         if self._remaining >= 0:
             if len(body) > self._remaining:

@@ -2,7 +2,12 @@
 cimport cython
 
 from .contract cimport Request
-from .kernels cimport find_head_end
+
+cdef int _IN_SIZE_LINE
+cdef int _IN_DATA
+cdef int _IN_TRAILERS
+cdef int _AT_END
+cdef long long _CHUNK_SIZE_LIMIT
 
 
 @cython.final
@@ -13,23 +18,33 @@ cdef class RequestParser:
     cdef object _feed
     cdef bytes _body
     cdef list _parts
+    cdef bint _is_reusable
     cdef bint _chunked
     cdef long long _remaining
-    cdef long long _chunks
+    # The walk over a chunked body.
+    cdef int _walk
+    cdef bint _size_ended
+    cdef long long _chunk_size
+    cdef long long _chunk_rest
+    cdef long long _line_bytes
     cdef long long _excess
-    cdef bytes _tail
+    cdef long long _trailer_bytes
+    cdef long long _trailers
 
     cdef _replace_parser(self)
     cpdef close(self)
     @cython.locals(announced=bint)
     cpdef Py_ssize_t open(self, Request request, bytes data, Py_ssize_t start, Py_ssize_t head_end) except -1
-    cdef _reset_chunked_state(self)
     cdef bint _feed_upgrade(self, bytes head) except -1
-    cdef _restart(self, Request request)
-    @cython.locals(size=Py_ssize_t, stop=Py_ssize_t, chunks="long long", received="long long")
+    cdef _restart(self)
+    @cython.locals(stop=Py_ssize_t, at_end=bint)
     cpdef Py_ssize_t feed(self, bytes data, Py_ssize_t start) except -1
-    @cython.locals(straddling=Py_ssize_t, end=Py_ssize_t)
-    cdef Py_ssize_t _find_piece_end(self, bytes data, Py_ssize_t start) except -1
+    @cython.locals(index=Py_ssize_t, size=Py_ssize_t, step=Py_ssize_t, line_end=Py_ssize_t, stop=Py_ssize_t)
+    cdef Py_ssize_t _walk_chunks(self, bytes data, Py_ssize_t start) except -1
+    cdef _begin_size_line(self)
+    @cython.locals(index=Py_ssize_t, byte=int, digit=int)
+    cdef _read_chunk_size(self, bytes data, Py_ssize_t start, Py_ssize_t stop)
+    cdef _check_line(self, bint is_whole)
     cdef _feed_piece(self, bytes data, Py_ssize_t start, Py_ssize_t stop)
     cpdef bytes take_body(self)
     cpdef bint is_reusable(self) except -1

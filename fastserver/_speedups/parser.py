@@ -1,9 +1,10 @@
 """llhttp, fed exactly one message at a time.
 
-httptools cannot pause: given more than a message it parses on into the next.  But a message ends at a place that can be
-found beforehand: a head, and a chunked body, only at an empty line; a body with a length after that many bytes.  So a
-``RequestParser`` feeds up to each such place and asks whether the message is complete.  llhttp stays the authority on
-grammar and framing; it never sees a byte of the next request, and no callback runs application code (H1-5, H1-40, H1-43).
+httptools cannot pause: given more than a message it parses on into the next.  So this side finds the end of each message
+itself and feeds up to it: a head ends at an empty line, a body with a length after that many bytes, and a chunked body
+where a walk over its chunk sizes and trailer lines ends.  The walk also holds the limits that llhttp lacks.  llhttp stays
+the authority on grammar and framing: where it does not say that the message is complete exactly there, the request is
+refused, so there is no way of framing on which the two differ.  No callback runs application code (H1-5, H1-40, H1-43).
 
 Between messages a parser holds nothing of its connection, so parsers are pooled and an idle connection has none.
 """
@@ -11,11 +12,21 @@ Between messages a parser holds nothing of its connection, so parsers are pooled
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from .contract import WireError
-from .kernels import find_head_end
 
-#: Bytes of chunk framing beyond 16 and twice the data of each chunk that a body may carry (Go's rule, H1-15); trailers
-#: count as framing, so this bounds them as well (H1-36).
+#: A chunk's size line with its extensions, CR LF included.
+CHUNK_LINE_BYTES = 4096
+#: Bytes of chunk framing beyond 16 and twice the data of each chunk that a body may carry (Go's rule, H1-15).
 FRAMING_EXCESS_BYTES = 16 * 1024
+#: The trailer section of a request, which is read and thrown away (H1-36).
+TRAILER_BYTES = 16 * 1024
+TRAILER_FIELDS = 64
+_CHUNK_SIZE_LIMIT = 1 << 59
+
+# Where the walk over a chunked body stands.
+_IN_SIZE_LINE = 0
+_IN_DATA = 1
+_IN_TRAILERS = 2
+_AT_END = 3
 
 _POOL_SIZE = 64
 _pool = []
@@ -51,11 +62,10 @@ class RequestParser:
             self._parts.append(data)
         self.received += len(data)
 
-    def on_chunk_header(self):
-        self._chunks += 1
-
     def on_message_complete(self):
         self.complete = True
+        # After "Connection: close" llhttp takes no more; it knows so only until this call returns.
+        self._is_reusable = self._parser.should_keep_alive()
 
     # What the connection calls.
 
@@ -72,19 +82,18 @@ class RequestParser:
         self._chunked = request.chunked
         self._remaining = request.content_length if request.content_length > 0 else 0
         announced = self._chunked or self._remaining > 0
-        self._reset_chunked_state()
+        self._is_reusable = False
+        if self._chunked:
+            self._walk = _IN_SIZE_LINE
+            self._begin_size_line()
+            self._excess = 0
         if not (request.upgrade and request.connection_upgrade):
             self._feed_piece(data, start, head_end)
         elif not self._feed_upgrade(data[start:head_end]) or announced:
-            self._restart(request)
+            self._restart()
         if self.complete == announced:
             raise WireError(400, "request framing is ambiguous")
         return self.feed(data, head_end) if announced else head_end
-
-    def _reset_chunked_state(self):
-        self._chunks = 0
-        self._excess = 0
-        self._tail = b""
 
     def _feed_upgrade(self, head):
         """Feed a head that asks for an upgrade: httptools ends the message there, body or no body (H1-37)."""
@@ -96,7 +105,7 @@ class RequestParser:
             raise WireError(400, str(error)) from None
         return False
 
-    def _restart(self, request):
+    def _restart(self):
         """The upgrade is not taken, so its request is served with its body: a fresh parser, told only the framing."""
         self._replace_parser()
         self.complete = False
@@ -105,38 +114,95 @@ class RequestParser:
 
     def feed(self, data, start):
         """Feed body bytes from ``data[start:]``; returns the index of the first byte after the message."""
-        size = len(data)
-        if not self._chunked:
-            stop = min(size, start + self._remaining)
-            if stop > start:
-                self._remaining -= stop - start
-                self._feed_piece(data, start, stop)
-            return stop
-        while start < size and not self.complete:
-            stop = self._find_piece_end(data, start)
-            chunks = self._chunks
-            received = self.received
+        if self._chunked:
+            stop = self._walk_chunks(data, start)
+            at_end = self._walk == _AT_END
+        else:
+            stop = min(len(data), start + self._remaining)
+            self._remaining -= stop - start
+            at_end = self._remaining == 0
+        if stop > start:
             self._feed_piece(data, start, stop)
-            received = self.received - received
-            self._excess += stop - start - 3 * received - 16 * (self._chunks - chunks)
-            if self._excess < 0:
-                self._excess = 0
-            elif self._excess > FRAMING_EXCESS_BYTES:
-                raise WireError(400, "too much chunk framing")
-            self._tail = (
-                data[max(start, stop - 3) : stop] if stop - start >= 3 else (self._tail + data[start:stop])[-3:]
-            )
-            start = stop
-        return start
+        if self.complete != at_end:
+            raise WireError(400, "request framing is ambiguous")
+        return stop
 
-    def _find_piece_end(self, data, start):
-        """The index after the next empty line, which may have begun in an earlier read, or the end of ``data``."""
-        if self._tail:
-            straddling = (self._tail + data[start : start + 3]).find(b"\r\n\r\n")
-            if straddling >= 0:
-                return start + straddling + 4 - len(self._tail)
-        end = find_head_end(data, start)
-        return len(data) if end < 0 else end
+    # The walk over a chunked body (RFC 9112 section 7.1): sizes and line ends only; what else a line may hold is
+    # llhttp's business.
+
+    def _walk_chunks(self, data, start):
+        """Walk on from ``data[start]``: the index after the message, or ``len(data)`` where it goes on."""
+        index = start
+        size = len(data)
+        while index < size and self._walk != _AT_END:
+            if self._walk == _IN_DATA:
+                step = min(self._chunk_rest, size - index)
+                index += step
+                self._chunk_rest -= step
+                if self._chunk_rest == 0:
+                    self._walk = _IN_SIZE_LINE
+                    self._begin_size_line()
+            else:
+                line_end = data.find(b"\n", index)
+                stop = size if line_end < 0 else line_end + 1
+                if self._walk == _IN_SIZE_LINE:
+                    self._read_chunk_size(data, index, stop)
+                self._line_bytes += stop - index
+                index = stop
+                self._check_line(line_end >= 0)
+        return index
+
+    def _begin_size_line(self):
+        self._line_bytes = 0
+        self._chunk_size = 0
+        self._size_ended = False
+
+    def _read_chunk_size(self, data, start, stop):
+        """Take the hexadecimal digits that begin a size line, which may come in several reads."""
+        index = start
+        while index < stop and not self._size_ended:
+            byte = data[index]
+            if 48 <= byte <= 57:
+                digit = byte - 48
+            elif 97 <= (byte | 32) <= 102:
+                digit = (byte | 32) - 87
+            else:
+                self._size_ended = True
+                break
+            self._chunk_size = self._chunk_size * 16 + digit
+            if self._chunk_size >= _CHUNK_SIZE_LIMIT:
+                raise WireError(400, "chunk size too large")
+            index += 1
+
+    def _check_line(self, is_whole):
+        """A size or trailer line has grown, or ended: hold its limits, and go on to what follows it."""
+        if self._walk == _IN_SIZE_LINE:
+            if self._line_bytes > CHUNK_LINE_BYTES:
+                raise WireError(400, "chunk line too long")
+            if not is_whole:
+                return
+            self._excess = max(0, self._excess + self._line_bytes - 16 - 2 * self._chunk_size)
+            if self._excess > FRAMING_EXCESS_BYTES:
+                raise WireError(400, "too much chunk framing")
+            if self._chunk_size > 0:
+                self._walk = _IN_DATA
+                self._chunk_rest = self._chunk_size + 2  # and the CR LF behind the data
+            else:
+                self._walk = _IN_TRAILERS
+                self._line_bytes = self._trailer_bytes = self._trailers = 0
+            return
+        if self._trailer_bytes + self._line_bytes > TRAILER_BYTES + 2:
+            raise WireError(431, "trailers too large")
+        if not is_whole:
+            return
+        if self._line_bytes <= 2:
+            self._walk = _AT_END
+            return
+        self._trailers += 1
+        self._trailer_bytes += self._line_bytes
+        self._line_bytes = 0
+        if self._trailers > TRAILER_FIELDS:
+            raise WireError(431, "too many trailers")
 
     def _feed_piece(self, data, start, stop):
         try:
@@ -161,7 +227,7 @@ class RequestParser:
 
     def is_reusable(self):
         """Whether llhttp would take another message after this one (not after ``Connection: close``)."""
-        return self.complete and self._parser.should_keep_alive()
+        return self.complete and self._is_reusable
 
 
 def borrow_parser():
