@@ -6,28 +6,12 @@ import logging.config
 import os
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from fastserver.config.errors import ConfigError
 from fastserver.server.errorlog import NAME, ErrorLogHandler, configure_error_log, get_error_log, revive
-
-
-@pytest.fixture(autouse=True)
-def restore() -> Iterator[None]:
-    """Put the logger back as it was; pytest's own handlers on the root stay where they are."""
-    log = get_error_log()
-    saved = (log.handlers[:], log.level, log.propagate, log.disabled)
-    log.handlers.clear()
-    log.propagate = True
-    yield
-    for handler in log.handlers:
-        if isinstance(handler, ErrorLogHandler):
-            handler.close_file()
-    log.handlers[:], level, log.propagate, log.disabled = saved
-    log.setLevel(level)
 
 
 class Stderr:

@@ -1,0 +1,43 @@
+"""fastserver, a web server for ASGI applications.
+
+``run`` serves until it is told to stop and is what the command line does; ``serve`` does the same inside a running
+event loop; ``Server`` is the object to embed and to test with.  The names are imported when they are first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fastserver import events
+    from fastserver.config.model import Config
+    from fastserver.server.run import run, serve
+    from fastserver.server.server import Server
+
+__version__ = "0.1.0"
+
+__all__ = ["Config", "Server", "__version__", "events", "run", "serve"]
+
+_HOMES = {
+    "Config": "fastserver.config.model",
+    "Server": "fastserver.server.server",
+    "run": "fastserver.server.run",
+    "serve": "fastserver.server.run",
+}
+
+
+def __getattr__(name: str) -> object:
+    from importlib import import_module
+
+    if name == "events":
+        return import_module("fastserver.events")
+    try:
+        home = _HOMES[name]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    value = globals()[name] = getattr(import_module(home), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,116 @@
+"""The two ways to serve: ``run`` in processes of its own, ``serve`` in the caller's event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fastserver.config.errors import ConfigError
+from fastserver.config.model import Config
+from fastserver.config.tls import create_ssl_context
+from fastserver.exchange.lifespan import App
+from fastserver.server.errorlog import configure_error_log
+from fastserver.server.server import Server
+from fastserver.server.signals import STOP_SIGNALS, SignalWatch
+from fastserver.server.supervisor import Supervisor, count_workers
+from fastserver.server.worker import NOT_STARTED, Worker, log_startup_failure
+from fastserver.transport.sockets import BindError, open_listeners
+
+
+def run(app: App | str, config: Config | None = None, **settings: Any) -> int:
+    """Serve ``app``, an ASGI callable or ``module:attr``, until a signal ends it; gives the exit code.
+
+    ``settings`` make a ``Config`` in place of ``config`` (``Config.from_mapping``).  With two workers or more this
+    process only supervises; a callable then serves in forked copies of what it is now.  Exit codes: 0 stopped as asked,
+    3 not started (the log says why), 128 and a signal's number when a second signal ended it.
+
+    Raises ``ConfigError`` for settings that cannot be used.
+    """
+    if settings and config is not None:
+        raise TypeError("run() takes a config or settings, not both")
+    if config is None:
+        config = Config.from_mapping(settings)
+    _refuse_running_loop()
+    try:
+        log = configure_error_log(config.error_logfile, config.log_level)
+    except ConfigError as error:
+        log_startup_failure(configure_error_log(), str(error))
+        return NOT_STARTED
+    count = count_workers(config.workers)
+    try:
+        ssl_context = create_ssl_context(config)
+        if count >= 2 and not hasattr(os, "fork"):
+            raise ConfigError("workers", "more than one needs fork, which this system lacks")
+        listeners = open_listeners(
+            config.binds,
+            backlog=config.backlog,
+            dual_stack=config.dual_stack,
+            uds_permissions=config.uds_permissions,
+        )
+    except (ConfigError, BindError) as error:
+        log_startup_failure(log, str(error))
+        return NOT_STARTED
+    if count >= 2:
+        return Supervisor(app, config, listeners, ssl_context, count).run()
+    return Worker(app, config, listeners, ssl_context).run()
+
+
+async def serve(
+    app: App | str,
+    config: Config | None = None,
+    *,
+    shutdown_trigger: Callable[[], Awaitable[object]] | None = None,
+    mode: str | None = None,
+) -> None:
+    """Serve ``app`` in the running loop, in this process alone, until ``shutdown_trigger()`` returns.
+
+    Without a trigger SIGINT and SIGTERM end it, where the loop runs in the main thread; a second one cuts what is open.
+    ``mode`` is there for hypercorn's signature: only ``"asgi"`` is known.  Raises ``StartupFailed``, and what the
+    trigger raises.  A cancelled ``serve`` cuts open requests and is gone at once.
+    """
+    if mode not in (None, "asgi"):
+        raise ConfigError("mode", f"{mode!r} is not supported yet: want 'asgi'")
+    server = Server(app, config)
+    loop = asyncio.get_running_loop()
+    jobs: set[asyncio.Future[Any]] = set()
+
+    def on_signal(signum: int) -> None:
+        loop.call_soon_threadsafe(stop)
+
+    def stop() -> None:
+        if server.should_exit:
+            jobs.add(asyncio.ensure_future(server.shutdown(timeout=0)))
+        server.should_exit = True
+
+    if shutdown_trigger is None:
+        with SignalWatch(STOP_SIGNALS, on_signal):
+            await server.serve()
+            if jobs:
+                await asyncio.wait(jobs)
+        return
+    trigger = asyncio.ensure_future(_pull(shutdown_trigger, server))
+    try:
+        await server.serve()
+    finally:
+        trigger.cancel()
+        await asyncio.wait({trigger})
+    with contextlib.suppress(asyncio.CancelledError):
+        trigger.result()
+
+
+async def _pull(shutdown_trigger: Callable[[], Awaitable[object]], server: Server) -> None:
+    try:
+        await shutdown_trigger()
+    finally:
+        server.should_exit = True
+
+
+def _refuse_running_loop() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError("run() blocks, so it cannot be called in a running event loop: use 'await serve()'")

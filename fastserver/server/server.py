@@ -1,0 +1,417 @@
+"""One application served by the running event loop: what a worker process runs, and what a program embeds.
+
+    async with Server(app, Config(bind="127.0.0.1:0")) as server:
+        host, port = server.addresses[0]
+
+A server installs no signal handlers, starts no process and leaves nothing behind: no task, no timer, no socket.
+It goes through ``State`` once, from ``NEW`` to ``STOPPED``; to serve again, make another.
+
+Nothing is lost on the way down.  New connections are turned away first, those that the kernel has queued are accepted,
+and only then do the sockets close; requests get until the deadline to finish; the application is shut down last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import ssl
+import sys
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from enum import Enum
+from types import TracebackType
+from typing import Any, Final
+
+from fastserver._speedups.clock import Clock
+from fastserver._speedups.contract import Host, Limits
+from fastserver._speedups.http import HTTPApplication
+from fastserver._speedups.tcp import TCPConnection, drain, sweep
+from fastserver.config.errors import ConfigError
+from fastserver.config.model import Config
+from fastserver.config.tls import create_ssl_context, read_server_certificate
+from fastserver.exchange.lifespan import App, Lifespan, LifespanFailed
+from fastserver.server.accesslog import AccessLog, make_access_logger
+from fastserver.server.errorlog import configure_error_log, get_error_log, revive
+from fastserver.server.loader import AppLoadError, load_app
+from fastserver.transport.sockets import BindError, Listener, accept_rest, open_listeners, seal
+from fastserver.transport.tls import tls_facts
+
+try:
+    import resource
+except ImportError:  # not a POSIX system
+    resource = None  # type: ignore[assignment]
+
+#: Seconds that cancelled requests get for their ``finally`` blocks.
+CANCEL_S: Final = 1.0
+
+#: Seconds that a peer gets to answer the end of TLS.
+SSL_SHUTDOWN_S: Final = 5.0
+
+#: Bounds of the seconds between two looks at the deadlines of all connections.
+TICK_MIN_S: Final = 0.05
+TICK_MAX_S: Final = 1.0
+
+#: What ``limit_connections = 0`` leaves of the descriptors to the application, and its own upper bound.
+RESERVED_DESCRIPTORS: Final = 128
+CONNECTIONS_MAX: Final = 16384
+
+
+class State(Enum):
+    NEW = "new"
+    STARTING = "starting"
+    STARTED = "started"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+
+
+class StartupFailed(Exception):
+    """The server did not start.  The message is one line; ``details`` is a traceback of the application, or empty."""
+
+    def __init__(self, reason: str, details: str = "") -> None:
+        super().__init__(reason)
+        self.details = details
+
+
+class Server:
+    """Serves ``app``, an ASGI callable or ``module:attr``, in the loop that runs ``start``.
+
+    ``listeners`` and ``ssl_context`` are given by a process that has made them already.  The server closes given
+    listeners too, but seals them only in ``shutdown``: others may share them.
+    """
+
+    def __init__(
+        self,
+        app: App | str,
+        config: Config | None = None,
+        *,
+        listeners: Sequence[Listener] | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        self.config = config if config is not None else Config()
+        self.addresses: list[tuple[str, int] | str] = []
+        self.urls: list[str] = []
+        self._spec = app
+        self._app: App | None = None
+        self._listeners = list(listeners or [])
+        self._borrowed = listeners is not None
+        self._ssl_context = ssl_context
+        self._log = get_error_log()
+        self._state = State.NEW
+        self._failure: BaseException | None = None
+        self._starting: asyncio.Task[None] | None = None
+        self._settled = asyncio.Event()  # started, or stopped without
+        self._stopped = asyncio.Event()
+        self._exit = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._deadline = 0.0
+        self._host: Host | None = None
+        self._lifespan: Lifespan | None = None
+        self._access_log: AccessLog | None = None
+        self._servers: list[asyncio.AbstractServer] = []
+        self._arriving: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._timer: asyncio.TimerHandle | None = None
+        self._tick_s = get_tick_s(self.config)
+
+    @property
+    def started(self) -> bool:
+        """Whether requests are answered: true from the end of ``start`` to the end of ``shutdown``."""
+        return self._state in (State.STARTED, State.STOPPING)
+
+    @property
+    def should_exit(self) -> bool:
+        """Setting it ends ``serve``, from any code that runs in the loop."""
+        return self._exit.is_set()
+
+    @should_exit.setter
+    def should_exit(self, value: bool) -> None:
+        (self._exit.set if value else self._exit.clear)()
+
+    def load(self) -> App:
+        """Import the application now, for a loop that is not running yet; else ``start`` does it.
+
+        Raises ``StartupFailed``.
+        """
+        config = self.config
+        try:
+            self._app = load_app(self._spec, app_dir=config.app_dir, factory=config.factory, interface=config.interface)
+        except AppLoadError as error:
+            raise StartupFailed(str(error), error.details) from error
+        return self._app
+
+    async def start(self) -> None:
+        """Bind, start the application, accept.  Raises ``StartupFailed``, with everything taken back."""
+        if self._state is not State.NEW:
+            raise RuntimeError(f"a server starts once; this one is {self._state.value}")
+        self._state = State.STARTING
+        self._starting = asyncio.create_task(self._start(), name="fastserver-start")
+        try:
+            await asyncio.wait({self._starting})
+        except asyncio.CancelledError:
+            self._starting.cancel()
+            await asyncio.wait({self._starting})
+            raise
+        if self._failure is not None:
+            raise self._failure
+
+    async def wait_started(self) -> None:
+        """Wait until another task's ``start`` is done.  Raises ``StartupFailed`` where it has failed."""
+        await self._settled.wait()
+        if self._failure is not None:
+            raise self._failure
+
+    def announce(self) -> None:
+        """Log where clients connect."""
+        for url in self.urls:
+            self._log.info("listening on %s", url)
+
+    async def serve(self) -> None:
+        """Start, wait for ``should_exit`` or ``shutdown``, and be gone when this returns."""
+        await self.start()
+        self.announce()
+        try:
+            await self._exit.wait()
+        except asyncio.CancelledError:
+            await self.shutdown(timeout=0)
+            raise
+        await self.shutdown()
+
+    async def __aenter__(self) -> Server:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, frames: TracebackType | None
+    ) -> None:
+        await self.shutdown(timeout=0 if kind is not None else None)
+
+    async def shutdown(self, timeout: float | None = None, *, shared: bool = False) -> None:
+        """Stop without loss: open requests get ``timeout`` seconds to finish, then they are cancelled.
+
+        Without ``timeout`` it is the configuration's ``timeout_graceful_shutdown``.  Safe to call twice; a second call
+        with a shorter ``timeout`` hurries the first.  ``shared`` says that other processes go on accepting from the
+        same sockets, which are then left unsealed.
+        """
+        self._exit.set()
+        deadline = time.monotonic() + (self.config.timeout_graceful_shutdown if timeout is None else timeout)
+        if self._state is State.NEW:
+            self._state = State.STOPPED
+            self._failure = StartupFailed("the server was stopped before it was started")
+            self._settled.set()
+            self._stopped.set()
+        elif self._state is State.STARTING and self._starting is not None:
+            self._starting.cancel()
+            await asyncio.wait({self._starting})
+        elif self._state is State.STARTED:
+            self._state = State.STOPPING
+            self._deadline = deadline
+            try:
+                await self._drain(shared)
+            finally:
+                await self._finish()
+        elif self._state is State.STOPPING:
+            self._deadline = min(self._deadline, deadline)
+            self._wake.set()
+            await self._stopped.wait()
+
+    async def _start(self) -> None:
+        try:
+            await self._open()
+        except BaseException as error:
+            self._failure = _explain(error)
+            await self._finish()
+        else:
+            self._state = State.STARTED
+            self._settled.set()
+
+    async def _open(self) -> None:
+        """Every step of the start, in the order that fails cheaply and loses nothing."""
+        config = self.config
+        loop = asyncio.get_running_loop()
+        self._log = configure_error_log(config.error_logfile, config.log_level, embedded=True)
+        if self._app is None:
+            self._app = self.load()
+        revive(self._log)
+        if not self._borrowed:
+            self._ssl_context = self._ssl_context or create_ssl_context(config)
+            self._listeners = open_listeners(
+                config.binds,
+                backlog=config.backlog,
+                dual_stack=config.dual_stack,
+                uds_permissions=config.uds_permissions,
+            )
+        self._access_log = make_access_logger(config, loop.call_soon)
+        self._lifespan = Lifespan(
+            self._app, config.lifespan, config.timeout_lifespan_startup, config.timeout_lifespan_shutdown, self._log
+        )
+        await self._lifespan.startup()
+        self._host = self._make_host(loop, self._app, self._lifespan.state)
+        await self._accept(self._host)
+        self._tick()
+
+    def _make_host(self, loop: asyncio.AbstractEventLoop, app: App, state: dict[str, Any] | None) -> Host:
+        config = self.config
+        host = Host(
+            loop=loop,
+            clock=Clock(loop.time(), time.time()),
+            limits=Limits.from_config(config, config.limit_connections or get_connections_max()),
+            error_log=self._log,
+            access_log=self._access_log,
+            server_field=b"server: fastserver\r\n" if config.server_header else b"",
+            date_header=config.date_header,
+            extra_fields=b"".join(f"{name}: {value}\r\n".encode("latin-1") for name, value in config.header_fields),
+        )
+        application = HTTPApplication(app, host, config.root_path)
+        application.state = state
+        host.application = application
+        return host
+
+    async def _accept(self, host: Host) -> None:
+        loop = asyncio.get_running_loop()
+        context = self._ssl_context
+        options: dict[str, Any] = {}
+        factory: Callable[[], Any] = functools.partial(TCPConnection, host)
+        if context is not None:
+            options = {"ssl": context, "ssl_handshake_timeout": self.config.timeout_handshake}
+            if sys.version_info >= (3, 11) or type(loop).__module__.startswith("uvloop"):
+                options["ssl_shutdown_timeout"] = SSL_SHUTDOWN_S
+            certificate = read_server_certificate(self.config)
+            factory = functools.partial(self._make_arriving, host, lambda tls: tls_facts(tls, certificate))
+        for listener in self._listeners:
+            listener.listen()
+            server = await loop.create_server(factory, sock=listener.sock, backlog=listener.backlog, **options)
+            self._servers.append(server)
+        self.addresses = [listener.address for listener in self._listeners]
+        self.urls = [listener.get_url("http" if context is None else "https") for listener in self._listeners]
+
+    def _make_arriving(self, host: Host, make_tls_facts: Callable[[Any], dict[str, Any]]) -> TCPConnection:
+        """A connection whose TLS handshake is to come; until that ends only the loop knows of it."""
+        connection = TCPConnection(host, make_tls_facts)
+        self._arriving.add(connection)
+        return connection
+
+    def _tick(self) -> None:
+        host = self._host
+        if host is None:
+            return
+        loop = host.loop
+        self._timer = loop.call_later(self._tick_s, self._tick)
+        host.clock.tick(loop.time(), time.time())
+        sweep(host)
+        if self._access_log is not None:
+            self._access_log.flush()
+
+    async def _drain(self, shared: bool) -> None:
+        """Accept what is queued, close the sockets, and let what is open finish until the deadline."""
+        host = self._host
+        if host is None:
+            return
+        handshakes_until = time.monotonic() + (self.config.timeout_handshake if self._ssl_context else 0)
+        host.on_empty = self._wake.set
+        host.draining = True  # what is accepted from now on is told to close after its first response
+        if not shared:
+            seal(self._listeners)
+            await accept_rest(self._listeners, self._deadline)
+        self._close_sockets()
+        drain(host)
+        while self._is_busy(host, handshakes_until) and (left_s := self._deadline - time.monotonic()) > 0:
+            self._wake.clear()
+            for task in host.tasks:
+                task.add_done_callback(self._on_task_done)
+            timer = host.loop.call_later(min(left_s, self._tick_s), self._wake.set)
+            await self._wake.wait()
+            timer.cancel()
+        await self._cut(host)
+
+    def _is_busy(self, host: Host, handshakes_until: float) -> bool:
+        if host.connections or host.tasks:
+            return True
+        # A TLS handshake may still become a connection.
+        return len(self._arriving) > 0 and time.monotonic() < handshakes_until
+
+    def _on_task_done(self, task: asyncio.Task[Any]) -> None:
+        self._wake.set()
+
+    async def _cut(self, host: Host) -> None:
+        """Cancel the requests that are still open, give their ``finally`` blocks a moment, drop the connections."""
+        tasks = list(host.tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            self._log.warning("cancelled %d requests that were not finished in time", len(tasks))
+            _, left = await asyncio.wait(tasks, timeout=CANCEL_S)
+            if left:
+                self._log.error("%d requests ignore their cancellation", len(left))
+        for connection in list(host.connections):
+            connection.abort()
+        for _ in range(3):  # the loop reports a closed transport in a later turn
+            await asyncio.sleep(0)
+
+    def _close_sockets(self) -> None:
+        # Not wait_closed(): since Python 3.12 it waits for every connection.
+        for server in self._servers:
+            server.close()
+        # A server closes its socket by itself, and uvloop does so in a later turn.
+        for listener in self._listeners[len(self._servers) :]:
+            listener.close()
+        self._servers.clear()
+        self._listeners.clear()
+
+    async def _finish(self) -> None:
+        """Give back whatever ``start`` has taken, however far it came."""
+        self._state = State.STOPPING
+        try:
+            if not self._borrowed:
+                seal(self._listeners)
+            self._close_sockets()
+            if self._lifespan is not None:
+                await self._lifespan.shutdown()
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            if self._host is not None:
+                self._host.on_empty = None
+                for task in list(self._host.tasks):
+                    task.cancel()
+                for connection in list(self._host.connections):
+                    connection.abort()
+            if self._access_log is not None:
+                self._access_log.close()
+            self._state = State.STOPPED
+            self._settled.set()
+            self._stopped.set()
+            self._exit.set()
+
+
+def _explain(error: BaseException) -> BaseException:
+    """What ``start`` raises for ``error``: one line for all that a user can put right, the error itself for a bug."""
+    if isinstance(error, asyncio.CancelledError):
+        return StartupFailed("the server was stopped while it was starting")
+    if isinstance(error, (BindError, ConfigError, LifespanFailed, OSError)):
+        failure = StartupFailed(str(error), getattr(error, "details", ""))
+        failure.__cause__ = error
+        return failure
+    return error
+
+
+def get_tick_s(config: Config) -> float:
+    """Seconds between two sweeps: often enough for the shortest timeout, at most once a second."""
+    timeouts = (
+        config.timeout_keep_alive,
+        config.timeout_keep_alive_min,
+        config.timeout_request_header,
+        config.timeout_request_body_idle,
+        config.timeout_write,
+    )
+    shortest = min((timeout for timeout in timeouts if timeout > 0), default=TICK_MAX_S)
+    return max(TICK_MIN_S, min(shortest / 4, TICK_MAX_S))
+
+
+def get_connections_max() -> int:
+    """How many connections one process may hold: what its descriptors allow, less what the application needs."""
+    if resource is None:
+        return CONNECTIONS_MAX
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return CONNECTIONS_MAX
+    return max(1, min(soft - RESERVED_DESCRIPTORS, CONNECTIONS_MAX))

@@ -1,0 +1,267 @@
+"""One process with one loop: loads the application, runs a ``Server`` and stops it when it is told to.
+
+It is told by signals where it is alone, and by its supervisor where it has one.  The two share a socket pair, the
+*channel*, with one message a line:
+
+====================  ==========================================================================================
+worker to supervisor  ``ready``; ``failed {"reason": ..., "details": ...}``; ``leaving`` (it got SIGTERM, what now?)
+supervisor to worker  ``stop`` (the server ends, its sockets are sealed); ``retire`` (the other workers go on)
+====================  ==========================================================================================
+
+The end of the channel means that the supervisor is dead: the worker seals the sockets itself and drains.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import socket
+import ssl
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+from fastserver.config.model import Config
+from fastserver.exchange.lifespan import App
+from fastserver.server.errorlog import get_error_log
+from fastserver.server.server import Server, StartupFailed
+from fastserver.server.signals import STOP_SIGNALS, SignalWatch, name_signal
+from fastserver.transport.sockets import Listener, seal
+
+#: Exit codes of a process.  A second signal gives 128 and its number, as if it had killed the process.
+OK: Final = 0
+FAULT: Final = 1
+USAGE: Final = 2
+NOT_STARTED: Final = 3
+
+#: Seconds from a second signal to the end of the process, whatever the application does.
+FORCE_S: Final = 0.8
+
+#: Seconds for tasks that the application has left behind, once they are cancelled.
+LEFTOVER_S: Final = 1.0
+
+#: What is told of an application's traceback.
+_DETAILS_LIMIT: Final = 32768
+
+
+class Interrupted(BaseException):
+    """A stop signal arrived before there was a loop to take it to."""
+
+
+class Worker:
+    """Serves ``app`` until it is told to stop.  ``channel`` is this side's end of the socket pair with a supervisor."""
+
+    def __init__(
+        self,
+        app: App | str,
+        config: Config,
+        listeners: Sequence[Listener],
+        ssl_context: ssl.SSLContext | None,
+        channel: socket.socket | None = None,
+    ) -> None:
+        self._config = config
+        self._listeners = list(listeners)
+        self._channel = channel
+        self._log = get_error_log()
+        self._server = Server(app, config, listeners=listeners, ssl_context=ssl_context)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop = asyncio.Event()
+        self._serving = False
+        self._shared = False
+        self._signals = 0
+        self._forced = 0
+        self._received = b""
+        self._jobs: set[asyncio.Task[None]] = set()
+
+    def run(self) -> int:
+        """Blocks until the server is down, and gives the exit code."""
+        signals = [*STOP_SIGNALS, signal.SIGQUIT] if hasattr(signal, "SIGQUIT") else [*STOP_SIGNALS]
+        with SignalWatch(signals, self._on_signal):
+            try:
+                if self._channel is not None:
+                    signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)  # the supervisor has blocked them for the fork
+                return self._run()
+            except Interrupted:
+                return self._forced or OK
+            except StartupFailed as error:
+                self._report_failure(error)
+                return NOT_STARTED
+            finally:
+                if self._channel is None:
+                    seal(self._listeners)
+
+    def _run(self) -> int:
+        loop = new_event_loop(self._config.loop)
+        asyncio.set_event_loop(loop)
+        executor = ThreadPoolExecutor(thread_name_prefix="fastserver")
+        loop.set_default_executor(executor)
+        loop.set_exception_handler(self._on_loop_fault)
+        try:
+            self._server.load()
+            asyncio.set_event_loop(loop)  # an asyncio.run() at import time has taken it away
+            self._loop = loop
+            loop.run_until_complete(self._serve())
+        finally:
+            self._loop = None
+            _close_loop(loop, executor, patient=not self._forced)
+        return self._forced or OK
+
+    async def _serve(self) -> None:
+        if self._stop.is_set():
+            return
+        loop = asyncio.get_running_loop()
+        if self._channel is not None:
+            self._channel.setblocking(False)
+            loop.add_reader(self._channel.fileno(), self._on_message)
+        self._serving = True
+        try:
+            await self._server.start()
+            self._report_ready()
+            await self._stop.wait()
+            await self._server.shutdown(shared=self._shared)
+        except StartupFailed:
+            if not self._stop.is_set():
+                raise
+        finally:
+            if self._channel is not None:
+                loop.remove_reader(self._channel.fileno())
+        if self._channel is None:
+            self._log.info("stopped")
+
+    def _request_stop(self, shared: bool) -> None:
+        """In the loop: begin the graceful stop, or give up a start that is under way."""
+        if self._stop.is_set():
+            return
+        self._shared = shared
+        self._stop.set()
+        if self._serving and not self._server.started:
+            self._hurry()
+
+    def _hurry(self) -> None:
+        """In the loop: whatever phase the server is in, end it now."""
+        job = asyncio.ensure_future(self._server.shutdown(timeout=0))
+        self._jobs.add(job)
+        job.add_done_callback(self._jobs.discard)
+
+    def _on_signal(self, signum: int) -> None:
+        """In the main thread, between any two instructions of it."""
+        if self._channel is not None and signum == signal.SIGINT:
+            return  # the terminal's Ctrl-C goes to the whole process group; the supervisor decides
+        self._signals += 1
+        loop = self._loop
+        if loop is None:
+            raise Interrupted
+        if signum == getattr(signal, "SIGQUIT", None) or (self._signals > 1 and self._channel is None):
+            self._force(loop, signum)
+        elif self._channel is not None:
+            loop.call_soon_threadsafe(self._tell, "leaving")
+        else:
+            wait_s = self._config.timeout_graceful_shutdown
+            self._log.info(
+                "%s: stopping, open requests get %g s; a second signal stops at once", name_signal(signum), wait_s
+            )
+            loop.call_soon_threadsafe(self._request_stop, False)
+
+    def _force(self, loop: asyncio.AbstractEventLoop, signum: int) -> None:
+        if self._forced:
+            return
+        self._forced = 128 + signum
+        if self._channel is None:
+            self._log.warning("%s: stopping at once", name_signal(signum))
+        # The application may be blocking the loop, or the end of the process: then this thread ends it.
+        watchdog = threading.Timer(FORCE_S, os._exit, (self._forced,))
+        watchdog.daemon = True
+        watchdog.start()
+        loop.call_soon_threadsafe(self._stop.set)
+        loop.call_soon_threadsafe(self._hurry)
+
+    def _on_message(self) -> None:
+        """In the loop: the supervisor has said something, or is no more."""
+        if self._channel is None:
+            return
+        try:
+            data = self._channel.recv(4096)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            asyncio.get_running_loop().remove_reader(self._channel.fileno())
+            if not self._stop.is_set():
+                self._log.error("the supervisor is gone: stopping")
+            self._request_stop(shared=False)
+            return
+        *lines, self._received = (self._received + data).split(b"\n")
+        for line in lines:
+            if line in (b"stop", b"retire"):
+                self._request_stop(shared=line == b"retire")
+
+    def _tell(self, message: str) -> None:
+        if self._channel is None:
+            return
+        try:
+            self._channel.settimeout(1.0)
+            self._channel.sendall(message.encode() + b"\n")
+            self._channel.setblocking(False)
+        except OSError:
+            pass  # the end of the channel is seen, and acted upon, by who reads it
+
+    def _report_ready(self) -> None:
+        if self._channel is None:
+            self._server.announce()
+        else:
+            self._tell("ready")
+
+    def _report_failure(self, error: StartupFailed) -> None:
+        if self._channel is None:
+            log_startup_failure(self._log, str(error), error.details)
+        else:
+            self._tell("failed " + json.dumps({"reason": str(error), "details": error.details[-_DETAILS_LIMIT:]}))
+
+    def _on_loop_fault(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """What asyncio would print: tasks that nobody awaited, callbacks that raised."""
+        self._log.error("%s", context.get("message", "fault in the event loop"), exc_info=context.get("exception"))
+
+
+def log_startup_failure(log: logging.Logger, reason: str, details: str = "") -> None:
+    """One clear line, below the application's traceback where there is one."""
+    if details:
+        log.error("the application's error:\n%s", details.rstrip())
+    log.error("startup failed: %s", reason)
+
+
+def new_event_loop(name: str) -> asyncio.AbstractEventLoop:
+    """A loop of the kind that the configuration names; ``auto`` is uvloop where it is installed.
+
+    Raises ``StartupFailed``.
+    """
+    if name != "asyncio":
+        try:
+            import uvloop
+        except ImportError:
+            if name == "uvloop":
+                raise StartupFailed("uvloop is not installed: install it, or choose --loop asyncio") from None
+        else:
+            return uvloop.new_event_loop()
+    return asyncio.new_event_loop()
+
+
+def _close_loop(loop: asyncio.AbstractEventLoop, executor: ThreadPoolExecutor, patient: bool) -> None:
+    """End what the application has left in the loop; threads that are still at work are not waited for."""
+    try:
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
+            task.cancel()
+        if tasks and patient:
+            loop.run_until_complete(asyncio.wait(tasks, timeout=LEFTOVER_S))
+        if patient:
+            ending = loop.create_task(loop.shutdown_asyncgens())
+            loop.run_until_complete(asyncio.wait({ending}, timeout=LEFTOVER_S))
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)
+        asyncio.set_event_loop(None)
+        loop.close()

@@ -1,0 +1,22 @@
+"""What every test of the server gets: an error log that is as it was before."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from fastserver.server.errorlog import ErrorLogHandler, get_error_log
+
+
+@pytest.fixture(autouse=True)
+def restore() -> Iterator[None]:
+    """Put the logger back as it was; pytest's own handlers on the root stay where they are."""
+    log = get_error_log()
+    saved = (log.handlers[:], log.level, log.propagate, log.disabled)
+    log.handlers.clear()
+    log.propagate = True
+    yield
+    for handler in log.handlers:
+        if isinstance(handler, ErrorLogHandler):
+            handler.close_file()
+    log.handlers[:], level, log.propagate, log.disabled = saved
+    log.setLevel(level)
