@@ -1,12 +1,12 @@
 """The Python twin of ``kernels.pyx``, for builds without a compiler: the same functions, results and errors.
 
 Where the extension is built, the import system finds it first and this text is run by the tests only, which hold both
-to the same tables and to each other.  A change to one is a change to both, down to the order in which rules are checked.
+to the same tables and to each other.  Who changes one changes both, down to the order in which rules are checked.
 """
 
 import os
 import re
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Generator, Iterable
 from contextvars import Context
 from functools import cache
 from http import HTTPStatus
@@ -62,7 +62,8 @@ def check_partial_head(data: bytes, start: int, scanned: int, limits: Limits) ->
     if data.startswith(b"\r", start) and size - start > 1:
         raise WireError(400, "empty line before the request line")
     sound = _match_sound_lines(data, max(start, scanned))
-    index = sound.end() if sound else scanned
+    assert sound is not None  # it may match nothing, so it always matches
+    index = sound.end()
     if index < size and data[index:] != b"\r":
         raise WireError(400, {13: "bare CR", 10: "bare LF"}.get(data[index], "control byte"))
     eol = data.find(b"\r", start)
@@ -119,74 +120,49 @@ def is_host(value: bytes) -> bool:
 def _parse_length(value: bytes) -> int:
     """A Content-Length as a number, or -1: digits only, below 2**63 (H1-7)."""
     digits = value.lstrip(b"0")
-    # The size is looked at first: int() refuses, and for good reason, a field full of digits.
-    if not value.isdigit() or len(digits) > 19:
+    if not value.isdigit() or len(digits) > 19:  # int() itself would refuse a field full of digits
         return -1
     length = int(digits or b"0")
     return length if length <= _LARGEST_LENGTH else -1
 
 
-def _note_host(request: Request, value: bytes) -> None:
-    if request.has_host:
-        raise WireError(400, "more than one Host")
-    if not is_host(value):
-        raise WireError(400, "invalid Host")
-    request.has_host = True
-
-
-def _note_content_length(request: Request, value: bytes) -> None:
-    if request.content_length >= 0:
-        raise WireError(400, "more than one Content-Length")
-    request.content_length = _parse_length(value)
-    if request.content_length < 0:
-        raise WireError(400, "invalid Content-Length")
-
-
-def _note_transfer_encoding(request: Request, value: bytes) -> None:
-    if request.chunked:
-        raise WireError(400, "more than one Transfer-Encoding")
-    if value.lower() != b"chunked":
-        raise refuse_coding(value)
-    request.chunked = True
-
-
-def _note_connection(request: Request, value: bytes) -> None:
-    """The tokens of one Connection field that matter; others are the sender's business."""
-    tokens = {token.strip(b" \t") for token in value.lower().split(b",")}
-    request.close = request.close or b"close" in tokens
-    request.keep_alive = request.keep_alive or b"keep-alive" in tokens
-    request.connection_upgrade = request.connection_upgrade or b"upgrade" in tokens
-
-
-def _note_expect(request: Request, value: bytes) -> None:
-    if value.lower() != b"100-continue":
-        raise WireError(417, "unknown expectation")
-    request.expect_continue = True
-
-
-def _note_te(request: Request, value: bytes) -> None:
-    if any(coding.partition(b";")[0].strip(b" \t") == b"trailers" for coding in value.lower().split(b",")):
-        request.accepts_trailers = True
-
-
-def _note_upgrade(request: Request, value: bytes) -> None:
-    request.upgrade = True
-
-
-#: What a request's field says about framing, the connection or the host, by its kind.
-_NOTES: dict[str, Callable[[Request, bytes], None]] = {
-    "host": _note_host,
-    "content-length": _note_content_length,
-    "transfer-encoding": _note_transfer_encoding,
-    "connection": _note_connection,
-    "expect": _note_expect,
-    "te": _note_te,
-    "upgrade": _note_upgrade,
-}
+def _note_field(request: Request, kind: str, value: bytes) -> None:
+    match kind:
+        case "host":
+            if request.has_host:
+                raise WireError(400, "more than one Host")
+            if not is_host(value):
+                raise WireError(400, "invalid Host")
+            request.has_host = True
+        case "connection":
+            tokens = {token.strip(b" \t") for token in value.lower().split(b",")}
+            request.close |= b"close" in tokens
+            request.keep_alive |= b"keep-alive" in tokens
+            request.connection_upgrade |= b"upgrade" in tokens
+        case "content-length":
+            if request.content_length >= 0:
+                raise WireError(400, "more than one Content-Length")
+            request.content_length = _parse_length(value)
+            if request.content_length < 0:
+                raise WireError(400, "invalid Content-Length")
+        case "transfer-encoding":
+            if request.chunked:
+                raise WireError(400, "more than one Transfer-Encoding")
+            if value.lower() != b"chunked":
+                raise refuse_coding(value)
+            request.chunked = True
+        case "expect":
+            if value.lower() != b"100-continue":
+                raise WireError(417, "unknown expectation")
+            request.expect_continue = True
+        case "te":
+            codings = {coding.partition(b";")[0].strip(b" \t") for coding in value.lower().split(b",")}
+            request.accepts_trailers |= b"trailers" in codings
+        case "upgrade":
+            request.upgrade = True
 
 
 def _read_fields(request: Request, lines: list[bytes], limits: Limits) -> None:
-    """Every field line, without its CR LF."""
     for count, line in enumerate(lines, 1):
         if b"\r" in line:
             raise WireError(400, "bare CR")
@@ -197,11 +173,10 @@ def _read_fields(request: Request, lines: list[bytes], limits: Limits) -> None:
         name, colon, value = line.partition(b":")
         if not colon or not _is_token(name):
             raise WireError(400, "malformed header field")
-        name = name.lower()
+        name, kind = _KNOWN.get(name.lower()) or (name.lower(), "ordinary")
         value = value.strip(b" \t")
-        name, kind = _KNOWN.get(name) or (name, "ordinary")
-        if kind in _NOTES:
-            _NOTES[kind](request, value)
+        if kind != "ordinary":
+            _note_field(request, kind, value)
         request.headers.append((name, value))
 
 
@@ -284,7 +259,7 @@ def inspect_response(status: int, headers: Iterable[Any]) -> ResponseHead:
         if kind in ("transfer-encoding", "hop-by-hop"):
             continue
         if kind == "connection":
-            head.close = head.close or b"close" in pair[1].lower()
+            head.close |= b"close" in pair[1].lower()
             continue
         if kind == "content-length":
             length = _parse_length(pair[1])
@@ -322,7 +297,7 @@ def render_response(
 ) -> bytes:
     """Head and first body part of an HTTP/1.1 response in one ``bytes``.
 
-    ``content_length`` of 0 or more adds that field, -1 none; ``chunked`` adds Transfer-Encoding and frames ``body`` as a
+    ``content_length`` of 0 or more adds that field, -1 none; ``chunked`` adds Transfer-Encoding and makes ``body`` a
     chunk.  The ``*_field`` arguments are whole lines, or empty.
     """
     parts = [_status_line(head.status), *(b"%b: %b\r\n" % field for field in head.fields)]
@@ -343,9 +318,6 @@ def render_chunk(body: bytes, last: bool) -> bytes:
     """``body`` as one chunk (none where it is empty); ``last`` adds the end of a chunked body without trailers."""
     chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
     return chunk + b"0\r\n\r\n" if last else chunk
-
-
-# ---- Making an event, writing, stepping a coroutine ----------------------------------------------------------------
 
 
 def raw_data(data: bytes) -> RawData:
