@@ -117,7 +117,8 @@ class H1Connection(Protocol):
     def on_eof(self):
         self._at_eof = True
         if self._stream is None:
-            if self._corks == 0:
+            # Held requests that are about to be read are still answered; _settle closes behind them.
+            if self._corks == 0 and not (self._state == KEEP_ALIVE and self._held):
                 self._close()
         elif self._parser is not None:
             self._refuse(WireError(400, "request body ended early"))
