@@ -202,6 +202,22 @@ def test_h1_32_no_100_for_a_body_with_its_head(open_wire: OpenWire) -> None:
     assert recorder.calls[0].body == CANARY
 
 
+@pytest.mark.parametrize("first", [b"5", b"5\r", b"5\r\n", b"5;a=b"])
+def test_h1_32_framing_alone_is_the_body_coming(open_wire: OpenWire, first: bytes) -> None:
+    gate = Gate()
+
+    async def late(scope: Message, receive: Receive, send: Send) -> None:
+        await gate.wait()
+        await respond(send, await read_body(receive) or b"")
+
+    wire = open_wire(Recorder(late)).feed(chunked(b"", EXPECT)).advance(20).feed(first).advance(5)
+    assert wire.out == b""
+    gate.open(wire)
+    wire.feed(b"5\r\nhello\r\n0\r\n\r\n".removeprefix(first) if first != b"5;a=b" else b"\r\nhello\r\n0\r\n\r\n")
+    final = wire.responses()[-1]
+    assert (final.status, final.body) == (200, b"hello")
+
+
 def test_h1_32_no_100_after_the_response_began(open_wire: OpenWire) -> None:
     async def early(scope: Message, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"10")]})
