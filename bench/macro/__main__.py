@@ -49,6 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--python", default=sys.executable, help="interpreter of the Python servers (this one)")
     add("--server-cpu", type=int, default=None, help="core of the servers (the first that may be used)")
     add("--load-cpu", type=int, default=None, help="core of the load generator (the last that may be used)")
+    add("--nice", type=int, default=0, help="niceness of servers and load generator; below 0 needs root (0)")
     add("--memory", action="store_true", help="measure memory per idle connection instead of time per request")
     add("--json", type=Path, default=None, help="where the figures go (bench/results/<time>.json)")
     return parser
@@ -96,7 +97,7 @@ def run(options: argparse.Namespace, servers: Sequence[Server], server_cpu: int,
     """Measure, print the tables and give back the JSON document."""
     connections = options.connections or (10_000 if options.memory else 64)
     document: dict[str, Any] = {"machine": describe_machine(server_cpu, load_cpu), "command": shlex.join(sys.argv[1:])}
-    with Contest(servers, options.python, server_cpu, say) as contest:
+    with Contest(servers, options.python, server_cpu, say, options.nice) as contest:
         document["servers"] = {
             one.server.name: {"argv": one.argv, "version": one.version(), "absent": contest.absent.get(one.server.name)}
             for one in contest.contestants
@@ -106,7 +107,7 @@ def run(options: argparse.Namespace, servers: Sequence[Server], server_cpu: int,
             document["memory"] = {"connections": connections, "servers": build_memory(growths)}
             text = render_memory(growths, options.reference, contest.absent)
         else:
-            load = Load(connections, options.warmup, options.seconds)
+            load = Load(connections, options.warmup, options.seconds, options.nice)
             outcomes = contest.run(options.workloads, options.rounds, load)
             document["load"] = {"connections": connections, "rounds": options.rounds, "seconds": options.seconds}
             document["workloads"] = build_results(outcomes, options.reference)
@@ -146,7 +147,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document, indent=1) + "\n")
     print(f"\nfigures in {path}")
-    return 0
+    return 3 if all(facts["absent"] for facts in document["servers"].values()) else 0
 
 
 if __name__ == "__main__":

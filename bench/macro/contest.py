@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.macro.load import Burst, Load, run_burst
-from bench.macro.process import ROOT, ServerProcess
+from bench.macro.process import ROOT, ServerProcess, set_niceness
 from bench.macro.server import Server, expand
 from bench.macro.workload import WORKLOADS, Workload, WrongAnswer, verify
 
@@ -51,10 +51,11 @@ def find_free_port() -> int:
 class Contestant:
     """A row of the table with a port and a directory of its own, running or not."""
 
-    def __init__(self, server: Server, python: str, cpu: int, directory: Path) -> None:
+    def __init__(self, server: Server, python: str, cpu: int, directory: Path, niceness: int = 0) -> None:
         self.server = server
         self.port = find_free_port()
         self.cpu = cpu
+        self.niceness = niceness
         self.directory = directory / server.name
         self.values = {"python": python, "port": str(self.port), "dir": str(self.directory)}
         self.argv = [expand(word, self.values) for word in server.argv]
@@ -70,6 +71,7 @@ class Contestant:
             raise Unavailable(f"{self.argv[0]} is not installed")
         try:
             self.process = ServerProcess(self.argv, self.cpu, self.directory, self.server.env)
+            set_niceness(self.process.pid, self.niceness)
         except OSError as error:
             raise Unavailable(str(error)) from error
 
@@ -78,16 +80,16 @@ class Contestant:
         assert self.process is not None
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:
-            code = self.process.exit_code()
-            if code is not None:
-                raise Unavailable(f"exited with {code}: {self.process.last_words()}")
+            state = self.state()
+            if state:
+                raise Unavailable(state)
             try:
                 socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
             except OSError:
                 time.sleep(0.02)
             else:
                 return
-        raise Unavailable(f"not listening after {START_S:.0f} s: {self.process.last_words()}")
+        raise Unavailable(": ".join(filter(None, (f"not listening after {START_S:.0f} s", self.process.last_words()))))
 
     def version(self) -> str:
         """What the server says that it is: one line, empty where it does not say."""
@@ -106,7 +108,7 @@ class Contestant:
         if self.process is None:
             return "not running"
         code = self.process.exit_code()
-        return "" if code is None else f"exited with {code}: {self.process.last_words()}"
+        return "" if code is None else ": ".join(filter(None, (f"exited with {code}", self.process.last_words())))
 
     def stop(self) -> None:
         """End the server, if it was ever started."""
@@ -124,12 +126,12 @@ class Contestant:
 class Contest:
     """The servers of one run.  Use as a context manager: leaving stops every server and removes its files."""
 
-    def __init__(self, servers: Sequence[Server], python: str, cpu: int, say: Progress) -> None:
+    def __init__(self, servers: Sequence[Server], python: str, cpu: int, say: Progress, niceness: int = 0) -> None:
         """``cpu`` is the servers' core; the caller has pinned itself to another one.  ``say`` gets progress lines."""
         self._say = say
         self._directory = Path(tempfile.mkdtemp(prefix="bench-"))
         self._directory.chmod(0o755)  # nginx drops root and has to read its file
-        self.contestants = [Contestant(server, python, cpu, self._directory) for server in servers]
+        self.contestants = [Contestant(server, python, cpu, self._directory, niceness) for server in servers]
         self.absent: dict[str, str] = {}
 
     def __enter__(self) -> "Contest":
@@ -204,7 +206,8 @@ class Contest:
             self._revive()
             entered = [one for one in self.present() if name in one.server.workloads]
             outcomes[name] = {one.server.name: self._verify(one, workload) for one in entered}
-            self._say(f"{name}: {rounds} rounds of {', '.join(one.server.name for one in entered)}")
+            fit = [server for server, outcome in outcomes[name].items() if not outcome.fault]
+            self._say(f"{name}: {rounds} rounds of {', '.join(fit) or 'nobody'}")
             for _ in range(rounds):
                 for contestant in entered:
                     outcome = outcomes[name][contestant.server.name]

@@ -124,6 +124,19 @@ def pinned(cpu: int) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
+def set_niceness(pid: int, niceness: int) -> None:
+    """Give ``pid`` and what it starts from now on a niceness, and its session too where the kernel groups by session.
+
+    With autogroups (sched(7)) a process's own niceness counts only within its session, so ``pid`` should lead one.
+    Raises ``OSError`` where the rights are missing.
+    """
+    if niceness == 0:
+        return
+    os.setpriority(os.PRIO_PROCESS, pid, niceness)
+    with suppress(FileNotFoundError):
+        (PROC / str(pid) / "autogroup").write_text(str(niceness))
+
+
 class ServerProcess:
     """One started command in a session of its own, its output kept in ``log``."""
 
