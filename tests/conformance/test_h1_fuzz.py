@@ -6,11 +6,11 @@ takes for requests, with what the oracle reads, and for nothing else.
 
 from typing import Any
 
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given, reject, settings
 from hypothesis import strategies as st
 
 from tests.conformance.cases import chunked, post, request
-from tests.conformance.oracle import Expected, Rest, read_requests
+from tests.conformance.oracle import Expected, Rest, Unsure, read_requests
 from tests.fakes import App, Call, Gate, Message, Receive, Recorder, Send, Wire, read_body, respond
 from tests.responses import split_responses
 
@@ -116,7 +116,10 @@ SIZES = st.lists(st.integers(1, 60), max_size=6)
 @example(data=request() + b"\r\n\r\n", sizes=[])
 @example(data=chunked(b"5\r\nhello\r\n0\r\n\r\n", b"Connection: upgrade", b"Upgrade: x") + request(), sizes=[100])
 def test_fuzz_application_is_called_for_valid_requests_only(data: bytes, sizes: list[int]) -> None:
-    expected, rest = read_requests(data)
+    try:
+        expected, rest = read_requests(data)
+    except Unsure:
+        reject()
     recorder = Recorder(answer_always)
     wire = Wire(recorder).feed(*cut(data, sizes))
     check_calls(recorder.calls, expected)
