@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ ELSEWHERE = {
 _NAME = re.compile(r"test_h1_([0-9]{2})_[a-z]")
 
 
+@cache
 def list_tests() -> list[tuple[str, int]]:
     """Test functions of this folder with the rule that each names."""
     found = []
