@@ -14,27 +14,33 @@ METHODS = {
 _ORDINARY = (
     "accept accept-charset accept-encoding accept-language accept-ranges access-control-allow-credentials "
     "access-control-allow-headers access-control-allow-methods access-control-allow-origin access-control-expose-headers "
-    "access-control-max-age access-control-request-headers access-control-request-method age allow alt-svc authorization "
+    "access-control-max-age access-control-request-headers access-control-request-method age allow alt-svc "
     "cache-control cdn-loop cf-connecting-ip cf-ipcountry cf-ray cf-visitor content-disposition content-encoding "
-    "content-language content-location content-range content-security-policy content-type cookie device-memory dnt "
+    "content-language content-location content-range content-security-policy content-type device-memory dnt "
     "downlink ect etag expires forwarded from if-match if-modified-since if-none-match if-range if-unmodified-since "
     "last-event-id last-modified link location max-forwards origin permissions-policy pragma priority proxy-authenticate "
-    "proxy-authorization purpose range referer referrer-policy retry-after rtt save-data sec-ch-ua sec-ch-ua-arch "
+    "purpose range referer referrer-policy retry-after rtt save-data sec-ch-ua sec-ch-ua-arch "
     "sec-ch-ua-bitness sec-ch-ua-full-version-list sec-ch-ua-mobile sec-ch-ua-model sec-ch-ua-platform "
     "sec-ch-ua-platform-version sec-ch-prefers-color-scheme sec-fetch-dest sec-fetch-mode sec-fetch-site sec-fetch-user "
-    "sec-gpc sec-purpose sec-websocket-accept sec-websocket-extensions sec-websocket-key sec-websocket-protocol "
-    "sec-websocket-version set-cookie strict-transport-security traceparent tracestate trailer true-client-ip "
+    "sec-gpc sec-purpose sec-websocket-accept sec-websocket-extensions sec-websocket-protocol "
+    "sec-websocket-version strict-transport-security traceparent tracestate trailer true-client-ip "
     "upgrade-insecure-requests user-agent vary via viewport-width warning width www-authenticate x-amzn-trace-id "
-    "x-api-key x-content-type-options x-correlation-id x-csrf-token x-csrftoken x-forwarded-for x-forwarded-host "
+    "x-content-type-options x-correlation-id x-forwarded-for x-forwarded-host "
     "x-forwarded-port x-forwarded-prefix x-forwarded-proto x-forwarded-server x-frame-options x-http-method-override "
-    "x-powered-by x-process-time x-real-ip x-request-id x-request-start x-requested-with x-trace-id x-xsrf-token "
+    "x-powered-by x-process-time x-real-ip x-request-id x-request-start x-requested-with x-trace-id "
     "x-xss-protection"
+).split()
+
+_SECRET = (
+    "authorization cookie proxy-authorization sec-websocket-key set-cookie x-api-key x-csrf-token x-csrftoken x-xsrf-token"
 ).split()
 
 #: Lower-case field name to kind.  A request's name that stands here is one shared object; a kind other than "ordinary" is
 #: acted on by ``kernels``.  "hop-by-hop" fields of a response are the server's to write, so an application's are dropped.
 KNOWN_FIELDS = {
     **dict.fromkeys((name.encode("ascii") for name in _ORDINARY), "ordinary"),
+    # Never kept beyond their request.
+    **dict.fromkeys((name.encode("ascii") for name in _SECRET), "secret"),
     b"host": "host",
     b"content-length": "content-length",
     b"transfer-encoding": "transfer-encoding",

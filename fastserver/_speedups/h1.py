@@ -268,7 +268,7 @@ class H1Connection(Protocol):
             self._discard_body(received)
             return offset
         self._check_body_size(parser)
-        if stream.owes_continue and received:
+        if stream.owes_continue:
             # It did not wait to be asked.
             stream.owes_continue = False
             if not parser.complete:
@@ -311,7 +311,9 @@ class H1Connection(Protocol):
 
     def _begin_body(self, stream):
         """Body bytes are due from now on, unless the client waits to be asked for them (H1-32)."""
-        if stream.owes_continue and self._parser.received == 0:
+        if self._parser.begun:
+            stream.owes_continue = False
+        if stream.owes_continue:
             self.deadline = _NEVER
             return
         stream.body_since = self.host.clock.now
@@ -348,7 +350,7 @@ class H1Connection(Protocol):
 
     def ask_for_body(self, stream):
         """The application waits for a body of which nothing has come: tell the client to send it (H1-32)."""
-        if self._parser is not None and self._parser.received == 0:
+        if self._parser is not None:
             self.write(_CONTINUE)
             stream.owes_continue = False
             self._begin_body(stream)

@@ -39,7 +39,7 @@ _match_host = re.compile(rb"(?:\[[%b:]{2,}\]|[-._~!$&'()*+;=%%0-9A-Za-z]+)(?::([
 _LARGEST_LENGTH = 9223372036854775799
 
 # One shared object for each known name, and what it means.
-_KNOWN = {name: (name, kind) for name, kind in KNOWN_FIELDS.items()}
+_KNOWN = {name: (name, "ordinary" if kind == "secret" else kind) for name, kind in KNOWN_FIELDS.items()}
 
 
 # ---- Finding a head ------------------------------------------------------------------------------------------------
@@ -234,13 +234,13 @@ def _check_field(item: Any) -> tuple[Field, str]:
         raise ValueError(f"invalid byte in the value of header {name!r}: {value!r}")
     if value.strip(b" \t") != value:
         raise ValueError(f"blank at an end of the value of header {name!r}: {value!r}")
-    return pair, KNOWN_FIELDS.get(name.lower(), "ordinary")
+    return pair, _KNOWN.get(name.lower(), (name, "ordinary"))[1]
 
 
 def inspect_fields(headers: Iterable[Any]) -> list[Field]:
     """Validated fields of an interim response or of trailers: a list of pairs, without those the server owns."""
     checked = [_check_field(item) for item in headers]
-    return [pair for pair, kind in checked if kind in ("ordinary", "date", "server")]
+    return [pair for pair, kind in checked if kind in ("ordinary", "secret", "date", "server")]
 
 
 def inspect_response(status: int, headers: Iterable[Any]) -> ResponseHead:

@@ -32,6 +32,7 @@ ctypedef const unsigned char* Bytes
 # What a field means to the server; the numbers index nothing, KNOWN_FIELDS maps names to the same names.
 cdef enum Kind:
     ORDINARY
+    SECRET
     HOST
     CONTENT_LENGTH
     TRANSFER_ENCODING
@@ -44,7 +45,7 @@ cdef enum Kind:
     HOP_BY_HOP
 
 cdef dict KINDS = {
-    "ordinary": ORDINARY, "host": HOST, "content-length": CONTENT_LENGTH, "transfer-encoding": TRANSFER_ENCODING,
+    "ordinary": ORDINARY, "secret": SECRET, "host": HOST, "content-length": CONTENT_LENGTH, "transfer-encoding": TRANSFER_ENCODING,
     "connection": CONNECTION, "expect": EXPECT, "te": TE, "upgrade": UPGRADE, "date": DATE, "server": SERVER,
     "hop-by-hop": HOP_BY_HOP,
 }
@@ -89,6 +90,12 @@ cdef struct KnownName:
 
 cdef KnownName KNOWN[NAME_SLOTS]
 cdef list KNOWN_OBJECTS = [None] * NAME_SLOTS
+# The last (name, value) of each known name that is not a secret: most fields repeat from request to request, whoever
+# sends them (Host, Accept-Encoding, Sec-Fetch-Mode ...), and a repeated one needs no new objects.  Bounded by the size
+# of the table and of a value.
+cdef enum:
+    LONGEST_REPEATED = 256
+cdef list LAST_FIELDS = [None] * NAME_SLOTS
 
 
 cdef inline unsigned int _mix(unsigned int hashed) noexcept nogil:
@@ -371,6 +378,20 @@ cdef int _note_field(Request request, int kind, Bytes value, Py_ssize_t size) ex
     return 0
 
 
+cdef inline tuple _take_field(int slot, bytes name, Bytes value, Py_ssize_t size):
+    """``(name, value)`` of a known field: the last one where it is the same."""
+    cdef tuple pair = <tuple> LAST_FIELDS[slot]
+    cdef bytes last
+    if pair is not None:
+        last = <bytes> pair[1]
+        if PyBytes_GET_SIZE(last) == size and memcmp(PyBytes_AS_STRING(last), value, size) == 0:
+            return pair
+    pair = (name, PyBytes_FromStringAndSize(<const char*> value, size))
+    if size <= LONGEST_REPEATED:
+        LAST_FIELDS[slot] = pair
+    return pair
+
+
 cdef int _read_fields(Request request, Bytes cursor, Bytes stop, Limits limits) except -1:
     """Every field line from ``cursor`` to ``stop``, the CR of the empty line that ends the head."""
     cdef unsigned char lowered[LONGEST_KNOWN]
@@ -381,6 +402,7 @@ cdef int _read_fields(Request request, Bytes cursor, Bytes stop, Limits limits) 
     cdef Bytes eol
     cdef Bytes value
     cdef Bytes value_stop
+    cdef Py_ssize_t value_size
     cdef int slot
     cdef bytes name
     cdef list headers = request.headers
@@ -412,16 +434,21 @@ cdef int _read_fields(Request request, Bytes cursor, Bytes stop, Limits limits) 
             value += 1
         while value_stop > value and (value_stop[-1] == 32 or value_stop[-1] == 9):
             value_stop -= 1
+        value_size = value_stop - value
         slot = _find_known(lowered, index, hashed) if index <= LONGEST_KNOWN else -1
         if slot >= 0:
             name = <bytes> KNOWN_OBJECTS[slot]
-            if KNOWN[slot].kind != ORDINARY:
-                _note_field(request, KNOWN[slot].kind, value, value_stop - value)
+            if KNOWN[slot].kind > SECRET:
+                _note_field(request, KNOWN[slot].kind, value, value_size)
+            if KNOWN[slot].kind != SECRET:
+                headers.append(_take_field(slot, name, value, value_size))
+                cursor = eol + 2
+                continue
         elif index <= LONGEST_KNOWN:
             name = PyBytes_FromStringAndSize(<const char*> lowered, index)
         else:
             name = PyBytes_FromStringAndSize(<const char*> cursor, index).lower()
-        headers.append((name, PyBytes_FromStringAndSize(<const char*> value, value_stop - value)))
+        headers.append((name, PyBytes_FromStringAndSize(<const char*> value, value_size)))
         cursor = eol + 2
     return 0
 
@@ -492,7 +519,7 @@ cdef int _check_field(bytes name, bytes value, int* kind) except -1:
     if size == 0:
         raise ValueError("empty header name")
     slot = _find_known(lowered, size, hashed) if size <= LONGEST_KNOWN else -1
-    kind[0] = KNOWN[slot].kind if slot >= 0 else ORDINARY
+    kind[0] = KNOWN[slot].kind if slot >= 0 and KNOWN[slot].kind != SECRET else ORDINARY
     text = <Bytes> PyBytes_AS_STRING(value)
     size = PyBytes_GET_SIZE(value)
     for index in range(size):

@@ -13,6 +13,7 @@ cdef long long _CHUNK_SIZE_LIMIT
 @cython.final
 cdef class RequestParser:
     cdef readonly bint complete
+    cdef readonly bint begun
     cdef readonly long long received
     cdef object _parser
     cdef object _feed

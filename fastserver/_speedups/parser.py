@@ -35,7 +35,8 @@ _pool = []
 class RequestParser:
     """One llhttp parser and what it said of the current message.
 
-    ``complete`` turns true when the message has ended; ``received`` counts its body bytes.
+    ``complete`` turns true when the message has ended, ``begun`` when the first byte behind its head has come (it may be
+    chunk framing); ``received`` counts its body bytes.
     """
 
     def __init__(self):
@@ -76,6 +77,7 @@ class RequestParser:
         refuses what ``split_head`` let pass.
         """
         self.complete = False
+        self.begun = False
         self.received = 0
         self._body = None
         self._parts = None
@@ -114,6 +116,8 @@ class RequestParser:
 
     def feed(self, data, start):
         """Feed body bytes from ``data[start:]``; returns the index of the first byte after the message."""
+        if start < len(data):
+            self.begun = True
         if self._chunked:
             stop = self._walk_chunks(data, start)
             at_end = self._walk == _AT_END
