@@ -127,7 +127,11 @@ class H1Connection(Protocol):
 
     def on_deadline(self, now):
         if self._state == RECEIVING_HEADERS:
-            self._refuse(WireError(408, "request head took too long"))
+            # An empty line is no request: nobody waits for an answer.
+            if self._held:
+                self._refuse(WireError(408, "request head took too long"))
+            else:
+                self._close()
         elif self._state == DISCARDING_BODY:
             self._linger()
         elif self._stream is not None:
@@ -216,6 +220,7 @@ class H1Connection(Protocol):
         parser = borrow_parser()
         try:
             offset = parser.open(request, data, offset, end)
+            self._check_body_size(parser)
         except WireError:
             parser.close()
             raise
@@ -232,8 +237,6 @@ class H1Connection(Protocol):
         self.connection.send(ACTIVE)
 
     def _begin_request(self, request, parser):
-        if request.chunked:
-            self._check_body_size(parser)
         self._requests += 1
         stream = H1Stream.__new__(H1Stream)
         stream.begin(self, request)
@@ -459,9 +462,10 @@ class H1Connection(Protocol):
     def abort(self):
         """Drop the connection so that the client sees that what it got is not whole (H1-42)."""
         if self._state != CONNECTION_CLOSED:
+            # Earlier responses may stand in the buffer; they are whole.
+            self.flush()
             self._state = CONNECTION_CLOSED
             self.deadline = _NEVER
-            self._out = None
             self.connection.abort()
 
     def _refuse(self, error):

@@ -6,6 +6,8 @@ deadline of writing and the place in ``host.connections``.  It parses nothing.
 """
 
 import select
+import socket
+import struct
 
 from .contract import Connection, Peer
 from .events import Closed, RawData, Updated
@@ -14,6 +16,7 @@ from .kernels import raw_data, send_bytes
 
 _NEVER = float("inf")
 _UNKNOWN_FD = -2
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 #: ``pause_writing`` comes when the transport holds more than this.
 WRITE_HIGH_WATER_BYTES = 64 * 1024
@@ -138,8 +141,14 @@ class TCPConnection(Connection):
 
     def abort(self):
         self._fd = -1
-        if self.transport is not None:
-            self.transport.abort()
+        transport = self.transport
+        if transport is None:
+            return
+        sock = transport.get_extra_info("socket")
+        if sock is not None and not transport.is_closing():
+            # A reset, not a clean end, which a response without a length would be taken for.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        transport.abort()
 
     def finish_writing(self):
         transport = self.transport
@@ -236,7 +245,7 @@ class TCPConnection(Connection):
             self._stalled_bytes = size
             self._arm_stall()
         else:
-            self.transport.abort()
+            self.abort()
 
     def _make_peer(self):
         transport = self.transport
