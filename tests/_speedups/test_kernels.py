@@ -107,6 +107,22 @@ def test_known_names_are_one_shared_object(kernels: Any) -> None:
     assert first.headers[1][0] is second.headers[1][0]
 
 
+@pytest.mark.parametrize("size", [0, 1, 255, 256, 257, 300])
+def test_repeated_field(kernels: Any, size: int) -> None:
+    values = [b"a" * size, b"a" * size, b"a" * size + b"b", b"b" * size, b"a" * size]
+    for value in values:
+        assert split(kernels, request(b"Accept: " + value)).headers == [(b"host", b"h"), (b"accept", value)]
+    twice = split(kernels, request(*(b"Accept: " + value for value in values)))
+    assert twice.headers[1:] == [(b"accept", value) for value in values]
+
+
+@pytest.mark.parametrize("name", [b"Authorization", b"Cookie", b"Proxy-Authorization", b"X-Api-Key", b"X-CSRF-Token"])
+def test_secret_is_not_kept(kernels: Any, name: bytes) -> None:
+    first, second = (split(kernels, request(name + b": secret")).headers[1] for _ in range(2))
+    assert first == second == (name.lower(), b"secret")
+    assert first[1] is not second[1]
+
+
 # ---- Bad heads -----------------------------------------------------------------------------------------------------
 
 LINE, VERSION, FIELD = "malformed request line", "malformed HTTP version", "malformed header field"
