@@ -39,7 +39,7 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
 async def follow_lifespan(receive: Receive, send: Send) -> None:
     for kind in ("startup", "shutdown"):
         await receive()
-        print(f"lifespan {kind} {os.getpid()}", flush=True)
+        os.write(1, f"lifespan {kind} {os.getpid()}\n".encode())  # in one piece: workers share standard output
         await send({"type": f"lifespan.{kind}.complete"})
 
 
@@ -49,7 +49,7 @@ async def refuse(scope: Message, receive: Receive, send: Send) -> None:
 
 
 async def never_start(scope: Message, receive: Receive, send: Send) -> None:
-    print("starting", file=sys.stderr, flush=True)
+    sys.stderr.write("starting\n")
     await asyncio.Event().wait()
 
 
@@ -58,7 +58,7 @@ def die_while_loading() -> None:
 
 
 def block_while_loading() -> None:
-    print("loading", file=sys.stderr, flush=True)
+    sys.stderr.write("loading\n")
     time.sleep(60)
 
 

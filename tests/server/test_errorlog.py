@@ -2,16 +2,16 @@
 
 import io
 import logging
-import logging.config
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from fastserver.config.errors import ConfigError
-from fastserver.server.errorlog import NAME, ErrorLogHandler, configure_error_log, get_error_log, revive
+from fastserver.server.errorlog import NAME, ErrorLogHandler, configure_error_log, get_error_log
 
 
 class Stderr:
@@ -107,24 +107,26 @@ def test_an_embedding_program_keeps_its_own_logging(
     assert (("where" in caplog.text), ("where" in stderr.getvalue())) == (embedded, not embedded)
 
 
+APPLICATION = """
+import logging.config, sys
+from fastserver.server.errorlog import configure_error_log, revive
+
+log = configure_error_log(sys.argv[1])
+log.error("one")
+logging.config.dictConfig({"version": 1, "root": {"level": "ERROR", "handlers": []}})
+assert log.disabled
+revive(log)
+log.error("two")
+"""
+
+
 @pytest.mark.parametrize("to_file", [True, False])
-def test_an_application_that_configures_logging_does_not_silence_it(
-    stderr: Stderr, tmp_path: Path, to_file: bool
-) -> None:
+def test_an_application_that_configures_logging_does_not_silence_it(tmp_path: Path, to_file: bool) -> None:
+    """In a process of its own: ``dictConfig`` switches off every logger that there is and closes every handler."""
     path = tmp_path / "error.log"
-    log = configure_error_log(str(path) if to_file else "-")
-    log.error("one")
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    try:
-        logging.config.dictConfig({"version": 1, "root": {"level": "ERROR", "handlers": []}})
-        assert log.disabled
-        revive(log)
-        log.error("two")
-    finally:
-        root.handlers[:] = handlers
-        root.setLevel(level)
-    text = path.read_text() if to_file else stderr.getvalue()
+    command = [sys.executable, "-c", APPLICATION, str(path) if to_file else "-"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    text = path.read_text() if to_file else result.stderr
     assert [line.split()[-1] for line in text.splitlines()] == ["one", "two"]
 
 
