@@ -9,6 +9,8 @@ cdef class RawData:
     cdef readonly bytes data
     cdef readonly tuple address
 
+    cpdef __post_init__(self)
+
 
 @cython.final
 cdef class Closed:

@@ -8,7 +8,7 @@ not inherit, and registration keeps ``isinstance``, ``issubclass`` and ``match``
 """
 
 from abc import ABC
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 class Event(ABC):
@@ -26,6 +26,16 @@ class RawData:
 
     data: bytes
     address: tuple | None = None
+
+    def __post_init__(self):
+        if not isinstance(self.data, bytes):
+            raise TypeError(f"Expected bytes, got {type(self.data).__name__}")
+        if not (self.address is None or isinstance(self.address, tuple)):
+            raise TypeError(f"Expected tuple, got {type(self.address).__name__}")
+
+    def __replace__(self, /, **changes):
+        """``copy.replace`` (Python 3.13 and later)."""
+        return replace(self, **changes)
 
 
 @dataclass(frozen=True)

@@ -240,9 +240,9 @@ class H1Connection(Protocol):
         self._requests += 1
         stream = H1Stream.__new__(H1Stream)
         stream.begin(self, request)
-        self._stream = stream
         exchange = self.host.application.open(stream, request)
         stream.exchange = exchange
+        self._stream = stream
         if parser.complete:
             self._state = PROCESSING
             self.deadline = _NEVER

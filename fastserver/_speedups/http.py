@@ -12,6 +12,7 @@ from types import CoroutineType
 
 from .contract import Application, ClientDisconnected, Exchange
 from .kernels import inspect_fields, inspect_response
+from .task import CancelledError
 from .task import start as start_task
 
 # States of the response.
@@ -167,14 +168,18 @@ class HTTPExchange(Exchange):
         self._log_access()
 
     def on_application_end(self, failure):
-        # ClientDisconnected is this server's own word for "stop"; it is nobody's failure.
-        if failure is not None and not (self._disconnected and is_disconnect(failure)):
+        # ClientDisconnected is this server's own word for "stop", and cancellation its way to end what lasts too long;
+        # neither is the application's failure.
+        is_over = self._disconnected or self._state == COMPLETE
+        if isinstance(failure, CancelledError):
+            self._application.log_cancelled(self._request)
+        elif failure is not None and not (self._disconnected and is_disconnect(failure)):
             self._application.log_failure(self._request, failure)
-        if self._disconnected or self._state == COMPLETE:
-            return
-        if failure is None:
+        elif failure is None and not is_over and not self._at_eof:
             self._application.log_unfinished(self._request, self._state)
-        if self._state <= HEAD_HELD:
+        if is_over:
+            return
+        if self._state <= HEAD_HELD and not (self._at_eof and failure is None):
             self._head = inspect_response(500, [(b"content-type", b"text/plain; charset=utf-8")])
             self._state = HEAD_HELD
             self._send_part(b"Internal Server Error", False)
@@ -535,6 +540,11 @@ class HTTPApplication(Application):
             request.method,
             request.raw_path.decode("ascii", "backslashreplace"),
             exc_info=failure,
+        )
+
+    def log_cancelled(self, request):
+        self.host.error_log.info(
+            "request cancelled: %s %s", request.method, request.raw_path.decode("ascii", "backslashreplace")
         )
 
     def log_unfinished(self, request, state):
