@@ -32,8 +32,8 @@ UNIX_PATH_LIMIT_BYTES: Final = 107 if sys.platform == "linux" else 103
 #: How long a sealed TCP socket is still read: a handshake that had begun may need one more round trip to end.
 SETTLE_S: Final = 0.5
 
-#: How long connections queued on a socket that is not ours to seal are still taken.
-INHERITED_DRAIN_S: Final = 0.25
+#: How long connections queued on a socket that cannot be sealed are still taken: they may never stop coming.
+UNSEALED_DRAIN_S: Final = 0.25
 
 #: Attempts to find one port that is free on every address of a host name, for port 0.
 _PORT_ATTEMPTS: Final = 8
@@ -109,15 +109,19 @@ class Listener:
         closes it; then clients are refused.  A Unix socket loses its path.  An inherited socket is left as it is:
         whoever handed it out may hand it to the next server.
         """
-        if self.inherited:
+        if not self.is_sealable():
             return
         if self.path is not None:
             self._unlink()
-        elif sys.platform == "linux" and self.sock.fileno() >= 0:
+        elif self.sock.fileno() >= 0:
             code = b"".join(struct.pack("=HBBI", *instruction) for instruction in _DROP_SYN)
             buffer = ctypes.create_string_buffer(code, len(code))
             program = struct.pack("@HP", len(_DROP_SYN), ctypes.addressof(buffer))
             self.sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+
+    def is_sealable(self) -> bool:
+        """Whether ``seal`` does anything: not where the socket is another's, nor on TCP outside of Linux."""
+        return not self.inherited and (self.path is not None or sys.platform == "linux")
 
     def close(self) -> None:
         """Close this process's file descriptor; the path of a Unix socket stays (``seal`` takes it away)."""
@@ -125,9 +129,7 @@ class Listener:
 
     def get_settle_s(self) -> float:
         """Seconds after ``seal`` in which a connection may still enter the queue."""
-        if self.inherited:
-            return INHERITED_DRAIN_S
-        if self.path is not None:
+        if self.path is not None or not self.is_sealable():
             return 0.0
         host = self.address[0]
         return 0.0 if host == "::1" or host.startswith("127.") else SETTLE_S
@@ -199,8 +201,7 @@ async def accept_rest(listeners: Sequence[Listener], deadline: float) -> None:
     started = time.monotonic()
     settle_s = max((listener.get_settle_s() for listener in listeners), default=0.0)
     while (now := time.monotonic()) < deadline:
-        # What is not sealed may be refilled for ever, so it is left after a while.
-        queues = [each for each in listeners if not each.inherited or now - started < INHERITED_DRAIN_S]
+        queues = [each for each in listeners if each.is_sealable() or now - started < UNSEALED_DRAIN_S]
         if any(listener.is_pending() for listener in queues):
             await asyncio.sleep(0)
         elif now - started < settle_s:

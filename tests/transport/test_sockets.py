@@ -393,6 +393,19 @@ def test_a_loop_accepts_all_that_is_queued_before_it_closes(
     close_all(clients)
 
 
+def test_a_queue_that_cannot_be_sealed_is_not_served_for_ever(
+    open_binds: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sockets, "UNSEALED_DRAIN_S", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as parent:
+        (listener,) = open_binds(f"fd://{os.dup(parent.fileno())}")
+        client = connect(listener)  # as if there were always one more
+        started = time.monotonic()
+        asyncio.run(accept_rest([listener], started + 60))
+        assert 0.05 <= time.monotonic() - started < 5
+        client.close()
+
+
 def test_the_wait_for_the_queue_ends_at_the_deadline(open_binds: Opener) -> None:
     (listener,) = open_binds("127.0.0.1:0")
     listener.listen()
