@@ -22,6 +22,8 @@ FLOORS: list[dict[str, str]] = [
         "fastserver.protocol": "wire",
         "fastserver._speedups.h1": "wire",
         "fastserver._speedups.parser": "wire",
+        "fastserver._speedups.bodyclock": "wire",
+        "fastserver._speedups.h1state": "wire",
         "fastserver.exchange": "application",
         "fastserver._speedups.http": "application",
         "fastserver._speedups.task": "application",

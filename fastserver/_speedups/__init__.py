@@ -9,7 +9,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.util import find_spec
 
 #: The modules that ``setup.py`` compiles, lowest layer first.
-MODULES = ("events", "kernels", "clock", "contract", "task", "parser", "http", "h1", "tcp")
+MODULES = ("events", "kernels", "clock", "contract", "task", "parser", "bodyclock", "http", "h1", "tcp")
 
 
 def is_compiled() -> bool:

@@ -1,6 +1,6 @@
 """The worker's clock: what time it is, as of the last tick.
 
-Below the edge nothing reads the time; it reads this, which the worker moves forward with ``tick`` (``Host.sweep`` does).
+Below the edge nothing reads the time; it reads this, which the worker moves forward with ``tick``.
 So a request costs no system call for time, and a test moves the time by hand.
 """
 

@@ -31,7 +31,7 @@ class ClientDisconnected(OSError):
 
 
 class Peer:
-    """Frozen facts about one connection: ``client`` and ``server`` as ASGI has them, ``scheme``, ALPN name and TLS facts.
+    """Frozen facts about one connection: ``client`` and ``server`` as ASGI has them, ``scheme`` and ALPN name.
 
     ``tls`` is the ASGI ``tls`` extension's dictionary, or ``None`` on a plain connection.
     """
@@ -130,8 +130,8 @@ class Request:
 class ResponseHead:
     """One response's head, validated by ``kernels.inspect_response`` and ready for any wire to render.
 
-    ``fields`` is a list of ``(name, value)`` bytes without those that the server owns (Connection, Transfer-Encoding and
-    their kin); ``content_length`` is -1 where the application gave none; ``close`` says that it sent
+    ``fields`` is a list of ``(name, value)`` bytes without those that the server owns (Connection, Transfer-Encoding
+    and their kin); ``content_length`` is -1 where the application gave none; ``close`` says that it sent
     ``Connection: close``, ``trailers`` that trailers will follow the body.
     """
 
@@ -167,7 +167,7 @@ class Connection:
         raise NotImplementedError
 
     def send_file(self, file, offset, count):
-        """Write ``count`` bytes of an open file by the kernel: an awaitable, or ``None`` where that cannot be done here."""
+        """Write ``count`` bytes of an open file by the kernel: an awaitable, or ``None`` where it cannot be done."""
         return None
 
     def get_peer(self):
@@ -222,7 +222,7 @@ class Sink:
         raise NotImplementedError
 
     def send_file(self, file, offset, count):
-        """Send a part of the body from an open file by the kernel: an awaitable, or ``None`` where it cannot be done."""
+        """Send a part of the body from an open file: an awaitable, or ``None`` where the kernel cannot do it."""
         return None
 
     def trail(self, fields):

@@ -20,4 +20,3 @@ cdef class Closed:
 @cython.final
 cdef class Updated:
     cdef readonly bint idle
-

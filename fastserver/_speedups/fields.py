@@ -1,42 +1,42 @@
 """Names that both texts of ``kernels`` know: methods, and header fields with what each means to the server."""
 
-#: The methods that llhttp serves over HTTP/1.x (H1-39); any other token is answered 501.  CONNECT is not among them: this
-#: server is not a proxy (H1-37).
+#: The methods that llhttp serves over HTTP/1.x (H1-39); any other token is answered 501.  CONNECT is not among them:
+#: this server is not a proxy (H1-37).
 METHODS = {
     name.encode("ascii"): name
     for name in (
-        "ACL BIND CHECKOUT COPY DELETE GET HEAD LINK LOCK MERGE MKACTIVITY MKCALENDAR MKCOL MOVE M-SEARCH NOTIFY OPTIONS "
-        "PATCH POST PROPFIND PROPPATCH PURGE PUT QUERY REBIND REPORT SEARCH SOURCE SUBSCRIBE TRACE UNBIND UNLINK UNLOCK "
-        "UNSUBSCRIBE"
+        "ACL BIND CHECKOUT COPY DELETE GET HEAD LINK LOCK MERGE MKACTIVITY MKCALENDAR MKCOL MOVE M-SEARCH NOTIFY "
+        "OPTIONS PATCH POST PROPFIND PROPPATCH PURGE PUT QUERY REBIND REPORT SEARCH SOURCE SUBSCRIBE TRACE UNBIND "
+        "UNLINK UNLOCK UNSUBSCRIBE"
     ).split()
 }
 
 _ORDINARY = (
-    "accept accept-charset accept-encoding accept-language accept-ranges access-control-allow-credentials "
-    "access-control-allow-headers access-control-allow-methods access-control-allow-origin access-control-expose-headers "
-    "access-control-max-age access-control-request-headers access-control-request-method age allow alt-svc "
-    "cache-control cdn-loop cf-connecting-ip cf-ipcountry cf-ray cf-visitor content-disposition content-encoding "
+    "accept accept-charset accept-encoding accept-language accept-ranges access-control-allow-credentials access- "
+    "control-allow-headers access-control-allow-methods access-control-allow-origin access-control-expose-headers "
+    "access-control-max-age access-control-request-headers access-control-request-method age allow alt-svc cache- "
+    "control cdn-loop cf-connecting-ip cf-ipcountry cf-ray cf-visitor content-disposition content-encoding "
     "content-language content-location content-range content-security-policy content-type device-memory dnt "
-    "downlink ect etag expires forwarded from if-match if-modified-since if-none-match if-range if-unmodified-since "
-    "last-event-id last-modified link location max-forwards origin permissions-policy pragma priority proxy-authenticate "
-    "purpose range referer referrer-policy retry-after rtt save-data sec-ch-ua sec-ch-ua-arch "
-    "sec-ch-ua-bitness sec-ch-ua-full-version-list sec-ch-ua-mobile sec-ch-ua-model sec-ch-ua-platform "
-    "sec-ch-ua-platform-version sec-ch-prefers-color-scheme sec-fetch-dest sec-fetch-mode sec-fetch-site sec-fetch-user "
-    "sec-gpc sec-purpose sec-websocket-accept sec-websocket-extensions sec-websocket-protocol "
-    "sec-websocket-version strict-transport-security traceparent tracestate trailer true-client-ip "
-    "upgrade-insecure-requests user-agent vary via viewport-width warning width www-authenticate x-amzn-trace-id "
-    "x-content-type-options x-correlation-id x-forwarded-for x-forwarded-host "
-    "x-forwarded-port x-forwarded-prefix x-forwarded-proto x-forwarded-server x-frame-options x-http-method-override "
-    "x-powered-by x-process-time x-real-ip x-request-id x-request-start x-requested-with x-trace-id "
-    "x-xss-protection"
+    "downlink ect etag expires forwarded from if-match if-modified-since if-none-match if-range if-unmodified- "
+    "since last-event-id last-modified link location max-forwards origin permissions-policy pragma priority "
+    "proxy-authenticate purpose range referer referrer-policy retry-after rtt save-data sec-ch-ua sec-ch-ua-arch "
+    "sec-ch-ua-bitness sec-ch-ua-full-version-list sec-ch-ua-mobile sec-ch-ua-model sec-ch-ua-platform sec-ch-ua- "
+    "platform-version sec-ch-prefers-color-scheme sec-fetch-dest sec-fetch-mode sec-fetch-site sec-fetch-user "
+    "sec-gpc sec-purpose sec-websocket-accept sec-websocket-extensions sec-websocket-protocol sec-websocket- "
+    "version strict-transport-security traceparent tracestate trailer true-client-ip upgrade-insecure-requests "
+    "user-agent vary via viewport-width warning width www-authenticate x-amzn-trace-id x-content-type-options "
+    "x-correlation-id x-forwarded-for x-forwarded-host x-forwarded-port x-forwarded-prefix x-forwarded-proto "
+    "x-forwarded-server x-frame-options x-http-method-override x-powered-by x-process-time x-real-ip x-request-id "
+    "x-request-start x-requested-with x-trace-id x-xss-protection"
 ).split()
 
 _SECRET = (
-    "authorization cookie proxy-authorization sec-websocket-key set-cookie x-api-key x-csrf-token x-csrftoken x-xsrf-token"
+    "authorization cookie proxy-authorization sec-websocket-key set-cookie x-api-key x-csrf-token x-csrftoken "
+    "x-xsrf-token"
 ).split()
 
-#: Lower-case field name to kind.  A request's name that stands here is one shared object; a kind other than "ordinary" is
-#: acted on by ``kernels``.  "hop-by-hop" fields of a response are the server's to write, so an application's are dropped.
+#: Lower-case field name to kind.  A request's name that stands here is one shared object; a kind other than "ordinary"
+#: is acted on by ``kernels``.  "hop-by-hop" fields of a response are the server's: an application's are dropped.
 KNOWN_FIELDS = {
     **dict.fromkeys((name.encode("ascii") for name in _ORDINARY), "ordinary"),
     # Never kept beyond their request.

@@ -2,11 +2,13 @@
 # underscore below them; all others are the connection's own.
 cimport cython
 
+from .bodyclock cimport BodyClock
 from .clock cimport Clock
 from .contract cimport Connection, Exchange, Host, Limits, Peer, Protocol, Request, ResponseHead, Sink
 from .events cimport Closed, RawData, Updated
 from .kernels cimport (
-    check_partial_head, find_head_end, inspect_response, raw_data, render_chunk, render_fields, render_response, split_head,
+    check_partial_head, find_head_end, inspect_response, raw_data, render_chunk, render_fields, render_response,
+    split_head,
 )
 from .parser cimport RequestParser, borrow_parser, return_parser
 
@@ -73,13 +75,9 @@ cdef class H1Connection(Protocol):
     cdef _check_body_size(self, RequestParser parser)
     cdef _discard_body(self, long long received)
     cdef _begin_body(self, H1Stream stream)
-    cdef _arm_body_deadline(self, H1Stream stream)
-    @cython.locals(limits=Limits)
-    cdef _set_body_deadline(self, H1Stream stream)
-    @cython.locals(stream=H1Stream, limits=Limits, elapsed_s=double)
-    cdef _check_body_rate(self, double now)
+    @cython.locals(body_clock=BodyClock)
+    cdef _check_body(self, double now)
     cdef ask_for_body(self, H1Stream stream)
-    @cython.locals(paused_s=double)
     cdef resume_body(self, H1Stream stream)
     cdef _pause_reading(self)
     cdef _resume_reading(self)
@@ -123,10 +121,7 @@ cdef class H1Stream(Sink):
     cdef bint started
     cdef bint keep_alive
     cdef long long unread
-    cdef double body_since
-    cdef double body_read_at
-    cdef double rate_checked_at
-    cdef double body_paused_at
+    cdef BodyClock body_clock
 
     cdef begin(self, H1Connection wire, Request request)
     cdef detach(self)

@@ -9,10 +9,10 @@ bytes wait unparsed (H1-40); the next request is begun by the loop in ``_advance
 nothing more of the connection is parsed.
 """
 
-from enum import Enum
-
+from .bodyclock import BodyClock
 from .contract import Protocol, Sink, WireError
 from .events import ACTIVE, CLOSED, IDLE, Closed, RawData
+from .h1state import H1State
 from .kernels import (
     check_partial_head,
     find_head_end,
@@ -39,29 +39,11 @@ DISCARD_S = 5.0
 #: Lingering close: how much is read and thrown away, and for how long, so that no reset overtakes the answer (H1-33).
 LINGER_BYTES = 256 * 1024
 LINGER_S = 2.0
-#: Grace before the minimum rate of a request body counts (H1-29).
-BODY_RATE_GRACE_S = 10.0
-BODY_RATE_INTERVAL_S = 1.0
 
 _NEVER = float("inf")
 _CLOSE_FIELD = b"connection: close\r\n"
 _KEEP_ALIVE_FIELD = b"connection: keep-alive\r\n"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-
-class H1State(Enum):
-    """Where an HTTP/1 connection stands.  The numbers are the compiled constants below."""
-
-    WAITING_REQUEST = 0
-    RECEIVING_HEADERS = 1
-    RECEIVING_BODY = 2
-    PROCESSING = 3
-    SENDING_RESPONSE = 4
-    DISCARDING_BODY = 5
-    KEEP_ALIVE = 6
-    ENDING = 7
-    LINGERING = 8
-    CLOSED = 9
 
 
 WAITING_REQUEST = H1State.WAITING_REQUEST.value
@@ -135,7 +117,7 @@ class H1Connection(Protocol):
         elif self._state == DISCARDING_BODY:
             self._linger()
         elif self._stream is not None:
-            self._check_body_rate(now)
+            self._check_body(now)
         else:
             self._close()
 
@@ -271,11 +253,9 @@ class H1Connection(Protocol):
             self._discard_body(received)
             return offset
         self._check_body_size(parser)
-        if stream.owes_continue:
+        if stream.owes_continue and not parser.complete:
             # It did not wait to be asked.
-            stream.owes_continue = False
-            if not parser.complete:
-                self._begin_body(stream)
+            self._begin_body(stream)
         stream.unread += received
         if parser.complete:
             self._parser = None
@@ -285,11 +265,11 @@ class H1Connection(Protocol):
                 self._state = PROCESSING
             stream.exchange.on_body(body, False)
         else:
-            self._arm_body_deadline(stream)
+            stream.body_clock.read(self.host.clock.now)
             if stream.unread > BODY_BUFFER_BYTES:
                 self._pause_reading()
-                stream.body_paused_at = self.host.clock.now
-                self.deadline = _NEVER
+                stream.body_clock.pause(self.host.clock.now)
+            self.deadline = stream.body_clock.next_deadline()
             if received:
                 stream.exchange.on_body(body, True)
         return offset
@@ -310,7 +290,7 @@ class H1Connection(Protocol):
         elif self._discarded > DISCARD_BYTES:
             self._linger()
 
-    # The clock of a request body (H1-29).  Time in which this side does not read is not the client's fault.
+    # Waiting for a body.
 
     def _begin_body(self, stream):
         """Body bytes are due from now on, unless the client waits to be asked for them (H1-32)."""
@@ -319,37 +299,20 @@ class H1Connection(Protocol):
         if stream.owes_continue:
             self.deadline = _NEVER
             return
-        stream.body_since = self.host.clock.now
-        stream.rate_checked_at = stream.body_since + BODY_RATE_GRACE_S - BODY_RATE_INTERVAL_S
-        self._arm_body_deadline(stream)
+        stream.body_clock = BodyClock(self.host.clock.now, self.host.limits)
+        self.deadline = stream.body_clock.next_deadline()
 
-    def _arm_body_deadline(self, stream):
-        """Bytes have come: the idle time begins anew, the minimum rate is looked at as before."""
-        stream.body_read_at = self.host.clock.now
-        self._set_body_deadline(stream)
-
-    def _set_body_deadline(self, stream):
-        limits = self.host.limits
-        self.deadline = _NEVER
-        if limits.timeout_request_body_idle > 0:
-            self.deadline = stream.body_read_at + limits.timeout_request_body_idle
-        if limits.request_body_rate > 0:
-            self.deadline = min(self.deadline, stream.rate_checked_at + BODY_RATE_INTERVAL_S)
-
-    def _check_body_rate(self, now):
-        stream = self._stream
-        limits = self.host.limits
-        if self._parser is None or self._reading_paused:
+    def _check_body(self, now):
+        """The deadline of a body has passed: refuse one that stalls or drips, look again later at any other."""
+        body_clock = self._stream.body_clock
+        if self._parser is None or body_clock is None:
             self.deadline = _NEVER
             return
-        elapsed_s = now - stream.body_since
-        if 0 < limits.timeout_request_body_idle <= now - stream.body_read_at:
-            self._refuse(WireError(408, "request body stalled"))
-        elif elapsed_s >= BODY_RATE_GRACE_S and self._parser.received < limits.request_body_rate * elapsed_s:
-            self._refuse(WireError(408, "request body came too slowly"))
+        fault = body_clock.judge(now, self._parser.received)
+        if fault is not None:
+            self._refuse(WireError(408, fault))
         else:
-            stream.rate_checked_at = now
-            self._set_body_deadline(stream)
+            self.deadline = body_clock.next_deadline()
 
     def ask_for_body(self, stream):
         """The application waits for a body of which nothing has come: tell the client to send it (H1-32)."""
@@ -361,10 +324,8 @@ class H1Connection(Protocol):
     def resume_body(self, stream):
         """The application has made room for more of the body."""
         if self._parser is not None and self._reading_paused:
-            paused_s = self.host.clock.now - stream.body_paused_at
-            stream.body_since += paused_s
-            stream.rate_checked_at += paused_s
-            self._arm_body_deadline(stream)
+            stream.body_clock.resume(self.host.clock.now)
+            self.deadline = stream.body_clock.next_deadline()
             self._resume_reading()
 
     def _pause_reading(self):
@@ -573,11 +534,8 @@ class H1Stream(Sink):
         self.keep_alive = not request.close and (request.http_version == "1.1" or request.keep_alive)
         # Body bytes that the exchange has and the application has not taken.
         self.unread = 0
-        # Clock readings: when the body began (later by every pause), was last read, was looked at for its rate, was paused.
-        self.body_since = 0.0
-        self.body_read_at = 0.0
-        self.rate_checked_at = 0.0
-        self.body_paused_at = 0.0
+        # Runs while body bytes are due; None for a request that came whole.
+        self.body_clock = None
 
     def detach(self):
         """The exchange has ended: what it still says goes nowhere."""

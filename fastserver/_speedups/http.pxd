@@ -62,6 +62,8 @@ cdef class HTTPExchange(Exchange):
     cdef _wake(self)
     @cython.locals(trailers_follow=bint, excess=bint)
     cdef _send_part(self, bytes body, bint more)
+    @cython.locals(status=int)
+    cdef bint _is_bodyless(self)
     cdef _fail_short(self)
     cdef _complete(self)
     cdef _log_access(self)

@@ -4,8 +4,8 @@ An exchange knows no wire: it reads a ``Request``, writes to a ``Sink`` and is t
 ``receive`` and ``send`` return awaitables that are ready wherever nothing must be waited for: no future, no coroutine,
 no task.  ``send`` acts when it is called, so what it refuses it raises at once.
 
-The response goes through ``AWAITING_START -> HEAD_HELD -> SENDING_BODY [-> AWAITING_TRAILERS] -> COMPLETE``; a held head
-leaves with the first part of the body, so an application that fails before then still gets its 500.
+The response goes through ``AWAITING_START -> HEAD_HELD -> SENDING_BODY [-> AWAITING_TRAILERS] -> COMPLETE``; a held
+head leaves with the first part of the body, so an application that fails before then still gets its 500.
 """
 
 from types import CoroutineType
@@ -273,9 +273,8 @@ class HTTPExchange(Exchange):
         else:
             trailers_follow = False
         excess = False
-        if self._state == HEAD_HELD:
-            if self._request.method != "HEAD" and self._head.status != 304 and self._head.status != 204:
-                self._remaining = self._head.content_length
+        if self._state == HEAD_HELD and not self._is_bodyless():
+            self._remaining = self._head.content_length
         if self._remaining >= 0:
             if len(body) > self._remaining:
                 excess = True
@@ -297,6 +296,11 @@ class HTTPExchange(Exchange):
             self._complete()
         if excess:
             raise RuntimeError("response body is longer than its content-length")
+
+    def _is_bodyless(self):
+        """Whether this response carries no body, whatever its content-length says (RFC 9110 section 6.4.1)."""
+        status = self._head.status
+        return self._request.method == "HEAD" or status == 204 or status == 304
 
     def _fail_short(self):
         """A body shorter than announced must not look whole: the connection is reset."""
@@ -380,7 +384,7 @@ class HTTPExchange(Exchange):
         if head.content_length < 0:
             head.content_length = size
             head.fields.append((b"content-length", b"%d" % size))
-        if self._request.method == "HEAD" or head.status in (204, 304):
+        if self._is_bodyless():
             return 0
         return min(size, head.content_length)
 
@@ -447,7 +451,7 @@ _EXPECTED = {
     AWAITING_TRAILERS: "'http.response.trailers'",
 }
 
-#: Fields that may not stand in trailers: framing, routing, authentication, content and caching (RFC 9110 section 6.5.1).
+#: Fields that may not stand in trailers: framing, routing, authentication, content, caching (RFC 9110 section 6.5.1).
 _NEVER_TRAILERS = frozenset(
     b"authorization cache-control content-encoding content-length content-range content-type expect host max-forwards "
     b"pragma proxy-authenticate proxy-authorization range set-cookie te trailer transfer-encoding www-authenticate "

@@ -186,7 +186,7 @@ def split_head(data: bytes, start: int, end: int, limits: Limits) -> Request:
     Field values are not checked here: the caller feeds the same bytes to llhttp and drops the request if it objects.
     Raises ``WireError`` with 400, 413, 414, 417, 431, 501 or 505.
     """
-    if end - start < 4 or end > len(data):
+    if start < 0 or end - start < 4 or end > len(data) or data[end - 4 : end] != b"\r\n\r\n":
         raise ValueError("not a whole head")
     line, *lines = data[start : end - 4].split(b"\r\n")
     if b"\r" in line:
@@ -259,7 +259,7 @@ def inspect_response(status: int, headers: Iterable[Any]) -> ResponseHead:
         if kind in ("transfer-encoding", "hop-by-hop"):
             continue
         if kind == "connection":
-            head.close |= b"close" in pair[1].lower()
+            head.close |= b"close" in [token.strip() for token in pair[1].lower().split(b",")]
             continue
         if kind == "content-length":
             length = _parse_length(pair[1])

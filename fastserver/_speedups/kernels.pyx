@@ -45,9 +45,9 @@ cdef enum Kind:
     HOP_BY_HOP
 
 cdef dict KINDS = {
-    "ordinary": ORDINARY, "secret": SECRET, "host": HOST, "content-length": CONTENT_LENGTH, "transfer-encoding": TRANSFER_ENCODING,
-    "connection": CONNECTION, "expect": EXPECT, "te": TE, "upgrade": UPGRADE, "date": DATE, "server": SERVER,
-    "hop-by-hop": HOP_BY_HOP,
+    "ordinary": ORDINARY, "secret": SECRET, "host": HOST, "content-length": CONTENT_LENGTH,
+    "transfer-encoding": TRANSFER_ENCODING, "connection": CONNECTION, "expect": EXPECT, "te": TE,
+    "upgrade": UPGRADE, "date": DATE, "server": SERVER, "hop-by-hop": HOP_BY_HOP,
 }
 
 # Byte classes.  NAME: a token byte's lower case, or 0 (RFC 9110 section 5.6.2).
@@ -309,7 +309,7 @@ cdef bint _equals(Bytes value, Py_ssize_t size, const char* lower, Py_ssize_t lo
 
 
 cdef long long _parse_length(Bytes value, Py_ssize_t size) noexcept:
-    """A Content-Length as a number, or -1: digits only, below 2**63 (H1-7)."""
+    """A Content-Length as a number, or -1: digits only, and no more than fit (below 2**63 - 7; H1-7)."""
     cdef long long length = 0
     cdef Py_ssize_t index
     if size == 0:
@@ -465,7 +465,7 @@ cpdef Request split_head(bytes data, Py_ssize_t start, Py_ssize_t end, Limits li
     cdef RequestLine line
     cdef Request request
     cdef bytes method, authority = None
-    if end - start < 4 or end > PyBytes_GET_SIZE(data):
+    if start < 0 or end - start < 4 or end > PyBytes_GET_SIZE(data) or memcmp(base + end - 4, b"\r\n\r\n", 4) != 0:
         raise ValueError("not a whole head")
     eol = <Bytes> memchr(base + start, 13, end - start)  # found: the head ends in CR LF CR LF
     if eol[1] != 10:
@@ -588,7 +588,7 @@ cpdef ResponseHead inspect_response(object status, object headers):
             elif kind == SERVER:
                 head.has_server = True
             elif kind == CONNECTION:
-                head.close |= b"close" in value.lower()
+                head.close |= b"close" in [token.strip() for token in value.lower().split(b",")]
                 continue
             elif kind == TRANSFER_ENCODING or kind == HOP_BY_HOP:
                 continue
@@ -632,9 +632,9 @@ cpdef bytes render_response(
 ):
     """Head and first body part of an HTTP/1.1 response in one ``bytes``.
 
-    ``content_length`` of 0 or more adds that field, -1 none; ``chunked`` adds Transfer-Encoding and frames ``body`` as a
-    chunk.  The ``*_field`` arguments are whole lines, or empty.  Sizes are added up first, so ``cursor`` ends exactly at
-    the end of the object.
+    ``content_length`` of 0 or more adds that field, -1 none; ``chunked`` adds Transfer-Encoding and frames ``body`` as
+    a chunk.  The ``*_field`` arguments are whole lines, or empty.  Sizes are added up first, so ``cursor`` ends exactly
+    at the end of the object.
     """
     cdef bytes status_line = _status_line(head.status)
     cdef Py_ssize_t body_size = PyBytes_GET_SIZE(body)
@@ -642,7 +642,7 @@ cpdef bytes render_response(
     cdef char length_digits[20]
     cdef char chunk_digits[20]
     cdef int length_count = 0, chunk_count = 0
-    cdef bytes out, name, value
+    cdef bytes out
     cdef tuple pair
     cdef char* cursor
     size = (

@@ -1,10 +1,11 @@
 """llhttp, fed exactly one message at a time.
 
-httptools cannot pause: given more than a message it parses on into the next.  So this side finds the end of each message
-itself and feeds up to it: a head ends at an empty line, a body with a length after that many bytes, and a chunked body
-where a walk over its chunk sizes and trailer lines ends.  The walk also holds the limits that llhttp lacks.  llhttp stays
-the authority on grammar and framing: where it does not say that the message is complete exactly there, the request is
-refused, so there is no way of framing on which the two differ.  No callback runs application code (H1-5, H1-40, H1-43).
+httptools cannot pause: given more than a message it parses on into the next.  So this side finds the end of each
+message itself and feeds up to it: a head ends at an empty line, a body with a length after that many bytes, a chunked
+body where a walk over its chunk sizes and trailer lines ends.  The walk also holds the limits that llhttp lacks.
+llhttp stays the authority on grammar and framing: where it does not say that the message is complete exactly there, the
+request is refused, so there is no framing on which the two differ.  No callback runs application code (H1-5, H1-40,
+H1-43).
 
 Between messages a parser holds nothing of its connection, so parsers are pooled and an idle connection has none.
 """
@@ -29,17 +30,19 @@ _IN_TRAILERS = 2
 _AT_END = 3
 
 _POOL_SIZE = 64
-_pool = []
+_pool: list["RequestParser"] = []
 
 
 class RequestParser:
     """One llhttp parser and what it said of the current message.
 
-    ``complete`` turns true when the message has ended, ``begun`` when the first byte behind its head has come (it may be
-    chunk framing); ``received`` counts its body bytes.
+    ``complete`` turns true when the message has ended, ``begun`` when the first byte behind its head has come (it may
+    be chunk framing); ``received`` counts its body bytes.
     """
 
     def __init__(self):
+        self.complete = False
+        self._is_reusable = False
         self._replace_parser()
 
     def _replace_parser(self):

@@ -18,11 +18,16 @@ cdef class Driver:
     cdef Sink _sink
     cdef object _context
     cdef object _yielded
+    cdef tuple _cancelled
+    cdef bint _is_kept
+    cdef bint _is_awaited
     cdef bint has_task
 
     cdef open(self, Host host, Exchange exchange, Sink sink, coroutine)
     cdef start_by_hand(self)
     cpdef make_task(self, task)
+    cdef _keep(self, yielded)
+    cdef _hand_over(self)
     cdef _take_step(self, error)
     cdef _throw(self, error)
     cdef _finish(self, failure)

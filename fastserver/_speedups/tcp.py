@@ -268,7 +268,7 @@ class TCPConnection(Connection):
 
 
 def _as_address(name, is_server):
-    """A socket name as ASGI has it: ``(host, port)``, ``(path, None)`` for a Unix server, ``None`` where there is none."""
+    """A socket name as ASGI has it: ``(host, port)``, ``(path, None)`` for a Unix server, else ``None``."""
     if isinstance(name, tuple) and len(name) >= 2:
         return (name[0], name[1])
     if is_server and isinstance(name, (str, bytes)) and name:
