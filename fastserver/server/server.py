@@ -17,8 +17,7 @@ import functools
 import ssl
 import sys
 import time
-import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import Enum
 from types import TracebackType
 from typing import Any, Final
@@ -34,7 +33,8 @@ from fastserver.exchange.lifespan import App, Lifespan, LifespanFailed
 from fastserver.server.accesslog import AccessLog, make_access_logger
 from fastserver.server.errorlog import configure_error_log, get_error_log, revive
 from fastserver.server.loader import AppLoadError, load_app
-from fastserver.transport.sockets import BindError, Listener, accept_rest, open_listeners, seal
+from fastserver.transport.acceptor import Acceptor, accept_rest
+from fastserver.transport.sockets import BindError, Listener, open_listeners, seal
 from fastserver.transport.tls import tls_facts
 
 try:
@@ -44,6 +44,9 @@ except ImportError:  # not a POSIX system
 
 #: Seconds that cancelled requests get for their ``finally`` blocks.
 CANCEL_S: Final = 1.0
+
+#: Seconds between two looks at what a stop still waits for.
+DRAIN_POLL_S: Final = 0.02
 
 #: Seconds that a peer gets to answer the end of TLS.
 SSL_SHUTDOWN_S: Final = 5.0
@@ -108,8 +111,7 @@ class Server:
         self._host: Host | None = None
         self._lifespan: Lifespan | None = None
         self._access_log: AccessLog | None = None
-        self._servers: list[asyncio.AbstractServer] = []
-        self._arriving: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._acceptors: list[Acceptor] = []
         self._timer: asyncio.TimerHandle | None = None
         self._tick_s = get_tick_s(self.config)
 
@@ -246,7 +248,7 @@ class Server:
         )
         await self._lifespan.startup()
         self._host = self._make_host(loop, self._app, self._lifespan.state)
-        await self._accept(self._host)
+        self._accept(self._host)
         self._tick()
 
     def _make_host(self, loop: asyncio.AbstractEventLoop, app: App, state: dict[str, Any] | None) -> Host:
@@ -266,29 +268,23 @@ class Server:
         host.application = application
         return host
 
-    async def _accept(self, host: Host) -> None:
-        loop = asyncio.get_running_loop()
+    def _accept(self, host: Host) -> None:
         context = self._ssl_context
         options: dict[str, Any] = {}
-        factory: Callable[[], Any] = functools.partial(TCPConnection, host)
+        make_tls_facts = None
         if context is not None:
             options = {"ssl": context, "ssl_handshake_timeout": self.config.timeout_handshake}
-            if sys.version_info >= (3, 11) or type(loop).__module__.startswith("uvloop"):
+            if sys.version_info >= (3, 11) or type(host.loop).__module__.startswith("uvloop"):
                 options["ssl_shutdown_timeout"] = SSL_SHUTDOWN_S
             certificate = read_server_certificate(self.config)
-            factory = functools.partial(self._make_arriving, host, lambda tls: tls_facts(tls, certificate))
+            make_tls_facts = lambda tls: tls_facts(tls, certificate)  # noqa: E731
+        factory = functools.partial(TCPConnection, host, make_tls_facts)
         for listener in self._listeners:
-            listener.listen()
-            server = await loop.create_server(factory, sock=listener.sock, backlog=listener.backlog, **options)
-            self._servers.append(server)
+            acceptor = Acceptor(host.loop, listener, factory, self._log, options)
+            self._acceptors.append(acceptor)
+            acceptor.start()
         self.addresses = [listener.address for listener in self._listeners]
         self.urls = [listener.get_url("http" if context is None else "https") for listener in self._listeners]
-
-    def _make_arriving(self, host: Host, make_tls_facts: Callable[[Any], dict[str, Any]]) -> TCPConnection:
-        """A connection whose TLS handshake is to come; until that ends only the loop knows of it."""
-        connection = TCPConnection(host, make_tls_facts)
-        self._arriving.add(connection)
-        return connection
 
     def _tick(self) -> None:
         host = self._host
@@ -306,31 +302,23 @@ class Server:
         host = self._host
         if host is None:
             return
-        handshakes_until = time.monotonic() + (self.config.timeout_handshake if self._ssl_context else 0)
         host.on_empty = self._wake.set
         host.draining = True  # what is accepted from now on is told to close after its first response
         if not shared:
             seal(self._listeners)
-            await accept_rest(self._listeners, self._deadline)
+            await accept_rest(self._acceptors, self._deadline)
         self._close_sockets()
         drain(host)
-        while self._is_busy(host, handshakes_until) and (left_s := self._deadline - time.monotonic()) > 0:
+        while self._is_busy(host) and (left_s := self._deadline - time.monotonic()) > 0:
+            # The last connection wakes this at once; tasks that outlive their connections are looked for.
             self._wake.clear()
-            for task in host.tasks:
-                task.add_done_callback(self._on_task_done)
-            timer = host.loop.call_later(min(left_s, self._tick_s), self._wake.set)
+            timer = host.loop.call_later(min(left_s, DRAIN_POLL_S), self._wake.set)
             await self._wake.wait()
             timer.cancel()
         await self._cut(host)
 
-    def _is_busy(self, host: Host, handshakes_until: float) -> bool:
-        if host.connections or host.tasks:
-            return True
-        # A TLS handshake may still become a connection.
-        return len(self._arriving) > 0 and time.monotonic() < handshakes_until
-
-    def _on_task_done(self, task: asyncio.Task[Any]) -> None:
-        self._wake.set()
+    def _is_busy(self, host: Host) -> bool:
+        return bool(host.connections or host.tasks or any(acceptor.arriving for acceptor in self._acceptors))
 
     async def _cut(self, host: Host) -> None:
         """Cancel the requests that are still open, give their ``finally`` blocks a moment, drop the connections."""
@@ -342,20 +330,21 @@ class Server:
             _, left = await asyncio.wait(tasks, timeout=CANCEL_S)
             if left:
                 self._log.error("%d requests ignore their cancellation", len(left))
-        for connection in list(host.connections):
-            connection.abort()
+        self._drop_connections(host)
         for _ in range(3):  # the loop reports a closed transport in a later turn
             await asyncio.sleep(0)
 
+    def _drop_connections(self, host: Host) -> None:
+        for acceptor in self._acceptors:
+            acceptor.abort()
+        for connection in list(host.connections):
+            connection.abort()
+
     def _close_sockets(self) -> None:
-        # Not wait_closed(): since Python 3.12 it waits for every connection.
-        for server in self._servers:
-            server.close()
-        # A server closes its socket by itself, and uvloop does so in a later turn.
-        for listener in self._listeners[len(self._servers) :]:
+        for acceptor in self._acceptors:
+            acceptor.close()
+        for listener in self._listeners:
             listener.close()
-        self._servers.clear()
-        self._listeners.clear()
 
     async def _finish(self) -> None:
         """Give back whatever ``start`` has taken, however far it came."""
@@ -373,8 +362,7 @@ class Server:
                 self._host.on_empty = None
                 for task in list(self._host.tasks):
                     task.cancel()
-                for connection in list(self._host.connections):
-                    connection.abort()
+                self._drop_connections(self._host)
             if self._access_log is not None:
                 self._access_log.close()
             self._state = State.STOPPED

@@ -4,22 +4,19 @@ A socket is bound before anything else starts, so that a taken port is known bef
 listens only once a worker can serve (``Listener.listen``); a Unix socket listens from the bind on, since a socket file
 that nobody listens on is what a crashed server leaves behind and may be replaced.
 
-Giving up without loss has three steps, in this order: ``seal`` turns away new connections, the event loop accepts what
-the kernel has queued (``accept_rest``), and only then are the sockets closed.
+Giving up without loss has three steps, in this order: ``seal`` turns away new connections, what the kernel has queued
+is accepted (``acceptor.accept_rest``), and only then are the sockets closed.
 """
 
 from __future__ import annotations
 
-import asyncio
 import ctypes
 import errno
 import os
-import select
 import socket
 import stat
 import struct
 import sys
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -31,9 +28,6 @@ UNIX_PATH_LIMIT_BYTES: Final = 107 if sys.platform == "linux" else 103
 
 #: How long a sealed TCP socket is still read: a handshake that had begun may need one more round trip to end.
 SETTLE_S: Final = 0.5
-
-#: How long connections queued on a socket that cannot be sealed are still taken: they may never stop coming.
-UNSEALED_DRAIN_S: Final = 0.25
 
 #: Attempts to find one port that is free on every address of a host name, for port 0.
 _PORT_ATTEMPTS: Final = 8
@@ -134,14 +128,6 @@ class Listener:
         host = self.address[0]
         return 0.0 if host == "::1" or host.startswith("127.") else SETTLE_S
 
-    def is_pending(self) -> bool:
-        """Whether a connection waits in the queue."""
-        if self.sock.fileno() < 0:
-            return False
-        poll = select.poll()
-        poll.register(self.sock, select.POLLIN)
-        return any(events & select.POLLIN for _, events in poll.poll(0))
-
     def _unlink(self) -> None:
         """Remove the socket file if it is still the one that this server made."""
         if self.path is None or self.inode is None:
@@ -190,27 +176,6 @@ def release(listeners: Iterable[Listener]) -> None:
     for listener in listeners:
         listener.seal()
         listener.close()
-
-
-async def accept_rest(listeners: Sequence[Listener], deadline: float) -> None:
-    """Give the running loop the turns it needs to accept what is queued on sealed sockets that it serves.
-
-    Returns once every queue is empty and the last accepted connection has been handed to its protocol, or at
-    ``deadline`` (of ``time.monotonic``).
-    """
-    started = time.monotonic()
-    settle_s = max((listener.get_settle_s() for listener in listeners), default=0.0)
-    while (now := time.monotonic()) < deadline:
-        queues = [each for each in listeners if each.is_sealable() or now - started < UNSEALED_DRAIN_S]
-        if any(listener.is_pending() for listener in queues):
-            await asyncio.sleep(0)
-        elif now - started < settle_s:
-            await asyncio.sleep(0.01)
-        else:
-            break
-    # asyncio accepts in one turn, makes the transport in a task and calls connection_made in a third.
-    for _ in range(4):
-        await asyncio.sleep(0)
 
 
 def _resolve(bind: TCPBind) -> list[_Target]:

@@ -1,20 +1,17 @@
 """Listening sockets on the real kernel: what is bound, what is refused and in which words, what a seal keeps."""
 
-import asyncio
 import os
 import socket
 import stat
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import uvloop
 
 from fastserver.config.bind import FDBind, TCPBind, UnixBind, parse_bind
 from fastserver.transport import sockets
-from fastserver.transport.sockets import BindError, Listener, accept_rest, open_listeners, release, seal
+from fastserver.transport.sockets import BindError, Listener, open_listeners, release, seal
 
 Opener = Callable[..., list[Listener]]
 
@@ -352,68 +349,6 @@ def test_a_sealed_unix_socket_keeps_its_queue_and_takes_no_more(open_binds: Open
 def test_a_handshake_gets_time_to_end_only_where_it_needs_it(open_binds: Opener, tmp_path: Path) -> None:
     assert [each.get_settle_s() for each in open_binds("127.0.0.1:0", f"unix:{tmp_path}/app.sock")] == [0.0, 0.0]
     assert open_binds("0.0.0.0:0")[0].get_settle_s() == sockets.SETTLE_S
-
-
-class Taker(asyncio.Protocol):
-    """Remembers every connection that reached it, and whether Nagle's algorithm is off."""
-
-    def __init__(self, taken: list[bool]) -> None:
-        self.taken = taken
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        sock = transport.get_extra_info("socket")
-        unix = sock.family == socket.AF_UNIX
-        self.taken.append(unix or bool(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)))
-        transport.close()
-
-
-@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
-@pytest.mark.parametrize("kind", ["tcp", "unix"])
-def test_a_loop_accepts_all_that_is_queued_before_it_closes(
-    open_binds: Opener, tmp_path: Path, new_loop: Callable[[], asyncio.AbstractEventLoop], kind: str
-) -> None:
-    (listener,) = open_binds("127.0.0.1:0" if kind == "tcp" else f"unix:{tmp_path}/app.sock")
-    listener.listen()
-    clients = [connect(listener) for _ in range(50)]
-    taken: list[bool] = []
-
-    async def main() -> None:
-        loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: Taker(taken), sock=listener.sock, backlog=listener.backlog)
-        seal([listener])
-        await accept_rest([listener], time.monotonic() + 10)
-        server.close()
-
-    loop = new_loop()
-    try:
-        loop.run_until_complete(main())
-    finally:
-        loop.close()
-    assert taken == [True] * 50
-    close_all(clients)
-
-
-def test_a_queue_that_cannot_be_sealed_is_not_served_for_ever(
-    open_binds: Opener, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sockets, "UNSEALED_DRAIN_S", 0.05)
-    with socket.create_server(("127.0.0.1", 0)) as parent:
-        (listener,) = open_binds(f"fd://{os.dup(parent.fileno())}")
-        client = connect(listener)  # as if there were always one more
-        started = time.monotonic()
-        asyncio.run(accept_rest([listener], started + 60))
-        assert 0.05 <= time.monotonic() - started < 5
-        client.close()
-
-
-def test_the_wait_for_the_queue_ends_at_the_deadline(open_binds: Opener) -> None:
-    (listener,) = open_binds("127.0.0.1:0")
-    listener.listen()
-    client = connect(listener)  # nobody accepts it
-    started = time.monotonic()
-    asyncio.run(accept_rest([listener], started + 0.05))
-    assert 0.05 <= time.monotonic() - started < 2
-    client.close()
 
 
 def test_binds_name_themselves() -> None:
