@@ -86,7 +86,7 @@ cdef class HTTPApplication(Application):
     @cython.locals(scope=dict, root_path=str)
     cdef dict make_scope(self, Request request, Peer peer)
     cdef as_coroutine(self, awaitable)
-    cdef log_failure(self, Request request, failure, bint is_departure)
+    cdef log_failure(self, Request request, failure)
     cdef log_cancelled(self, Request request)
     cdef log_unfinished(self, Request request, int state)
 

@@ -8,7 +8,6 @@ The response goes through ``AWAITING_START -> HEAD_HELD -> SENDING_BODY [-> AWAI
 head leaves with the first part of the body, so an application that fails before then still gets its 500.
 """
 
-from logging import DEBUG, ERROR
 from types import CoroutineType
 
 from .contract import Application, ClientDisconnected, Exchange
@@ -174,8 +173,8 @@ class HTTPExchange(Exchange):
         is_over = self._disconnected or self._state == COMPLETE
         if isinstance(failure, CancelledError):
             self._application.log_cancelled(self._request)
-        elif failure is not None:
-            self._application.log_failure(self._request, failure, self._disconnected and is_disconnect(failure))
+        elif failure is not None and not (self._disconnected and is_disconnect(failure)):
+            self._application.log_failure(self._request, failure)
         elif failure is None and not is_over and not self._at_eof:
             self._application.log_unfinished(self._request, self._state)
         if is_over:
@@ -543,10 +542,8 @@ class HTTPApplication(Application):
             return awaitable
         return await_it(awaitable)
 
-    def log_failure(self, request, failure, is_departure):
-        """Log what the application raised; what only says that the client has gone is for debugging."""
-        self.host.error_log.log(
-            DEBUG if is_departure else ERROR,
+    def log_failure(self, request, failure):
+        self.host.error_log.error(
             "exception in the application: %s %s",
             request.method,
             request.raw_path.decode("ascii", "backslashreplace"),
