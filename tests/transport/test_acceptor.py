@@ -223,10 +223,9 @@ def test_without_descriptors_it_pauses_and_goes_on(
     async def main() -> None:
         taken: list[asyncio.BaseTransport] = []
         acceptor = make(listener, taken)
-        acceptor.start()
         clients = connect(listener, 3)
-        await asyncio.sleep(0)  # the loop has what it opens
         with no_descriptors_left():
+            acceptor.start()
             await wait_until(lambda: acceptor.is_paused)
         await wait_until(lambda: len(taken) == 3)
         assert not acceptor.is_paused
@@ -259,9 +258,9 @@ def no_descriptors_left() -> Iterator[None]:
 def test_a_pause_ends_with_the_acceptor(run: Run, listener: Listener) -> None:
     async def main() -> None:
         acceptor = make(listener, [])
-        acceptor.start()
         clients = connect(listener)
         with no_descriptors_left():
+            acceptor.start()
             await wait_until(lambda: acceptor.is_paused)
         acceptor.close()
         acceptor.close()

@@ -3,6 +3,7 @@
 import os
 import socket
 import stat
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -326,11 +327,9 @@ def test_a_sealed_tcp_socket_keeps_its_queue_and_takes_no_more(open_binds: Opene
 def test_a_seal_holds_in_every_process_that_shares_the_socket(open_binds: Opener) -> None:
     (listener,) = open_binds("127.0.0.1:0")
     listener.listen()
-    child = os.fork()
-    if child == 0:
-        seal([listener])
-        os._exit(0)
-    assert os.waitpid(child, 0)[1] == 0
+    fd = listener.sock.fileno()
+    code = f"import socket, fastserver.transport.sockets as s; s.Listener(socket.socket(fileno={fd}), '', 1).seal()"
+    subprocess.run([sys.executable, "-c", code], check=True, pass_fds=[fd], timeout=60)
     with pytest.raises(TimeoutError):
         connect(listener, timeout_s=0.2)
 
