@@ -22,8 +22,8 @@ from setuptools.errors import CompileError
 
 PACKAGE = "fastserver._speedups"
 ROOM = Path("fastserver", "_speedups")
-#: The one module that is written in Cython proper; its ``.py`` is a twin and is not compiled.
-POINTER_MODULES = ("kernels",)
+#: The modules that are written in Cython proper; their ``.py`` are twins and are not compiled.
+POINTER_MODULES = ("kernels", "heads", "rendering")
 
 
 def is_set(variable: str) -> bool:

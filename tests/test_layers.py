@@ -31,6 +31,8 @@ FLOORS: list[dict[str, str]] = [
     {
         "fastserver.contract": "contract",
         "fastserver._speedups.contract": "contract",
+        "fastserver._speedups.heads": "contract",
+        "fastserver._speedups.rendering": "contract",
         "fastserver._speedups.kernels": "contract",
         "fastserver._speedups.fields": "contract",
         "fastserver._speedups.target": "contract",

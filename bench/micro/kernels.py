@@ -41,11 +41,12 @@ STATEMENTS = {
 
 def make_names(room: Room) -> dict[str, Any]:
     """What the statements name, for one room."""
-    kernels: ModuleType = room.module("kernels")
+    heads: ModuleType = room.module("heads")
+    rendering: ModuleType = room.module("rendering")
     limits = room.module("contract").Limits.from_config(Config(), 1024)
-    functions = ("find_head_end", "check_partial_head", "split_head", "inspect_response", "render_response")
     return {
-        **{name: getattr(kernels, name) for name in (*functions, "render_chunk")},
+        **{name: getattr(heads, name) for name in ("find_head_end", "check_partial_head", "split_head")},
+        **{name: getattr(rendering, name) for name in ("inspect_response", "render_response", "render_chunk")},
         "limits": limits,
         "MINIMAL": MINIMAL,
         "MINIMAL_END": len(MINIMAL),
@@ -54,8 +55,8 @@ def make_names(room: Room) -> dict[str, Any]:
         "BROWSER_PART": BROWSER[:-2],
         "HEADERS": HEADERS,
         "MANY_HEADERS": MANY_HEADERS,
-        "head": kernels.inspect_response(200, HEADERS),
-        "many_head": kernels.inspect_response(200, MANY_HEADERS),
+        "head": rendering.inspect_response(200, HEADERS),
+        "many_head": rendering.inspect_response(200, MANY_HEADERS),
         "BODY": BODY,
         "CHUNK": CHUNK,
         "DATE_FIELD": DATE_FIELD,

@@ -1,15 +1,17 @@
 """The hot rooms: events, the contract, the HTTP/1 wire and the ASGI HTTP exchange.
 
 Each module here is one text: a plain ``.py`` that runs as it is, with a ``.pxd`` beside it that gives the C types when
-``setup.py`` compiles it in place.  ``kernels`` is the exception: it needs raw pointers, so it has two texts
-(``kernels.pyx`` and its Python twin ``kernels.py``) and one parametrised test for both.
+``setup.py`` compiles it in place.  ``kernels``, ``heads`` and ``rendering`` are the exceptions: they need raw pointers,
+so each has two texts (``kernels.pyx`` and its Python twin ``kernels.py``) and one parametrised test for both.
 """
 
 from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.util import find_spec
 
 #: The modules that ``setup.py`` compiles, lowest layer first.
-MODULES = ("events", "kernels", "clock", "contract", "task", "parser", "bodyclock", "http", "h1", "tcp")
+MODULES = (
+    "events", "kernels", "clock", "contract", "heads", "rendering", "task", "parser", "bodyclock", "http", "h1", "tcp",
+)  # fmt: skip
 
 
 def is_compiled() -> bool:

@@ -128,7 +128,7 @@ class Request:
 
 
 class ResponseHead:
-    """One response's head, validated by ``kernels.inspect_response`` and ready for any wire to render.
+    """One response's head, validated by ``rendering.inspect_response`` and ready for any wire to render.
 
     ``fields`` is a list of ``(name, value)`` bytes without those that the server owns (Connection, Transfer-Encoding
     and their kin); ``content_length`` is -1 where the application gave none; ``close`` says that it sent

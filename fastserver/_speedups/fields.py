@@ -1,4 +1,10 @@
-"""Names that both texts of ``kernels`` know: methods, and header fields with what each means to the server."""
+"""What ``heads`` and ``rendering`` share: methods, and header fields with what each means to the server.
+
+Below the names stands the grammar that their Python twins share; the extensions share theirs, tables of bytes, through
+``kernels.pxd``.
+"""
+
+import re
 
 #: The methods that llhttp serves over HTTP/1.x (H1-39); any other token is answered 501.  CONNECT is not among them:
 #: this server is not a proxy (H1-37).
@@ -36,7 +42,7 @@ _SECRET = (
 ).split()
 
 #: Lower-case field name to kind.  A request's name that stands here is one shared object; a kind other than "ordinary"
-#: is acted on by ``kernels``.  "hop-by-hop" fields of a response are the server's: an application's are dropped.
+#: is acted on by both.  "hop-by-hop" fields of a response are the server's: an application's are dropped.
 KNOWN_FIELDS = {
     **dict.fromkeys((name.encode("ascii") for name in _ORDINARY), "ordinary"),
     # Never kept beyond their request.
@@ -53,3 +59,22 @@ KNOWN_FIELDS = {
     b"keep-alive": "hop-by-hop",
     b"proxy-connection": "hop-by-hop",
 }
+
+#: The bytes of a token (RFC 9110 section 5.6.2) and of a field value (section 5.5: HTAB, SP, VCHAR, obs-text), each as
+#: the inside of a character class.
+TOKEN = rb"!#$%&'*+\-.^_`|~0-9A-Za-z"
+VALUE = rb"\t\x20-\x7e\x80-\xff"
+is_token = re.compile(rb"[%b]+" % TOKEN).fullmatch
+is_value = re.compile(rb"[%b]*" % VALUE).fullmatch
+
+#: The largest Content-Length whose digits never overflow 64 signed bits on the way.
+_LARGEST_LENGTH = 9223372036854775799
+
+
+def parse_length(value: bytes) -> int:
+    """A Content-Length as a number, or -1: digits only, below 2**63 (H1-7)."""
+    digits = value.lstrip(b"0")
+    if not value.isdigit() or len(digits) > 19:  # int() itself would refuse a field full of digits
+        return -1
+    length = int(digits or b"0")
+    return length if length <= _LARGEST_LENGTH else -1

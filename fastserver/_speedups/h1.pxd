@@ -6,11 +6,10 @@ from .bodyclock cimport BodyClock
 from .clock cimport Clock
 from .contract cimport Connection, Exchange, Host, Limits, Peer, Protocol, Request, ResponseHead, Sink
 from .events cimport Closed, RawData, Updated
-from .kernels cimport (
-    check_partial_head, find_head_end, inspect_response, raw_data, render_chunk, render_fields, render_response,
-    split_head,
-)
+from .heads cimport check_partial_head, find_head_end, split_head
+from .kernels cimport raw_data
 from .parser cimport RequestParser, borrow_parser, return_parser
+from .rendering cimport inspect_response, render_chunk, render_fields, render_response
 
 # Imported objects that are held as C globals.
 cdef Updated ACTIVE

@@ -13,17 +13,10 @@ from .bodyclock import BodyClock
 from .contract import Protocol, Sink, WireError
 from .events import ACTIVE, CLOSED, IDLE, Closed, RawData
 from .h1state import H1State
-from .kernels import (
-    check_partial_head,
-    find_head_end,
-    inspect_response,
-    raw_data,
-    render_chunk,
-    render_fields,
-    render_response,
-    split_head,
-)
+from .heads import check_partial_head, find_head_end, split_head
+from .kernels import raw_data
 from .parser import borrow_parser, return_parser
+from .rendering import inspect_response, render_chunk, render_fields, render_response
 
 #: What leaves in one write at the most, and what may wait unparsed or unread before reading is paused; bytes.
 CORK_BYTES = 64 * 1024

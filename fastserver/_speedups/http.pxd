@@ -2,7 +2,7 @@
 cimport cython
 
 from .contract cimport Application, Exchange, Host, Peer, Request, ResponseHead, Sink
-from .kernels cimport inspect_fields, inspect_response
+from .rendering cimport inspect_fields, inspect_response
 from .task cimport start as start_task
 
 cdef int AWAITING_START

@@ -11,7 +11,7 @@ head leaves with the first part of the body, so an application that fails before
 from types import CoroutineType
 
 from .contract import Application, ClientDisconnected, Exchange
-from .kernels import inspect_fields, inspect_response
+from .rendering import inspect_fields, inspect_response
 from .task import CancelledError
 from .task import start as start_task
 

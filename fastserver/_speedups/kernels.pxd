@@ -1,19 +1,61 @@
-# What the kernels give to compiled callers.  kernels.pyx and kernels.py hold the same functions.
-from .contract cimport Limits, Request, ResponseHead
+# What the kernels give to compiled callers: calls of C, and the byte classes and known names that heads and rendering
+# share.  The tables are filled when the module is imported and only read from then on.
+from libc.string cimport memcmp
+
 from .events cimport RawData
 
-cpdef Py_ssize_t find_head_end(bytes data, Py_ssize_t start) except -2
-cpdef Py_ssize_t check_partial_head(bytes data, Py_ssize_t start, Py_ssize_t scanned, Limits limits) except -1
-cpdef Request split_head(bytes data, Py_ssize_t start, Py_ssize_t end, Limits limits)
-cpdef bint is_host(bytes value) except -1
-cpdef list inspect_fields(object headers)
-cpdef ResponseHead inspect_response(object status, object headers)
-cpdef bytes render_response(
-    ResponseHead head, bytes body, long long content_length, bint chunked, bytes connection_field,
-    bytes date_field, bytes server_field, bytes extra_fields,
-)
-cpdef bytes render_fields(int status, list fields)
-cpdef bytes render_chunk(bytes body, bint last)
+ctypedef const unsigned char* Bytes
+
+# NAME: a token byte's lower case, or 0 (RFC 9110 section 5.6.2).
+cdef unsigned char NAME[256]
+# VALUE: 1 where a field value may hold the byte: HTAB, SP, VCHAR, obs-text (RFC 9110 section 5.5).
+cdef unsigned char VALUE[256]
+
+# What a field means to the server; fields.KNOWN_FIELDS maps names to the same words.
+cdef enum Kind:
+    ORDINARY
+    SECRET
+    HOST
+    CONTENT_LENGTH
+    TRANSFER_ENCODING
+    CONNECTION
+    EXPECT
+    TE
+    UPGRADE
+    DATE
+    SERVER
+    HOP_BY_HOP
+
+# Known field names: an open-addressed table from lower-case bytes to one shared object and its kind.
+cdef enum:
+    NAME_SLOTS = 512
+    LONGEST_KNOWN = 40
+
+cdef struct KnownName:
+    const char* text
+    Py_ssize_t size
+    void* name  # the bytes object that `text` points into; the table holds a reference for ever
+    int kind
+
+cdef KnownName KNOWN[NAME_SLOTS]
+
+
+cdef inline unsigned int mix_hash(unsigned int hashed) noexcept nogil:
+    return (hashed ^ (hashed >> 7) ^ (hashed >> 15)) & (NAME_SLOTS - 1)
+
+
+# The slot of a lower-case name, or -1.  `hashed` folds its bytes: 31 times what was, plus the byte.  The table is never
+# full, so the probe ends.
+cdef inline int find_known(Bytes lowered, Py_ssize_t size, unsigned int hashed) noexcept nogil:
+    cdef unsigned int slot = mix_hash(hashed)
+    while KNOWN[slot].text != NULL:
+        if KNOWN[slot].size == size and memcmp(KNOWN[slot].text, lowered, size) == 0:
+            return slot
+        slot = (slot + 1) & (NAME_SLOTS - 1)
+    return -1
+
+
+cdef long long parse_length(Bytes value, Py_ssize_t size) noexcept
 cpdef object resume(object coroutine, object context)
 cpdef RawData raw_data(bytes data)
 cpdef Py_ssize_t send_bytes(int fd, bytes data) noexcept

@@ -1,6 +1,6 @@
 """Request targets that are not plain origin-form, and percent-decoding: the cold half of head splitting.
 
-Both texts of ``kernels`` call these, so they exist once and uncompiled; origin-form without ``%`` never comes here.
+Both texts of ``heads`` call these, so they exist once and uncompiled; origin-form without ``%`` never comes here.
 """
 
 from urllib.parse import unquote_to_bytes

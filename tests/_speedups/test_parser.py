@@ -3,7 +3,7 @@
 import pytest
 
 from fastserver._speedups.contract import WireError
-from fastserver._speedups.kernels import find_head_end, split_head
+from fastserver._speedups.heads import find_head_end, split_head
 from fastserver._speedups.parser import (
     CHUNK_LINE_BYTES,
     FRAMING_EXCESS_BYTES,

@@ -1,32 +1,37 @@
-"""Both texts of `kernels`, and what compares them: the one that is active, and the Python one read from its file."""
+"""Both texts of each pointer module, and what compares them: the one that is active, and the Python one of its file."""
 
 from collections.abc import Callable
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
-from fastserver._speedups import __file__ as package_file
-from fastserver._speedups import kernels
+from fastserver._speedups import heads, is_compiled, kernels, rendering
 from fastserver._speedups.contract import Limits, Request, ResponseHead, WireError
 from tests.fakes import DEFAULT_LIMITS
 
 
-def load_twin() -> ModuleType:
-    spec = spec_from_file_location("fastserver._speedups.kernels_twin", Path(package_file).with_name("kernels.py"))
+class Texts(NamedTuple):
+    active: Any
+    twin: Any
+
+
+def read_texts(active: ModuleType) -> Texts:
+    source = Path(str(active.__file__)).with_name(f"{active.__name__.rpartition('.')[2]}.py")
+    spec = spec_from_file_location(f"{active.__name__}_twin", source)
     assert spec is not None
     assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    twin = module_from_spec(spec)
+    spec.loader.exec_module(twin)
+    return Texts(active, twin)
 
 
-ACTIVE: Any = kernels
-TWIN: Any = load_twin()
-IS_COMPILED = not str(ACTIVE.__file__).endswith(".py")
-needs_extension = pytest.mark.skipif(not IS_COMPILED, reason="the extension is not built")
+KERNELS = read_texts(kernels)
+HEADS = read_texts(heads)
+RENDERING = read_texts(rendering)
+needs_extension = pytest.mark.skipif(not is_compiled(), reason="the extensions are not built")
 
 
 def make_limits(**limits: float) -> Limits:

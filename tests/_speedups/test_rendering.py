@@ -1,10 +1,5 @@
-"""What both texts of `kernels` validate, render, write and step; reading requests has its own module."""
+"""Responses: both texts of `rendering` held to the same tables and to each other."""
 
-import socket
-import sys
-import weakref
-from collections.abc import Generator
-from contextvars import ContextVar, copy_context
 from http import HTTPStatus
 from typing import Any
 
@@ -13,22 +8,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastserver._speedups.contract import ResponseHead
-from fastserver._speedups.events import RawData
-from tests._speedups.twin import ACTIVE, TWIN, list_facts, needs_extension, try_call
+from tests._speedups.twin import RENDERING, list_facts, needs_extension, try_call
+
+ACTIVE, TWIN = RENDERING
 
 
-def test_inspect_response(kernels: Any) -> None:
+def test_inspect_response(rendering: Any) -> None:
     fields = [(b"Content-Type", b"a/b"), [b"X", b""], (b"DATE", b"d"), (b"Server", b"s"), (b"content-length", b"07"),
               (b"Upgrade", b"u"), (b"TE", b"t"), (b"host", b"h"), (b"x-\x7e", b"a \t\x80\xff")]  # fmt: skip
     dropped = [(b"Transfer-Encoding", b"chunked"), (b"Keep-Alive", b"k"), (b"Proxy-Connection", b"p"),
                (b"connection", b"x, CLOSE"), (b"Content-Length", b"7")]  # fmt: skip
-    head = kernels.inspect_response(HTTPStatus.OK, (item for item in [*fields, *dropped]))
+    head = rendering.inspect_response(HTTPStatus.OK, (item for item in [*fields, *dropped]))
     assert type(head.status) is int
     assert list_facts(head) == {
         "status": 200, "fields": [tuple(field) for field in fields], "content_length": 7, "has_date": True,
         "has_server": True, "close": True, "trailers": False,
     }  # fmt: skip
-    plain = kernels.inspect_response(999, [(b"Connection", b"keep-alive")])
+    plain = rendering.inspect_response(999, [(b"Connection", b"keep-alive")])
     assert list_facts(plain) == list_facts(ResponseHead()) | {"status": 999}
 
 
@@ -38,9 +34,9 @@ def test_inspect_response(kernels: Any) -> None:
     (199, ValueError, "200 to 999"), (100, ValueError, "200 to 999"), (1000, ValueError, "200 to 999"),
     (-200, ValueError, "200 to 999"), (10**30, ValueError, "200 to 999"),
 ])  # fmt: skip
-def test_bad_status(kernels: Any, status: Any, kind: type[Exception], reason: str) -> None:
+def test_bad_status(rendering: Any, status: Any, kind: type[Exception], reason: str) -> None:
     with pytest.raises(kind, match=reason):
-        kernels.inspect_response(status, [])
+        rendering.inspect_response(status, [])
 
 
 @pytest.mark.parametrize(("item", "kind", "reason"), [
@@ -54,19 +50,19 @@ def test_bad_status(kernels: Any, status: Any, kind: type[Exception], reason: st
       (b"a\r\nb", b"a\rb", b"a\nb", b"a\x00", b"\x7f", b"\r", b"\n", b"\x1f")),
     *(((b"a", value), ValueError, "blank at an end") for value in (b" ", b"\t", b" a", b"a ", b"\ta", b"a\t")),
 ])  # fmt: skip
-def test_bad_response_field(kernels: Any, item: Any, kind: type[Exception], reason: str) -> None:
-    for inspect in (lambda fields: kernels.inspect_response(200, fields), kernels.inspect_fields):
+def test_bad_response_field(rendering: Any, item: Any, kind: type[Exception], reason: str) -> None:
+    for inspect in (lambda fields: rendering.inspect_response(200, fields), rendering.inspect_fields):
         with pytest.raises(kind, match=reason):
             inspect([(b"good", b"v"), item])
 
 
 @pytest.mark.parametrize("values", [(b"",), (b"x",), (b"-1",), (b"1,1",), (b"1", b"2"), (b"9" * 20,)])
-def test_bad_response_length(kernels: Any, values: tuple[bytes, ...]) -> None:
+def test_bad_response_length(rendering: Any, values: tuple[bytes, ...]) -> None:
     with pytest.raises(ValueError, match="content-length"):
-        kernels.inspect_response(200, [(b"Content-Length", value) for value in values])
+        rendering.inspect_response(200, [(b"Content-Length", value) for value in values])
 
 
-def test_inspect_fields(kernels: Any) -> None:
+def test_inspect_fields(rendering: Any) -> None:
     kept: list[Any] = [(b"Link", b"<a>"), (b"date", b"d"), (b"Server", b"s"), [b"set-cookie", b"c"]]
     dropped = [
         b"Host",
@@ -78,21 +74,21 @@ def test_inspect_fields(kernels: Any) -> None:
         b"Upgrade",
         b"Keep-Alive",
     ]
-    found = kernels.inspect_fields([*kept, *((name, b"1") for name in dropped)])
+    found = rendering.inspect_fields([*kept, *((name, b"1") for name in dropped)])
     assert found == [tuple(field) for field in kept]
-    assert kernels.inspect_fields(iter(())) == []
+    assert rendering.inspect_fields(iter(())) == []
 
 
 SIZES = [0, 1, 9, 10, 15, 16, 17, 99, 100, 255, 256, 4095, 4096, 65535, 65536]
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_render_response(kernels: Any, size: int) -> None:
-    head = kernels.inspect_response(200, [(b"A", b"1"), (b"b", b"")])
+def test_render_response(rendering: Any, size: int) -> None:
+    head = rendering.inspect_response(200, [(b"A", b"1"), (b"b", b"")])
     body = b"x" * size
     lines = (b"connection: close\r\n", b"date: d\r\n", b"server: s\r\n", b"x: y\r\nz: \r\n")
     begin, end = b"HTTP/1.1 200 OK\r\nA: 1\r\nb: \r\n", b"".join(lines) + b"\r\n"
-    render = kernels.render_response
+    render = rendering.render_response
     assert render(head, body, -1, False, *lines) == begin + end + body
     length = b"content-length: %d\r\n" % size
     assert render(head, body, size, False, *lines) == begin + length + end + body
@@ -102,105 +98,30 @@ def test_render_response(kernels: Any, size: int) -> None:
 
 
 @pytest.mark.parametrize("length", [10**power - delta for power in range(19) for delta in (0, 1)] + [2**63 - 1])
-def test_render_length(kernels: Any, length: int) -> None:
-    out = kernels.render_response(kernels.inspect_response(304, []), b"", length, False, b"", b"", b"", b"")
+def test_render_length(rendering: Any, length: int) -> None:
+    out = rendering.render_response(rendering.inspect_response(304, []), b"", length, False, b"", b"", b"", b"")
     assert out == b"HTTP/1.1 304 Not Modified\r\ncontent-length: %d\r\n\r\n" % length
 
 
-def test_render_status_without_phrase(kernels: Any) -> None:
+def test_render_status_without_phrase(rendering: Any) -> None:
     for _ in range(2):
-        out = kernels.render_response(kernels.inspect_response(299, []), b"", -1, False, b"", b"", b"", b"")
+        out = rendering.render_response(rendering.inspect_response(299, []), b"", -1, False, b"", b"", b"", b"")
         assert out == b"HTTP/1.1 299 \r\n\r\n"
 
 
-def test_render_fields(kernels: Any) -> None:
-    assert kernels.render_fields(100, []) == b"HTTP/1.1 100 Continue\r\n\r\n"
+def test_render_fields(rendering: Any) -> None:
+    assert rendering.render_fields(100, []) == b"HTTP/1.1 100 Continue\r\n\r\n"
     assert (
-        kernels.render_fields(103, [(b"Link", b"a"), (b"b", b"")])
+        rendering.render_fields(103, [(b"Link", b"a"), (b"b", b"")])
         == b"HTTP/1.1 103 Early Hints\r\nLink: a\r\nb: \r\n\r\n"
     )
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_render_chunk(kernels: Any, size: int) -> None:
+def test_render_chunk(rendering: Any, size: int) -> None:
     chunk = b"%x\r\n%b\r\n" % (size, b"x" * size) if size else b""
-    assert kernels.render_chunk(b"x" * size, False) == chunk
-    assert kernels.render_chunk(b"x" * size, True) == chunk + b"0\r\n\r\n"
-
-
-# ---- Events, writing, stepping -------------------------------------------------------------------------------------
-
-
-def test_raw_data(kernels: Any) -> None:
-    event = kernels.raw_data(b"abc")
-    assert type(event) is RawData
-    assert event == RawData(b"abc", None)
-
-
-def test_send_bytes(kernels: Any) -> None:
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        ours.setblocking(False)
-        assert kernels.send_bytes(ours.fileno(), b"hello") == 5
-        assert theirs.recv(10) == b"hello"
-        block = b"x" * 65536
-        while (taken := kernels.send_bytes(ours.fileno(), block)) > 0:
-            assert taken <= len(block)
-        assert taken == -1  # full
-        theirs.close()
-        assert kernels.send_bytes(ours.fileno(), b"hello") == -1  # and no signal
-    assert kernels.send_bytes(-1, b"hello") == -1
-
-
-class Yielded:
-    """Something that an application waits for."""
-
-    def __await__(self) -> Generator["Yielded", None, None]:
-        yield self
-
-
-variable: ContextVar[str] = ContextVar("variable", default="outside")
-
-
-def test_resume_without_context(kernels: Any) -> None:
-    async def application(awaited: list[Yielded]) -> str:
-        variable.set("set by the coroutine")
-        await awaited.pop()
-        return "result"
-
-    def run() -> None:
-        first = Yielded()
-        gone = weakref.ref(first)
-        coroutine = application([first])
-        # Compared outside of asserts, which keep what they compare.
-        same = kernels.resume(coroutine, None) is first
-        assert same
-        assert variable.get() == "set by the coroutine"
-        count = sys.getrefcount(kernels.DONE)
-        done = [kernels.resume(coroutine, None) is kernels.DONE, sys.getrefcount(kernels.DONE) == count]
-        assert done == [True, True]
-        del first
-        assert gone() is None  # a reference too many would keep it
-
-    copy_context().run(run)
-
-
-def test_resume_in_a_context(kernels: Any) -> None:
-    async def application() -> None:
-        assert variable.get() == "inside"
-        variable.set("changed")
-        await Yielded()
-        assert variable.get() == "changed"
-        raise KeyError("mine")
-
-    context = copy_context()
-    context.run(variable.set, "inside")
-    coroutine = application()
-    assert isinstance(kernels.resume(coroutine, context), Yielded)
-    assert variable.get() == "outside"
-    with pytest.raises(KeyError, match="mine"):
-        kernels.resume(coroutine, context)
-    assert context.run(variable.get) == "changed"  # it was left, or it could not be entered
+    assert rendering.render_chunk(b"x" * size, False) == chunk
+    assert rendering.render_chunk(b"x" * size, True) == chunk + b"0\r\n\r\n"
 
 
 # ---- Each against the other ----------------------------------------------------------------------------------------

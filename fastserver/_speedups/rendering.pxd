@@ -1,0 +1,11 @@
+# Validating and rendering the head of a response.  rendering.pyx and rendering.py hold the same functions.
+from .contract cimport ResponseHead
+
+cpdef list inspect_fields(object headers)
+cpdef ResponseHead inspect_response(object status, object headers)
+cpdef bytes render_response(
+    ResponseHead head, bytes body, long long content_length, bint chunked, bytes connection_field,
+    bytes date_field, bytes server_field, bytes extra_fields,
+)
+cpdef bytes render_fields(int status, list fields)
+cpdef bytes render_chunk(bytes body, bint last)
