@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterable
 from types import FrameType, TracebackType
 from typing import Any, Final
@@ -16,8 +17,28 @@ from typing import Any, Final
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
+#: The same signal again within so many seconds is one request that was delivered twice: timeout(1) signals its child
+#: and then the child's whole group, and a terminal and a supervisor above may both pass on an interrupt.
+ECHO_S: Final = 0.1
+
+
+class EchoFilter:
+    """Tells the repetition of a signal from a second one."""
+
+    def __init__(self) -> None:
+        self._last: dict[int, float] = {}
+
+    def is_echo(self, signum: int) -> bool:
+        """Whether ``signum`` has just come; notes it otherwise."""
+        now = time.monotonic()
+        if now - self._last.get(signum, -ECHO_S) < ECHO_S:
+            return True
+        self._last[signum] = now
+        return False
+
+
 class SignalWatch:
-    """Calls ``handler(signum)`` for each of ``signals``, and puts the old handlers back at the end.
+    """Calls ``handler(signum)`` for each of ``signals`` but echoes, and puts the old handlers back at the end.
 
     Outside of the main thread it does nothing: Python allows no handlers there.
     """
@@ -26,6 +47,7 @@ class SignalWatch:
         self._signals = tuple(signals)
         self._handler = handler
         self._old: dict[int, Any] = {}
+        self._echoes = EchoFilter()
 
     def __enter__(self) -> SignalWatch:
         if threading.current_thread() is threading.main_thread():
@@ -42,7 +64,8 @@ class SignalWatch:
         self._old.clear()
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
-        self._handler(signum)
+        if not self._echoes.is_echo(signum):
+            self._handler(signum)
 
 
 def name_signal(signum: int) -> str:

@@ -28,7 +28,7 @@ from typing import Final, NoReturn
 from fastserver.config.model import Config
 from fastserver.exchange.lifespan import App
 from fastserver.server.errorlog import get_error_log
-from fastserver.server.signals import STOP_SIGNALS, SignalWatch, name_signal
+from fastserver.server.signals import STOP_SIGNALS, EchoFilter, SignalWatch, name_signal
 from fastserver.server.worker import FAULT, NOT_STARTED, OK, Worker, log_startup_failure
 from fastserver.transport.sockets import Listener, release, seal
 
@@ -123,6 +123,7 @@ class Supervisor:
         self._ever_ready = False
         self._start_deaths = 0
         self._told: set[str] = set()
+        self._echoes = EchoFilter()
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = socket.socketpair()
         scheme = "http" if self.ssl_context is None else "https"
@@ -183,7 +184,7 @@ class Supervisor:
         except BlockingIOError:
             return
         for signum in numbers:
-            if signum in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            if signum in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT) and not self._echoes.is_echo(signum):
                 self._on_stop_signal(signum)
 
     def _on_stop_signal(self, signum: int) -> None:

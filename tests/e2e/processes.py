@@ -14,6 +14,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from fastserver.server.signals import ECHO_S
+
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 20.0
 
@@ -32,6 +34,7 @@ class ServerProcess:
         **options: Any,
     ) -> None:
         binds = ["--bind", bind] if bind else []
+        self._sent = 0
         self.log: list[str] = []
         self.port = 0
         self._lines: queue.Queue[str] = queue.Queue()
@@ -110,6 +113,10 @@ class ServerProcess:
         return code
 
     def send(self, signum: int) -> None:
+        """Signal the process; the same signal again is sent late enough not to be taken for an echo."""
+        if signum == self._sent:
+            time.sleep(ECHO_S)
+        self._sent = signum
         self.process.send_signal(signum)
 
     @property

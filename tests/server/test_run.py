@@ -14,7 +14,7 @@ import fastserver
 from fastserver.config.errors import ConfigError
 from fastserver.config.model import Config
 from fastserver.server.server import StartupFailed
-from fastserver.server.signals import SignalWatch, name_signal
+from fastserver.server.signals import ECHO_S, SignalWatch, name_signal
 from fastserver.server.worker import new_event_loop
 
 
@@ -92,9 +92,22 @@ def test_signals_are_watched_and_given_back() -> None:
     seen: list[int] = []
     with SignalWatch([signal.SIGUSR1], seen.append):
         signal.raise_signal(signal.SIGUSR1)
-        signal.raise_signal(signal.SIGUSR1)
-    assert seen == [signal.SIGUSR1] * 2
+    assert seen == [signal.SIGUSR1]
     assert signal.getsignal(signal.SIGUSR1) is before
+
+
+def test_a_signal_that_is_delivered_twice_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("fastserver.server.signals.time.monotonic", lambda: now)
+    seen: list[int] = []
+    with SignalWatch([signal.SIGUSR1, signal.SIGUSR2], seen.append):
+        signal.raise_signal(signal.SIGUSR1)
+        signal.raise_signal(signal.SIGUSR1)
+        signal.raise_signal(signal.SIGUSR2)
+        assert seen == [signal.SIGUSR1, signal.SIGUSR2]
+        now += ECHO_S
+        signal.raise_signal(signal.SIGUSR1)
+    assert seen == [signal.SIGUSR1, signal.SIGUSR2, signal.SIGUSR1]
 
 
 def test_signals_have_names() -> None:

@@ -599,7 +599,10 @@ def test_a_cancelled_serve_is_gone_at_once(run: Run) -> None:
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_without_a_trigger_signals_end_serve_and_a_second_one_cuts(run: Run, signum: signal.Signals) -> None:
+def test_without_a_trigger_signals_end_serve_and_a_second_one_cuts(
+    run: Run, signum: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fastserver.server.signals.ECHO_S", 0.0)
     app = Recorder()
     port = find_port()
     before = signal.getsignal(signum)
