@@ -74,6 +74,7 @@ class Worker:
         self._shared = False
         self._signals = 0
         self._forced = 0
+        self._ending = False
         self._received = b""
         self._jobs: set[asyncio.Task[None]] = set()
 
@@ -106,6 +107,7 @@ class Worker:
             self._loop = loop
             loop.run_until_complete(self._serve())
         finally:
+            self._ending = True
             self._loop = None
             _close_loop(loop, executor, patient=not self._forced)
         return self._forced or OK
@@ -153,6 +155,12 @@ class Worker:
             return  # the terminal's Ctrl-C goes to the whole process group; the supervisor decides
         self._signals += 1
         loop = self._loop
+        if self._ending:
+            # Nothing is left to stop, and what is left (a failure to report, threads to join) must not be interrupted
+            # but by one who insists.
+            if signum == getattr(signal, "SIGQUIT", None) or (self._signals > 1 and self._channel is None):
+                os._exit(128 + signum)
+            return
         if loop is None:
             raise Interrupted
         if signum == getattr(signal, "SIGQUIT", None) or (self._signals > 1 and self._channel is None):
