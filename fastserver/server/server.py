@@ -30,10 +30,12 @@ from fastserver.config.errors import ConfigError
 from fastserver.config.model import Config
 from fastserver.config.tls import create_ssl_context, read_server_certificate
 from fastserver.exchange.lifespan import App, Lifespan, LifespanFailed
+from fastserver.exchange.pathsend import send_path
 from fastserver.server.accesslog import AccessLog, make_access_logger
 from fastserver.server.errorlog import configure_error_log, get_error_log, revive
 from fastserver.server.loader import AppLoadError, load_app
 from fastserver.transport.acceptor import Acceptor, accept_rest
+from fastserver.transport.sendfile import send_file
 from fastserver.transport.sockets import BindError, Listener, open_listeners, seal
 from fastserver.transport.tls import tls_facts
 
@@ -263,7 +265,8 @@ class Server:
             date_header=config.date_header,
             extra_fields=b"".join(f"{name}: {value}\r\n".encode("latin-1") for name, value in config.header_fields),
         )
-        application = HTTPApplication(app, host, config.root_path)
+        host.send_file = send_file
+        application = HTTPApplication(app, host, config.root_path, send_path)
         application.state = state
         host.application = application
         return host
