@@ -36,8 +36,12 @@ class Driver:
         self._coroutine = coroutine
         # The context to enter at each step; None where the task itself enters it.
         self._context = None
-        # What the eager first step yielded and no task has seen yet.
+        # What the eager first step yielded, whether the task is yet to see it, and whether it is a future to wait for.
         self._yielded = None
+        self._is_kept = False
+        self._is_awaited = False
+        # Arguments of the cancellation that ended the first step, for a task that was made during that step.
+        self._cancelled = None
         # Whether a real task drives this.
         self.has_task = False
 
@@ -48,10 +52,8 @@ class Driver:
         return self
 
     def __next__(self):
-        if self._yielded is not None:
-            yielded = self._yielded
-            self._yielded = None
-            return yielded
+        if self._is_kept:
+            return self._hand_over()
         yielded = self._take_step(None)
         if yielded is DONE:
             raise StopIteration
@@ -62,13 +64,18 @@ class Driver:
 
     def throw(self, kind, value=None, traceback=None):
         error = value if value is not None else kind if isinstance(kind, BaseException) else kind()
-        if self._yielded is not None:
-            yielded = self._yielded
-            self._yielded = None
-            # The task was cancelled before it saw what it waits for: cancel that, as Task.cancel does, and wait.
-            if isinstance(error, CancelledError) and yielded.cancel():
+        if self._is_kept:
+            is_awaited = self._is_awaited
+            yielded = self._hand_over()
+            # The task was cancelled before it saw what it waits for: cancel that, as Task.cancel does, and wait.  The
+            # message goes along: anyio knows its own cancellations by it.
+            if is_awaited and isinstance(error, CancelledError) and yielded.cancel(*error.args):
                 return yielded
-        yielded = self._take_step(error)
+        try:
+            yielded = self._take_step(error)
+        finally:
+            # An exception's traceback holds this frame, uncompiled, which must not hold the exception.
+            del kind, value, error
         if yielded is DONE:
             raise StopIteration
         return yielded
@@ -79,7 +86,7 @@ class Driver:
             self._coroutine = None
 
     def __getattr__(self, name):
-        if name.startswith(("cr_", "__name__", "__qualname__")):
+        if name.startswith(("cr_", "gi_", "__name__", "__qualname__")):
             return getattr(self._coroutine, name)
         raise AttributeError(name)
 
@@ -99,15 +106,18 @@ class Driver:
             _enter_task(loop, task)
         try:
             yielded = self._take_step(None)
-        except CancelledError:
-            # The application cancelled itself in its first step; the exchange knows.
+        except CancelledError as cancelled:
+            # The exchange knows; a task that was made meanwhile is to end in the same way.
+            self._cancelled = cancelled.args
             yielded = DONE
         finally:
             _leave_task(loop, task)
             if outer is not None:
                 _enter_task(loop, outer)
         if yielded is not DONE:
-            self._yielded = yielded
+            # A bare yield asks for the loop's next turn; a task that is made now comes no sooner.
+            if yielded is not None or self.has_task:
+                self._keep(yielded)
             self.make_task(task)
             if _TASK_TAKES_CONTEXT:
                 self._context = None
@@ -118,20 +128,47 @@ class Driver:
             return
         self.has_task = True
         host = self._host
-        cancellations = task.cancelling() if _TASK_TAKES_CONTEXT else int(task._must_cancel)
+        # A cancellation that came while there was nothing to cancel must outlast the initialisation.
+        must_cancel = task._must_cancel
+        message = task._cancel_message
         if _TASK_TAKES_CONTEXT:
+            cancellations = task.cancelling()
             Task.__init__(task, self, loop=host.loop, context=self._context)
         else:
+            cancellations = 0
             Task.__init__(task, self, loop=host.loop)
         host.tasks.add(task)
         Task.add_done_callback(task, host.tasks.discard)
-        # A cancellation that came while there was nothing to cancel must not be lost.
-        for _ in range(cancellations):
-            task.cancel()
+        if must_cancel:
+            task.cancel(message)
+            for _ in range(1, cancellations):
+                task.cancel(message)
+            if _TASK_TAKES_CONTEXT and cancellations == 0:
+                task.uncancel()
+
+    def _keep(self, yielded):
+        """Take what the application yielded as a task does: a future's mark is lifted, for others may await it too."""
+        self._yielded = yielded
+        self._is_kept = True
+        self._is_awaited = getattr(yielded, "_asyncio_future_blocking", None) is True
+        if self._is_awaited:
+            yielded._asyncio_future_blocking = False
+
+    def _hand_over(self):
+        """Give to the task what was kept for it."""
+        yielded = self._yielded
+        self._yielded = None
+        self._is_kept = False
+        if self._is_awaited:
+            self._is_awaited = False
+            yielded._asyncio_future_blocking = True
+        return yielded
 
     def _take_step(self, error):
         """Run to the next suspension: what was yielded, or ``DONE``.  Raises nothing but cancellation."""
         if self._coroutine is None:
+            if self._cancelled is not None:
+                raise CancelledError(*self._cancelled)
             return DONE
         self._sink.cork()
         try:
@@ -150,6 +187,7 @@ class Driver:
             self._finish(failure)
             return DONE
         finally:
+            error = None
             self._sink.uncork()
 
     def _throw(self, error):
@@ -159,6 +197,8 @@ class Driver:
             return self._context.run(self._coroutine.throw, error)
         except StopIteration:
             return DONE
+        finally:
+            error = None
 
     def _finish(self, failure):
         self._coroutine = None
@@ -195,6 +235,10 @@ class EagerTask(Task):
     def add_done_callback(self, callback, *, context=None):
         self.materialise()
         Task.add_done_callback(self, callback, context=context)
+
+    def remove_done_callback(self, callback):
+        self.materialise()
+        return Task.remove_done_callback(self, callback)
 
     def get_stack(self, *, limit=None):
         self.materialise()
