@@ -296,7 +296,6 @@ cdef inline tuple _take_field(int slot, bytes name, Bytes value, Py_ssize_t size
 
 cdef int _read_fields(Request request, Bytes cursor, Bytes stop, Limits limits) except -1:
     """Every field line from ``cursor`` to ``stop``, the CR of the empty line that ends the head."""
-    cdef Bytes names = NAME  # another module's table: each store to `lowered` would make C fetch its address anew
     cdef unsigned char lowered[LONGEST_KNOWN]
     cdef unsigned char byte
     cdef unsigned int hashed
@@ -322,7 +321,7 @@ cdef int _read_fields(Request request, Bytes cursor, Bytes stop, Limits limits) 
         hashed = 0
         index = 0
         while index < size:
-            byte = names[cursor[index]]
+            byte = NAME[cursor[index]]
             if byte == 0:
                 break
             if index < LONGEST_KNOWN:

@@ -16,7 +16,6 @@ from http import HTTPStatus
 
 cdef int _check_field(bytes name, bytes value, int* kind) except -1:
     """One response field: the name a token, the value free of controls and outer blanks (H1-41)."""
-    cdef Bytes names = NAME  # another module's table: each store to `lowered` would make C fetch its address anew
     cdef unsigned char lowered[LONGEST_KNOWN]
     cdef Bytes text = <Bytes> PyBytes_AS_STRING(name)
     cdef Py_ssize_t size = PyBytes_GET_SIZE(name)
@@ -25,7 +24,7 @@ cdef int _check_field(bytes name, bytes value, int* kind) except -1:
     cdef Py_ssize_t index
     cdef int slot
     for index in range(size):
-        byte = names[text[index]]
+        byte = NAME[text[index]]
         if byte == 0:
             raise ValueError(f"invalid header name {name!r}")
         if index < LONGEST_KNOWN:
