@@ -55,10 +55,10 @@ async def send_file(connection: TCPConnection, file: Descriptor, offset: int, co
     try:
         await outlet.wait_writable()
         while True:
-            sent, full = await outlet.copy(file, offset, min(count, SLICE_BYTES))
-            if sent > 0 or not full:
-                return sent
-            await outlet.wait()
+            try:
+                return await outlet.copy(file, offset, min(count, SLICE_BYTES))
+            except BlockingIOError:
+                await outlet.wait()
     except OSError as error:
         if error.errno in _UNSUPPORTED:
             return 0
@@ -101,8 +101,8 @@ class Outlet:
         """Let go of the socket; a thread that is still writing to it closes it."""
         self._socket.close()
 
-    async def copy(self, file: Descriptor, offset: int, count: int) -> tuple[int, bool]:
-        """Have a thread send ``count`` bytes: how many were sent, and whether the socket could take no more."""
+    async def copy(self, file: Descriptor, offset: int, count: int) -> int:
+        """Have a thread send up to ``count`` bytes: how many; raises ``BlockingIOError`` where the socket is full."""
         return await self._loop.run_in_executor(None, _copy, self._socket, file, offset, count)
 
     async def wait_writable(self) -> None:
@@ -159,21 +159,7 @@ def _unsent_bytes(number: int) -> int:
     return size
 
 
-def _copy(out: Descriptor, file: Descriptor, offset: int, count: int) -> tuple[int, bool]:
-    """Runs in a thread.  Send until ``count`` bytes are gone, the socket is full or the file ends: bytes, full or not.
-
-    An error behind bytes that were sent is left to the next call, which gets it again.
-    """
-    sent = 0
+def _copy(out: Descriptor, file: Descriptor, offset: int, count: int) -> int:
+    """Runs in a thread; one call sends all that the socket takes."""
     with out as out_number, file as file_number:
-        while sent < count:
-            try:
-                written = os.sendfile(out_number, file_number, offset + sent, count - sent)
-            except OSError as error:
-                if sent == 0 and not isinstance(error, BlockingIOError):
-                    raise
-                return sent, True
-            if written == 0:
-                return sent, False
-            sent += written
-    return sent, False
+        return os.sendfile(out_number, file_number, offset, count)
