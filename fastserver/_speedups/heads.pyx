@@ -5,6 +5,7 @@ target forms, transfer codings: threats H1-2 to H1-39) and turn the bytes into A
 is the twin.  Bounds: see ``kernels.pyx``.
 """
 
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_DecodeASCII
 from libc.string cimport memchr, memcmp
@@ -38,12 +39,34 @@ cdef void _fill_byte_classes() noexcept:
 
 _fill_byte_classes()
 
-# The last (name, value) of each known name that is not a secret: most fields repeat from request to request, whoever
-# sends them (Host, Accept-Encoding, Sec-Fetch-Mode ...), and a repeated one needs no new objects.  Bounded by the size
-# of the table and of a value.
+# Field lines repeat from request to request, whoever sends them (Host, Accept-Encoding, Sec-Fetch-Mode ...), and in the
+# same order.  So the last short line of each known name that is not a secret is kept whole with what it came to, and so
+# is which name followed which: a line that is the expected one needs one comparison and no new object.
 cdef enum:
-    LONGEST_REPEATED = 256
-cdef list LAST_FIELDS = [None] * NAME_SLOTS
+    LONGEST_REPEATED = 300
+
+@cython.final
+@cython.no_gc
+cdef class RepeatedLine:
+    """A field line with its CR LF, and the (name, value) that it came to."""
+    cdef bytes line
+    cdef tuple pair
+    cdef Py_ssize_t value_at
+    cdef Py_ssize_t value_size
+    cdef int kind
+
+cdef list REPEATED = [None] * NAME_SLOTS
+# How often in a row a name came with another line; one that never repeats (X-Request-ID) is then kept rarely.
+cdef unsigned char MISSES[NAME_SLOTS]
+# The slot that followed the slot before the index last time (index 0: that began the head), or -1.
+cdef int FOLLOWER[NAME_SLOTS + 1]
+
+cdef _forget_followers():
+    cdef int index
+    for index in range(NAME_SLOTS + 1):
+        FOLLOWER[index] = -1
+
+_forget_followers()
 
 
 # ---- Finding a head ------------------------------------------------------------------------------------------------
@@ -280,79 +303,101 @@ cdef int _note_field(Request request, int kind, Bytes value, Py_ssize_t size) ex
     return 0
 
 
-cdef inline tuple _take_field(int slot, bytes name, Bytes value, Py_ssize_t size):
-    """``(name, value)`` of a known field: the last one where it is the same."""
-    cdef tuple pair = <tuple> LAST_FIELDS[slot]
-    cdef bytes last
-    if pair is not None:
-        last = <bytes> pair[1]
-        if PyBytes_GET_SIZE(last) == size and memcmp(PyBytes_AS_STRING(last), value, size) == 0:
-            return pair
-    pair = (name, PyBytes_FromStringAndSize(<const char*> value, size))
-    if size <= LONGEST_REPEATED:
-        LAST_FIELDS[slot] = pair
+cdef tuple _keep_line(int slot, Bytes line, Py_ssize_t size, Bytes value, Py_ssize_t value_size):
+    """The (name, value) of a known field; kept with its line of ``size`` bytes where the same may come again."""
+    cdef RepeatedLine repeated
+    cdef tuple pair = (<bytes> KNOWN[slot].name, PyBytes_FromStringAndSize(<const char*> value, value_size))
+    MISSES[slot] += 1  # it wraps around, and then the name gets another chance
+    if size <= LONGEST_REPEATED and KNOWN[slot].kind != SECRET and (MISSES[slot] < 8 or MISSES[slot] & 15 == 0):
+        repeated = RepeatedLine.__new__(RepeatedLine)
+        repeated.line = PyBytes_FromStringAndSize(<const char*> line, size)
+        repeated.pair = pair
+        repeated.value_at = value - line
+        repeated.value_size = value_size
+        repeated.kind = KNOWN[slot].kind
+        REPEATED[slot] = repeated
     return pair
 
 
 cdef int _read_fields(Request request, Bytes cursor, Bytes stop, Limits limits) except -1:
     """Every field line from ``cursor`` to ``stop``, the CR of the empty line that ends the head."""
-    cdef unsigned char lowered[LONGEST_KNOWN]
-    cdef unsigned char byte
-    cdef unsigned int hashed
-    cdef Py_ssize_t size, index
     cdef long long count = 0
-    cdef Bytes eol
-    cdef Bytes value
-    cdef Bytes value_stop
-    cdef Py_ssize_t value_size
-    cdef int slot
-    cdef bytes name
     cdef list headers = request.headers
+    cdef RepeatedLine expected
+    cdef Py_ssize_t size
+    cdef int last = -1  # the slot of the line before; -2 where its name is not a known one
+    cdef int slot
     while cursor < stop:
-        eol = <Bytes> memchr(cursor, 13, stop - cursor)
-        if eol == NULL or eol[1] != 10:  # eol < stop, and stop[0:2] is inside the head
-            raise WireError(400, "bare CR")
-        size = eol - cursor
         count += 1
         if count > limits.request_fields:
             raise WireError(431, "too many header fields")
-        if size > limits.request_field:
-            raise WireError(431, "header field too large")
-        hashed = 0
-        index = 0
-        while index < size:
-            byte = NAME[cursor[index]]
-            if byte == 0:
-                break
-            if index < LONGEST_KNOWN:
-                lowered[index] = byte
-                hashed = hashed * 31 + byte
-            index += 1
-        if index == 0 or index == size or cursor[index] != c':':
-            raise WireError(400, "malformed header field")
-        value = cursor + index + 1
-        value_stop = eol
-        while value < value_stop and (value[0] == 32 or value[0] == 9):
-            value += 1
-        while value_stop > value and (value_stop[-1] == 32 or value_stop[-1] == 9):
-            value_stop -= 1
-        value_size = value_stop - value
-        slot = find_known(lowered, index, hashed) if index <= LONGEST_KNOWN else -1
+        slot = FOLLOWER[last + 1] if last >= -1 else -1
         if slot >= 0:
-            name = <bytes> KNOWN[slot].name
-            if KNOWN[slot].kind > SECRET:
-                _note_field(request, KNOWN[slot].kind, value, value_size)
-            if KNOWN[slot].kind != SECRET:
-                headers.append(_take_field(slot, name, value, value_size))
-                cursor = eol + 2
-                continue
-        elif index <= LONGEST_KNOWN:
-            name = PyBytes_FromStringAndSize(<const char*> lowered, index)
-        else:
-            name = PyBytes_FromStringAndSize(<const char*> cursor, index).lower()
-        headers.append((name, PyBytes_FromStringAndSize(<const char*> value, value_size)))
-        cursor = eol + 2
+            expected = <RepeatedLine> REPEATED[slot]
+            if expected is not None:
+                size = PyBytes_GET_SIZE(expected.line)
+                # Both ends are known: the line must lie in front of `stop`.
+                if (
+                    size <= stop - cursor and size - 2 <= limits.request_field
+                    and memcmp(cursor, PyBytes_AS_STRING(expected.line), size) == 0
+                ):
+                    if expected.kind > SECRET:
+                        _note_field(request, expected.kind, cursor + expected.value_at, expected.value_size)
+                    MISSES[slot] = 0
+                    headers.append(expected.pair)
+                    cursor += size
+                    last = slot
+                    continue
+        cursor = _read_field(request, cursor, stop, limits, &slot)
+        if last >= -1:
+            FOLLOWER[last + 1] = slot
+        last = slot if slot >= 0 else -2
     return 0
+
+
+cdef Bytes _read_field(Request request, Bytes cursor, Bytes stop, Limits limits, int* known) except NULL:
+    """One field line from ``cursor``: what follows it.  ``known`` gets the slot of its name, or -1."""
+    cdef unsigned char lowered[LONGEST_KNOWN]
+    cdef unsigned char byte
+    cdef unsigned int hashed = 0
+    cdef Py_ssize_t size, index = 0
+    cdef Bytes eol = <Bytes> memchr(cursor, 13, stop - cursor)
+    cdef Bytes value
+    cdef Bytes value_stop = eol
+    cdef int slot
+    cdef bytes name
+    if eol == NULL or eol[1] != 10:  # eol < stop, and stop[0:2] is inside the head
+        raise WireError(400, "bare CR")
+    size = eol - cursor
+    if size > limits.request_field:
+        raise WireError(431, "header field too large")
+    while index < size:
+        byte = NAME[cursor[index]]
+        if byte == 0:
+            break
+        if index < LONGEST_KNOWN:
+            lowered[index] = byte
+            hashed = hashed * 31 + byte
+        index += 1
+    if index == 0 or index == size or cursor[index] != c':':
+        raise WireError(400, "malformed header field")
+    value = cursor + index + 1
+    while value < value_stop and (value[0] == 32 or value[0] == 9):
+        value += 1
+    while value_stop > value and (value_stop[-1] == 32 or value_stop[-1] == 9):
+        value_stop -= 1
+    slot = known[0] = find_known(lowered, index, hashed) if index <= LONGEST_KNOWN else -1
+    if slot >= 0:
+        if KNOWN[slot].kind > SECRET:
+            _note_field(request, KNOWN[slot].kind, value, value_stop - value)
+        request.headers.append(_keep_line(slot, cursor, size + 2, value, value_stop - value))
+        return eol + 2
+    if index <= LONGEST_KNOWN:
+        name = PyBytes_FromStringAndSize(<const char*> lowered, index)
+    else:
+        name = PyBytes_FromStringAndSize(<const char*> cursor, index).lower()
+    request.headers.append((name, PyBytes_FromStringAndSize(<const char*> value, value_stop - value)))
+    return eol + 2
 
 
 cpdef Request split_head(bytes data, Py_ssize_t start, Py_ssize_t end, Limits limits):
