@@ -66,6 +66,9 @@ cdef class ResponseHead:
     cdef public bint trailers
 
 
+cpdef bint is_bodyless(Request request, int status)
+
+
 cdef class Connection:
     cpdef send(self, event)
     cpdef abort(self)

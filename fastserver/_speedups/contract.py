@@ -29,6 +29,9 @@ class WireError(Exception):
 class ClientDisconnected(OSError):
     """Raised by ``send()`` once the client has gone (ASGI HTTP 2.4: a subclass of ``OSError``)."""
 
+    def __init__(self, message="the client has closed the connection"):
+        super().__init__(message)
+
 
 class Peer:
     """Frozen facts about one connection: ``client`` and ``server`` as ASGI has them, ``scheme`` and ALPN name.
@@ -143,6 +146,11 @@ class ResponseHead:
         self.has_server = False
         self.close = False
         self.trailers = False
+
+
+def is_bodyless(request, status):
+    """Whether a response of ``status`` to ``request`` carries no body, whatever it announces (RFC 9110 section 6.4.1)."""
+    return request.method == "HEAD" or status == 204 or status == 304
 
 
 class Connection:

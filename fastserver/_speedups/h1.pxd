@@ -3,8 +3,9 @@
 cimport cython
 
 from .bodyclock cimport BodyClock
-from .clock cimport Clock
-from .contract cimport Connection, Exchange, Host, Limits, Peer, Protocol, Request, ResponseHead, Sink
+from .contract cimport (
+    Connection, Exchange, Host, Protocol, Request, ResponseHead, Sink, is_bodyless,
+)
 from .events cimport Closed, RawData, Updated
 from .heads cimport check_partial_head, find_head_end, split_head
 from .kernels cimport raw_data
@@ -84,17 +85,16 @@ cdef class H1Connection(Protocol):
     @cython.locals(out=bytes)
     cdef flush(self)
     cdef cork(self)
-    cdef uncork(self)
     cdef _uncork_soon(self)
-    cpdef _uncork(self)
+    cpdef uncork(self)
     cdef _settle(self)
     cpdef _continue(self)
     cdef end_response(self, H1Stream stream)
     cdef abort(self)
     @cython.locals(stream=H1Stream, head=ResponseHead, body=bytes)
     cdef _refuse(self, error)
-    cdef bytes date_field(self, ResponseHead head)
-    cdef bytes server_field(self, ResponseHead head)
+    @cython.locals(host=Host, date_field=bytes, server_field=bytes)
+    cdef write_head(self, ResponseHead head, bytes body, long long content_length, bint chunked, bytes connection_field)
     cdef _linger(self)
     cdef _close(self)
     @cython.locals(stream=H1Stream)

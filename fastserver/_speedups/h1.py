@@ -10,7 +10,7 @@ nothing more of the connection is parsed.
 """
 
 from .bodyclock import BodyClock
-from .contract import Protocol, Sink, WireError
+from .contract import Protocol, Sink, WireError, is_bodyless
 from .events import ACTIVE, CLOSED, IDLE, Closed, RawData
 from .h1state import H1State
 from .heads import check_partial_head, find_head_end, split_head
@@ -115,7 +115,7 @@ class H1Connection(Protocol):
             self._close()
 
     def on_idle_timeout(self):
-        if self._is_idle:
+        if self._state == KEEP_ALIVE or self._state == WAITING_REQUEST:
             self._close()
 
     def pause_writing(self):
@@ -148,7 +148,7 @@ class H1Connection(Protocol):
         except WireError as error:
             self._refuse(error)
         finally:
-            self._uncork()
+            self.uncork()
 
     def _advance(self, data):
         """Read messages until the bytes or the turn of this connection end: the trampoline of pipelining."""
@@ -356,15 +356,12 @@ class H1Connection(Protocol):
     def cork(self):
         self._corks += 1
 
-    def uncork(self):
-        self._uncork()
-
     def _uncork_soon(self):
         """Something was said outside a step of the exchange's own task: it leaves at the loop's next turn."""
         self._corks += 1
-        self.host.call_soon(self._uncork)
+        self.host.call_soon(self.uncork)
 
-    def _uncork(self):
+    def uncork(self):
         self._corks -= 1
         if self._corks == 0:
             self.flush()
@@ -437,25 +434,19 @@ class H1Connection(Protocol):
                 return
         head = inspect_response(error.status, [(b"content-type", b"text/plain; charset=utf-8")])
         body = error.reason.encode("utf-8") + b"\n"
-        self.write(
-            render_response(
-                head,
-                body,
-                len(body),
-                False,
-                _CLOSE_FIELD,
-                self.date_field(head),
-                self.server_field(head),
-                self.host.extra_fields,
-            )
-        )
+        self.write_head(head, body, len(body), False, _CLOSE_FIELD)
         self._linger()
 
-    def date_field(self, head):
-        return self.host.clock.date_field if self.host.date_header and not head.has_date else b""
-
-    def server_field(self, head):
-        return b"" if head.has_server else self.host.server_field
+    def write_head(self, head, body, content_length, chunked, connection_field):
+        """Write a response's head with the fields that are the server's own, and ``body`` behind it."""
+        host = self.host
+        date_field = host.clock.date_field if host.date_header and not head.has_date else b""
+        server_field = b"" if head.has_server else host.server_field
+        self.write(
+            render_response(
+                head, body, content_length, chunked, connection_field, date_field, server_field, host.extra_fields
+            )
+        )
 
     def _linger(self):
         """Close the writing side, and read on for a while so that no reset overtakes the answer (H1-33)."""
@@ -549,7 +540,6 @@ class H1Stream(Sink):
         if not self._is_open:
             return
         wire = self._wire
-        host = wire.host
         self.started = True
         content_length = self._decide_framing(head, len(body), more)
         if self.keep_alive:
@@ -564,18 +554,7 @@ class H1Stream(Sink):
             body = b""
         wire.begin_response()
         large = len(body) >= COPY_BYTES
-        wire.write(
-            render_response(
-                head,
-                b"" if large else body,
-                content_length,
-                self._chunked,
-                connection_field,
-                wire.date_field(head),
-                wire.server_field(head),
-                host.extra_fields,
-            )
-        )
+        wire.write_head(head, b"" if large else body, content_length, self._chunked, connection_field)
         if large:
             self._write_body(body)
         if not more:
@@ -583,7 +562,7 @@ class H1Stream(Sink):
 
     def _decide_framing(self, head, size, more):
         """How the body is delimited (RFC 9112 section 6.3); returns the length to announce, or -1."""
-        self._bodyless = self._request.method == "HEAD" or head.status == 204 or head.status == 304
+        self._bodyless = is_bodyless(self._request, head.status)
         if head.status == 204 and head.content_length >= 0:
             head.fields = [field for field in head.fields if field[0].lower() != b"content-length"]
         if head.content_length >= 0 or head.status == 204 or head.status == 304:

@@ -1,7 +1,7 @@
 # One HTTPExchange per request; its awaitables are freelisted, and READY is a constant.
 cimport cython
 
-from .contract cimport Application, Exchange, Host, Peer, Request, ResponseHead, Sink
+from .contract cimport Application, Exchange, Host, Peer, Request, ResponseHead, Sink, is_bodyless
 from .rendering cimport inspect_fields, inspect_response
 from .task cimport start as start_task
 
@@ -27,7 +27,7 @@ cdef class Receiving:
 
 @cython.final
 @cython.freelist(16)
-cdef class Draining:
+cdef class WaitingForRoom:
     cdef HTTPExchange _exchange
 
 
@@ -62,13 +62,12 @@ cdef class HTTPExchange(Exchange):
     cdef _wake(self)
     @cython.locals(trailers_follow=bint, excess=bint)
     cdef _send_part(self, bytes body, bint more)
-    @cython.locals(status=int)
-    cdef bint _is_bodyless(self)
+    cpdef cut(self)
     cdef _fail_short(self)
     cdef _complete(self)
     cdef _log_access(self)
-    cdef _send_rare(self, kind, message)
-    cdef _refuse(self, kind)
+    cdef _send_extension(self, kind, message)
+    cdef _fail_out_of_turn(self, kind)
     cdef _send_trailers(self, message)
     cdef _send_early_hint(self, message)
 

@@ -10,7 +10,7 @@ head leaves with the first part of the body, so an application that fails before
 
 from types import CoroutineType
 
-from .contract import Application, ClientDisconnected, Exchange
+from .contract import Application, ClientDisconnected, Exchange, is_bodyless
 from .rendering import inspect_fields, inspect_response
 from .task import CancelledError
 from .task import start as start_task
@@ -79,7 +79,7 @@ class Receiving:
         pass
 
 
-class Draining:
+class WaitingForRoom:
     """What ``send()`` returns while the sink is full: a coroutine that waits until it can take more."""
 
     def __init__(self, exchange):
@@ -184,8 +184,13 @@ class HTTPExchange(Exchange):
             self._state = HEAD_HELD
             self._send_part(b"Internal Server Error", False)
         else:
-            self._sink.abort()
-            self.on_disconnect()
+            self.cut()
+
+    def cut(self):
+        """End the exchange so that the client cannot take the response for whole."""
+        self._sink.abort()
+        # The transport reports the loss in a later turn, and the application goes on in this one.
+        self.on_disconnect()
 
     # What the application calls.
 
@@ -199,7 +204,7 @@ class HTTPExchange(Exchange):
         fields = message if type(message) is dict else dict(message)
         kind = fields["type"]
         if self._disconnected:
-            raise ClientDisconnected("the client has closed the connection")
+            raise ClientDisconnected
         if self._busy:
             raise RuntimeError("send() before the http.response.pathsend was awaited")
         if kind == "http.response.body" and (self._state == HEAD_HELD or self._state == SENDING_BODY):
@@ -212,10 +217,10 @@ class HTTPExchange(Exchange):
             self._head.trailers = True if fields.get("trailers", False) else False
             self._state = HEAD_HELD
         else:
-            return self._send_rare(kind, fields)
+            return self._send_extension(kind, fields)
         if self._sink.is_writable():
             return READY
-        return Draining(self)
+        return WaitingForRoom(self)
 
     # What its awaitables call.
 
@@ -242,7 +247,7 @@ class HTTPExchange(Exchange):
     def must_wait(self):
         """Whether ``send`` has to wait for room; raises once the client has gone."""
         if self._disconnected:
-            raise ClientDisconnected("the client has closed the connection")
+            raise ClientDisconnected
         return self._state != COMPLETE and not self._sink.is_writable()
 
     def wait(self):
@@ -273,7 +278,7 @@ class HTTPExchange(Exchange):
         else:
             trailers_follow = False
         excess = False
-        if self._state == HEAD_HELD and not self._is_bodyless():
+        if self._state == HEAD_HELD and not is_bodyless(self._request, self._head.status):
             self._remaining = self._head.content_length
         if self._remaining >= 0:
             if len(body) > self._remaining:
@@ -297,15 +302,9 @@ class HTTPExchange(Exchange):
         if excess:
             raise RuntimeError("response body is longer than its content-length")
 
-    def _is_bodyless(self):
-        """Whether this response carries no body, whatever its content-length says (RFC 9110 section 6.4.1)."""
-        status = self._head.status
-        return self._request.method == "HEAD" or status == 204 or status == 304
-
     def _fail_short(self):
         """A body shorter than announced must not look whole: the connection is reset."""
-        self._sink.abort()
-        self.on_disconnect()
+        self.cut()
         raise RuntimeError("response body is shorter than its content-length")
 
     def _complete(self):
@@ -325,7 +324,7 @@ class HTTPExchange(Exchange):
         duration_s = self._host.read_timer() - self._started_at
         access_log(self._request, status, self._sent, duration_s, self._sink.get_peer(), head)
 
-    def _send_rare(self, kind, message):
+    def _send_extension(self, kind, message):
         """The extensions, and everything that is out of turn."""
         if kind == "http.response.trailers" and self._state == AWAITING_TRAILERS:
             self._send_trailers(message)
@@ -338,10 +337,10 @@ class HTTPExchange(Exchange):
             self._busy = True
             return self._application.send_path(self, path)
         else:
-            self._refuse(kind)
+            self._fail_out_of_turn(kind)
         return READY
 
-    def _refuse(self, kind):
+    def _fail_out_of_turn(self, kind):
         if kind not in _KINDS:
             raise ValueError(f"unknown message type {kind!r} for an HTTP response")
         if self._state == COMPLETE:
@@ -384,16 +383,16 @@ class HTTPExchange(Exchange):
         if head.content_length < 0:
             head.content_length = size
             head.fields.append((b"content-length", b"%d" % size))
-        if self._is_bodyless():
+        if is_bodyless(self._request, head.status):
             return 0
         return min(size, head.content_length)
 
     def send_file_part(self, body, more):
         """Send a part of the file; an awaitable that waits for room."""
         if self._disconnected:
-            raise ClientDisconnected("the client has closed the connection")
+            raise ClientDisconnected
         self._send_part(body, more)
-        return READY if self._sink.is_writable() else Draining(self)
+        return READY if self._sink.is_writable() else WaitingForRoom(self)
 
     def note_file_sent(self, count):
         """``count`` bytes of the body were written by the kernel."""

@@ -5,13 +5,14 @@ What the application sees is a task from its first instruction: ``asyncio.curren
 and timeouts, task groups, cancel scopes, cancellation and context variables work as in any task.
 
 * CPython 3.12 and later: ``asyncio.Task(eager_start=True)`` does it.
-* CPython 3.10 and 3.11: an ``EagerTask`` is allocated but not initialised, entered as the current task, and the coroutine
-  is stepped by hand.  If it suspends, or asks its task for something that needs an initialised one, that same object is
-  initialised as a task around the ``Driver``, which first hands over the future that was yielded already.
+* CPython 3.10 and 3.11: an ``EagerTask`` is allocated but not initialised, entered as the current task, and the
+  coroutine is stepped by hand.  If it suspends, or asks its task for something that needs an initialised one, that same
+  object is initialised as a task around the ``Driver``, which first hands over the future that was yielded already.
 """
 
 import sys
-from asyncio import CancelledError, Task, current_task
+from asyncio import CancelledError as CancelledError
+from asyncio import Task, current_task
 from asyncio.tasks import _enter_task, _leave_task
 from contextvars import copy_context
 

@@ -7,6 +7,7 @@ from .h1 cimport H1Connection
 from .kernels cimport raw_data, send_bytes
 
 cdef double _NEVER
+cdef double _IDLE_FOR_EVER
 cdef int _UNKNOWN_FD
 cdef double CROWDED_SHARE
 

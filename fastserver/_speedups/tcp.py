@@ -16,6 +16,8 @@ from .kernels import raw_data, send_bytes
 
 _NEVER = float("inf")
 _UNKNOWN_FD = -2
+# An idle deadline that never comes, where keep-alive has no limit; finite, because it says that the connection is idle.
+_IDLE_FOR_EVER = 1e300
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 #: ``pause_writing`` comes when the transport holds more than this.
@@ -59,8 +61,7 @@ class TCPConnection(Connection):
         transport.set_write_buffer_limits(WRITE_HIGH_WATER_BYTES)
         self.protocol = H1Connection(self, host)
         host.connections.add(self)
-        if host.draining:
-            self._idle_deadline = host.clock.now + host.limits.timeout_keep_alive_min
+        self._idle_deadline = self._idle_until()
 
     def data_received(self, data):
         if self.protocol is not None:
@@ -197,7 +198,8 @@ class TCPConnection(Connection):
 
     def drain(self):
         """Give an idle connection a last moment for a request that is on its way, then let the sweep close it."""
-        self._idle_deadline = min(self._idle_deadline, self._idle_until())
+        if self._idle_deadline < _NEVER:
+            self._idle_deadline = min(self._idle_deadline, self._idle_until())
         if self.protocol is not None:
             self.protocol.drain()
 
@@ -207,7 +209,7 @@ class TCPConnection(Connection):
         if host.draining:
             return host.clock.now + limits.timeout_keep_alive_min
         if limits.timeout_keep_alive <= 0:
-            return _NEVER
+            return _IDLE_FOR_EVER
         if len(host.connections) > CROWDED_SHARE * limits.connections > 0:
             return host.clock.now + min(CROWDED_KEEP_ALIVE_S, limits.timeout_keep_alive)
         return host.clock.now + limits.timeout_keep_alive

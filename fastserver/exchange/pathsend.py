@@ -60,9 +60,7 @@ async def _send_large(exchange: HTTPExchange, file: Descriptor, count: int, path
         await _send_by_reading(exchange, file, sent, count, path)
         await exchange.send_file_part(b"", False)
     except BaseException:
-        exchange.sink.abort()
-        # The transport reports the loss in a later turn, and the application goes on in this one.
-        exchange.on_disconnect()
+        exchange.cut()
         raise
 
 
