@@ -17,7 +17,7 @@ from fastserver.config.errors import ConfigError
 from fastserver.config.load import PREFIX, WEB_CONCURRENCY, load_config
 from fastserver.config.model import DEFAULTS, SETTINGS, Config
 from fastserver.config.rivals import RIVALS, Rival
-from fastserver.config.setting import Kind, Setting
+from fastserver.config.setting import Kind, Setting, denials_of, deny, flags_of, spell_flag
 
 EXIT_USAGE: Final = 2
 
@@ -76,17 +76,6 @@ def describe_version() -> str:
     return f"{parts} on {platform.system()}"
 
 
-def flags_of(key: str, fact: Setting) -> tuple[str, ...]:
-    """The flags of a setting under its own name, the short one first; a boolean's negations are not among them."""
-    long = _flag(key)
-    return (fact.short, long) if fact.short else (long,)
-
-
-def denials_of(key: str, fact: Setting) -> tuple[str, ...]:
-    """The flags that switch a boolean setting off; none for other kinds."""
-    return (f"--no-{_flag(key)[2:]}", *fact.negations) if fact.kind is Kind.BOOL else ()
-
-
 def create_parser() -> "Parser":
     """The parser with a flag for every setting, alias and known setting of another server."""
     parser = Parser(
@@ -107,9 +96,9 @@ def create_parser() -> "Parser":
             groups[fact.group] = parser.add_argument_group(fact.group)
         parser.add_setting(groups[fact.group], key, fact)
     for name in LISTENERS:
-        parser.add_flag(parser, name, (_flag(name),), help=argparse.SUPPRESS)
+        parser.add_flag(parser, name, (spell_flag(name),), help=argparse.SUPPRESS)
     for name in DENIALS:
-        parser.add_flag(parser, name, (_flag(name),), switch=True, help=argparse.SUPPRESS)
+        parser.add_flag(parser, name, (spell_flag(name),), switch=True, help=argparse.SUPPRESS)
     for rival in dict.fromkeys(RIVALS.values()):
         parser.add_rival(rival)
     return parser
@@ -139,13 +128,13 @@ class Parser(argparse.ArgumentParser):
             facts["metavar"] = fact.metavar or "|".join(fact.choices) or fact.kind.value
         self.add_flag(group, key, (*flags_of(key, fact), *denials), denials=denials, help=text, **facts)
         for alias in fact.aliases:
-            denials = (f"--no-{_flag(alias)[2:]}",) if facts["switch"] else ()
-            self.add_flag(self, key, (_flag(alias), *denials), denials=denials, help=argparse.SUPPRESS, **facts)
+            denials = (deny(spell_flag(alias)),) if facts["switch"] else ()
+            self.add_flag(self, key, (spell_flag(alias), *denials), denials=denials, help=argparse.SUPPRESS, **facts)
 
     def add_rival(self, rival: Rival) -> None:
         """Flags without help for a setting that only other servers have; ``aliases.translate`` judges their values."""
-        names = tuple(map(_flag, (rival.key, *rival.aliases)))
-        denials = tuple(f"--no-{name[2:]}" for name in names if rival.switch and not name.startswith("--no-"))
+        names = tuple(map(spell_flag, (rival.key, *rival.aliases)))
+        denials = tuple(deny(name) for name in names if rival.switch and not name.startswith("--no-"))
         flags = (*rival.flags, *names, *denials)
         self.add_flag(self, rival.key, flags, denials=denials, switch=rival.switch, help=argparse.SUPPRESS)
 
@@ -196,10 +185,6 @@ class _Version(argparse.Action):
     ) -> None:
         print(describe_version())
         parser.exit()
-
-
-def _flag(key: str) -> str:
-    return f"--{key.replace('_', '-')}"
 
 
 def _describe_package(name: str) -> str:

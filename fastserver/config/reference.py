@@ -10,7 +10,7 @@ from fastserver.config.aliases import DENIALS, LISTENERS
 from fastserver.config.load import PREFIX, WEB_CONCURRENCY, variable_of
 from fastserver.config.model import DEFAULTS, SETTINGS
 from fastserver.config.rivals import TOPICS, Rival
-from fastserver.config.setting import Kind, Setting
+from fastserver.config.setting import Setting, denials_of, flags_of
 
 _INTRODUCTION = f"""\
 # Settings
@@ -72,10 +72,7 @@ def _describe(key: str, fact: Setting) -> Iterator[str]:
     shown = fact.render(DEFAULTS[key])
     yield f"Default: `{shown}`" if shown else "Default: none"
     yield f"Value: {fact.describe()}"
-    flags = [f"--{key.replace('_', '-')}"]
-    if fact.kind is Kind.BOOL:
-        flags += [f"--no-{flags[0][2:]}", *fact.negations]
-    yield f"Flag: {_quote((fact.short, *flags) if fact.short else flags)}"
+    yield f"Flag: {_quote((*flags_of(key, fact), *denials_of(key, fact)))}"
     yield f"Environment: `{variable_of(key)}`"
     if fact.aliases:
         yield f"Also: {_quote(fact.aliases)}"

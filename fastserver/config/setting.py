@@ -103,6 +103,27 @@ def setting_of(declared: "Field[Any]") -> Setting:
     return found
 
 
+def spell_flag(key: str) -> str:
+    """The long flag of a key."""
+    return f"--{key.replace('_', '-')}"
+
+
+def deny(flag: str) -> str:
+    """The flag that switches off what the long ``flag`` switches on."""
+    return f"--no-{flag[2:]}"
+
+
+def flags_of(key: str, fact: Setting) -> tuple[str, ...]:
+    """The flags of a setting under its own name, the short one first; a boolean's negations are not among them."""
+    long = spell_flag(key)
+    return (fact.short, long) if fact.short else (long,)
+
+
+def denials_of(key: str, fact: Setting) -> tuple[str, ...]:
+    """The flags that switch a boolean setting off; none for other kinds."""
+    return (deny(spell_flag(key)), *fact.negations) if fact.kind is Kind.BOOL else ()
+
+
 def quote(value: object) -> str:
     """``repr`` of a user's value on one line of at most 80 characters."""
     text = repr(value)
