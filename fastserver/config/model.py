@@ -40,8 +40,15 @@ _VERIFY_MODES = {
     "cert_optional": "optional",
     "cert_required": "required",
 }
-_LEVELS = {"warn": "warning", "fatal": "critical", "10": "debug", "20": "info", "30": "warning", "40": "error"}
-_LEVELS["50"] = "critical"
+_LEVELS = {
+    "warn": "warning",
+    "fatal": "critical",
+    "10": "debug",
+    "20": "info",
+    "30": "warning",
+    "40": "error",
+    "50": "critical",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +167,8 @@ class Config:
         75.0,
         DURATION,
         TIMEOUTS,
-        "Seconds that an idle connection stays open. Keep it above the idle time of a load balancer in front.",
+        "Seconds that an idle connection stays open; 0 is no limit. Keep it above the idle time of a load balancer in "
+        "front.",
         aliases=("keep_alive_timeout", "keep_alive", "keepalive"),
     )
     timeout_keep_alive_min: float = setting(
