@@ -61,7 +61,8 @@ def _value(
     return Rival(key, aliases, flags, frozenset(same), instead=instead)
 
 
-_TABLE: Final[Mapping[str, tuple[Rival, ...]]] = {
+#: Every such setting by topic.
+TOPICS: Final[Mapping[str, tuple[Rival, ...]]] = {
     "listening": (
         _value("insecure_bind"),
         _value("quic_bind"),
@@ -167,12 +168,10 @@ _TABLE: Final[Mapping[str, tuple[Rival, ...]]] = {
     ),
 }
 
-#: Every such setting under each of its keys.
+#: The same under each of its keys.
 RIVALS: Final[Mapping[str, Rival]] = {
-    key: rival for rivals in _TABLE.values() for rival in rivals for key in (rival.key, *rival.aliases)
+    key: rival for rivals in TOPICS.values() for rival in rivals for key in (rival.key, *rival.aliases)
 }
-#: The same by topic, for the reference.
-TOPICS: Final[Mapping[str, tuple[Rival, ...]]] = _TABLE
 
 
 def check(key: str, value: Any) -> str | None:

@@ -98,7 +98,7 @@ def configure_error_log(path: str = "-", level: str = "info", *, embedded: bool 
     ours = [handler for handler in log.handlers if isinstance(handler, ErrorLogHandler)]
     if embedded and not ours and log.hasHandlers():
         return log
-    log.setLevel(_get_level(level))
+    log.setLevel(level.upper())
     log.propagate = False
     if not any(handler.path == path for handler in ours):
         try:
@@ -116,11 +116,6 @@ def configure_error_log(path: str = "-", level: str = "info", *, embedded: bool 
 def revive(log: logging.Logger) -> None:
     """Switch the logger on again after the application was imported (``disable_existing_loggers`` is on by default)."""
     log.disabled = False
-
-
-def _get_level(name: str) -> int:
-    level = logging.getLevelName("DEBUG" if name.lower() == "trace" else name.upper())
-    return level if isinstance(level, int) else logging.INFO
 
 
 def _is_coloured() -> bool:

@@ -25,7 +25,7 @@ from typing import Any, Final
 from fastserver._speedups.clock import Clock
 from fastserver._speedups.contract import Host, Limits
 from fastserver._speedups.http import HTTPApplication
-from fastserver._speedups.tcp import TCPConnection, drain, sweep
+from fastserver._speedups.tcp import TCPConnection, abort, drain, sweep
 from fastserver.config.errors import ConfigError
 from fastserver.config.model import Config
 from fastserver.config.tls import create_ssl_context, read_server_certificate
@@ -340,8 +340,7 @@ class Server:
     def _drop_connections(self, host: Host) -> None:
         for acceptor in self._acceptors:
             acceptor.abort()
-        for connection in list(host.connections):
-            connection.abort()
+        abort(host)
 
     def _close_sockets(self) -> None:
         for acceptor in self._acceptors:
