@@ -29,7 +29,6 @@ FLOORS: list[dict[str, str]] = [
         "fastserver._speedups.task": "application",
     },
     {
-        "fastserver.contract": "contract",
         "fastserver._speedups.contract": "contract",
         "fastserver._speedups.heads": "contract",
         "fastserver._speedups.rendering": "contract",
@@ -39,7 +38,14 @@ FLOORS: list[dict[str, str]] = [
         "fastserver._speedups.clock": "contract",
         "fastserver.config": "contract",
     },
-    {"fastserver.events": "events", "fastserver._speedups.events": "events", "fastserver._speedups": "events"},
+    {
+        "fastserver.descriptor": "events",
+        "fastserver.errors": "errors",
+        "fastserver.events": "events",
+        "fastserver.typing": "typing",
+        "fastserver._speedups.events": "events",
+        "fastserver._speedups": "events",
+    },
 ]
 PLACES = {name: (floor, room) for floor, rooms in enumerate(FLOORS) for name, room in rooms.items()}
 

@@ -149,7 +149,7 @@ class ResponseHead:
 
 
 def is_bodyless(request, status):
-    """Whether a response of ``status`` to ``request`` carries no body, whatever it announces (RFC 9110 section 6.4.1)."""
+    """Whether a response of ``status`` to ``request`` has no body, whatever it announces (RFC 9110 section 6.4.1)."""
     return request.method == "HEAD" or status == 204 or status == 304
 
 

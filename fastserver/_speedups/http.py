@@ -430,7 +430,7 @@ def as_bytes(body):
 
 
 def is_disconnect(failure):
-    """Whether ``failure`` comes of nothing but ``ClientDisconnected``: itself, in exception groups (B4), or as the cause
+    """Whether ``failure`` comes of nothing but ``ClientDisconnected``: itself, in exception groups (B4), or as cause
     or context of the framework's own exception for it."""
     if isinstance(failure, ClientDisconnected):
         return True

@@ -1,7 +1,7 @@
 # What the loop calls are plain Python methods (the loop looks them up once per connection); the rest is C.
 cimport cython
 
-from .contract cimport Connection, Host, Limits, Peer, Protocol
+from .contract cimport Connection, Host, Peer, Protocol
 from .events cimport Closed, RawData, Updated
 from .h1 cimport H1Connection
 from .kernels cimport raw_data, send_bytes
@@ -38,10 +38,13 @@ cdef class TCPConnection(Connection):
     cdef int _fileno(self) except? -2
     cdef _arm_stall(self)
     cdef _watch_rest(self)
+    @cython.locals(size=Py_ssize_t)
     cdef _check_stall(self)
+    cdef Py_ssize_t _count_unsent(self) except -1
     cdef Peer _make_peer(self)
 
 
+cpdef int count_unsent(int fd) except -1
 cdef tuple _as_address(name, bint is_server)
 
 @cython.locals(connection=TCPConnection, now=double)

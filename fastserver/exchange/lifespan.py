@@ -9,24 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Awaitable, Callable
 from enum import Enum
 from logging import Logger
 from typing import Any, Final
 
-Message = dict[str, Any]
-App = Callable[..., Awaitable[object]]
+from fastserver.errors import StartupFailed
+from fastserver.typing import App, Message, Scope
 
 #: How long a task that is no longer wanted may take to end after it was cancelled.
 CANCEL_S: Final = 1.0
 
 
-class LifespanFailed(Exception):
-    """The application did not start.  The message is one line; ``details`` is a traceback, or empty."""
-
-    def __init__(self, reason: str, details: str = "") -> None:
-        super().__init__(reason)
-        self.details = details
+class LifespanFailed(StartupFailed):
+    """The application did not start."""
 
 
 class Phase(Enum):
@@ -155,7 +150,7 @@ class Lifespan:
             self._log.debug("the application does not support lifespan")
 
     async def _run(self, state: dict[str, Any]) -> None:
-        scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": state}
+        scope: Scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": state}
         try:
             await self._app(scope, self._receive, self._send)
         except SystemExit as error:

@@ -17,7 +17,7 @@ import stat
 from typing import Final
 
 from fastserver._speedups.http import HTTPExchange
-from fastserver.exchange.descriptor import Descriptor
+from fastserver.descriptor import Descriptor
 
 #: Files up to this size are read whole, as they are opened; bytes.
 SMALL_BYTES: Final = 64 * 1024
@@ -30,17 +30,16 @@ _OPEN_FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
 
 
 async def send_path(exchange: HTTPExchange, path: str) -> None:
-    """Send the regular file at the absolute ``path`` as the whole body of the response of ``exchange``.
+    """Send the regular file at ``path`` as the whole body of the response of ``exchange``.
 
     ``content-length`` is the file's size unless the application has announced less.  With nothing sent yet, raises
-    ``ValueError`` for a path that is not absolute and ``OSError`` for a file that cannot be opened or is not regular.
+    ``OSError`` for a file that cannot be opened or is not regular.  The specification wants an absolute path; a
+    relative one is taken from the working directory, because Starlette's ``FileResponse("page.html")`` passes it on.
     Later, with the connection cut: ``ClientDisconnected`` where the client has gone, ``OSError`` where the file became
     shorter or could not be read, ``RuntimeError`` where the application announced more than the file holds.
     """
     file = Descriptor()
     try:
-        if not os.path.isabs(path):
-            raise ValueError(f"path of http.response.pathsend must be absolute: {path!r}")
         size, content = await exchange.host.loop.run_in_executor(None, _open, file, path)
         count = exchange.begin_file(size)
         if content is None:

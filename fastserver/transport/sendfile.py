@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import fcntl
 import os
 import select
-import struct
-import termios
 from typing import Final
 
 from fastserver._speedups.contract import ClientDisconnected
-from fastserver._speedups.tcp import TCPConnection
-from fastserver.exchange.descriptor import Descriptor
+from fastserver._speedups.tcp import TCPConnection, count_unsent
+from fastserver.descriptor import Descriptor
 
 #: What one hop to a thread sends at the most; bytes.
 SLICE_BYTES: Final = 1024 * 1024
@@ -65,7 +62,7 @@ async def send_file(connection: TCPConnection, file: Descriptor, offset: int, co
         if isinstance(error, (ConnectionError, TimeoutError)) or error.errno in _UNREACHABLE:
             # A transport that does not read would not find out.
             connection.abort()
-            raise ClientDisconnected("the client has closed the connection") from error
+            raise ClientDisconnected from error
         raise
     finally:
         outlet.close()
@@ -75,7 +72,7 @@ def check_open(connection: TCPConnection) -> None:
     """Raises ``ClientDisconnected`` where the connection is closed or about to be."""
     transport = connection.transport
     if transport is None or transport.is_closing():
-        raise ClientDisconnected("the client has closed the connection")
+        raise ClientDisconnected
 
 
 class Outlet:
@@ -135,7 +132,7 @@ class Outlet:
         any timeout; so what counts is what the kernel has not got rid of.
         """
         now = self._loop.time()
-        pending = self._connection.transport.get_write_buffer_size() + _unsent_bytes(self._number)
+        pending = self._connection.transport.get_write_buffer_size() + count_unsent(self._number)
         if pending != self._pending:
             self._pending = pending
             self._deadline = now + self._timeout_s
@@ -147,16 +144,6 @@ class Outlet:
 def _wake(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
-
-
-def _unsent_bytes(number: int) -> int:
-    """What a socket holds that its peer has not acknowledged; 0 where the system does not tell."""
-    try:
-        answer = fcntl.ioctl(number, termios.TIOCOUTQ, bytes(4))
-    except OSError:
-        return 0
-    size: int = struct.unpack("i", answer)[0]
-    return size
 
 
 def _copy(out: Descriptor, file: Descriptor, offset: int, count: int) -> int:

@@ -361,7 +361,7 @@ def test_holds_no_more_than_one_piece(
 
 
 @pytest.fixture(
-    params=["missing", "directory", "fifo", "device", "socket", "relative", "null", "empty", "loop", "below"]
+    params=["missing", "directory", "fifo", "device", "socket", "null", "empty", "loop", "below"]
 )
 def no_file(request: pytest.FixtureRequest, tmp_path: Path, files: Path) -> tuple[str, type[Exception]]:
     """The path of something that is no file, and the error that it deserves."""
@@ -377,9 +377,8 @@ def no_file(request: pytest.FixtureRequest, tmp_path: Path, files: Path) -> tupl
         "missing": (str(path), FileNotFoundError),
         "directory": (str(tmp_path), IsADirectoryError),
         "device": ("/dev/null", OSError),
-        "relative": (os.path.relpath(files / "1"), ValueError),
         "null": ("/no\0file", ValueError),
-        "empty": ("", ValueError),
+        "empty": ("", FileNotFoundError),
         "below": (str(files / "1" / "below"), NotADirectoryError),
     }.get(request.param, (str(path), OSError))
 

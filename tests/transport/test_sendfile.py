@@ -18,7 +18,7 @@ import pytest
 from fastserver._speedups.contract import ClientDisconnected
 from fastserver._speedups.events import RawData
 from fastserver._speedups.tcp import TCPConnection
-from fastserver.exchange.descriptor import Descriptor
+from fastserver.descriptor import Descriptor
 from fastserver.transport import sendfile
 from fastserver.transport.sendfile import SLICE_BYTES, send_file
 from tests.fakes import ignore, make_host

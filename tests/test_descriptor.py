@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fastserver.exchange.descriptor import Descriptor
+from fastserver.descriptor import Descriptor
 
 
 @pytest.fixture
