@@ -10,17 +10,33 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fastserver import events
+    from fastserver._speedups.contract import ClientDisconnected
+    from fastserver.config.errors import ConfigError
     from fastserver.config.model import Config
+    from fastserver.errors import StartupFailed
     from fastserver.server.run import run, serve
     from fastserver.server.server import Server
 
 __version__ = "0.1.0"
 
-__all__ = ["Config", "Server", "__version__", "events", "run", "serve"]
+__all__ = [
+    "ClientDisconnected",
+    "Config",
+    "ConfigError",
+    "Server",
+    "StartupFailed",
+    "__version__",
+    "events",
+    "run",
+    "serve",
+]
 
 _HOMES = {
+    "ClientDisconnected": "fastserver._speedups.contract",
     "Config": "fastserver.config.model",
+    "ConfigError": "fastserver.config.errors",
     "Server": "fastserver.server.server",
+    "StartupFailed": "fastserver.errors",
     "run": "fastserver.server.run",
     "serve": "fastserver.server.run",
 }

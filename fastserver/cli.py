@@ -18,8 +18,7 @@ from fastserver.config.load import PREFIX, WEB_CONCURRENCY, load_config
 from fastserver.config.model import DEFAULTS, SETTINGS, Config
 from fastserver.config.rivals import RIVALS, Rival
 from fastserver.config.setting import Kind, Setting, denials_of, deny, flags_of, spell_flag
-
-EXIT_USAGE: Final = 2
+from fastserver.errors import ExitCode
 
 _EPILOG: Final = (
     f"Each setting is also read from the environment, as {PREFIX}<SETTING> (such as {PREFIX}WORKERS); a flag goes over "
@@ -48,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run(line.app, line.config)
     except (UsageError, ConfigError) as error:
         print(f"fastserver: error: {error}", file=sys.stderr)
-        return EXIT_USAGE
+        return ExitCode.USAGE
     except SystemExit as stop:  # argparse, after --help and --version
         return stop.code if isinstance(stop.code, int) else 0
 

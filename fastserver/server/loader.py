@@ -14,17 +14,14 @@ import traceback
 from types import ModuleType, TracebackType
 from typing import Any, Final
 
-from fastserver.exchange.lifespan import App
+from fastserver.errors import StartupFailed
+from fastserver.typing import App
 
 _HELP: Final = "want module:attribute, for example main:app"
 
 
-class AppLoadError(Exception):
-    """No application.  The message is one line; ``details`` is a traceback of the user's code, or empty."""
-
-    def __init__(self, reason: str, details: str = "") -> None:
-        super().__init__(reason)
-        self.details = details
+class AppLoadError(StartupFailed):
+    """No application."""
 
 
 def load_app(spec: object, *, app_dir: str = ".", factory: bool = False, interface: str = "auto") -> App:

@@ -11,13 +11,14 @@ from typing import Any
 from fastserver.config.errors import ConfigError
 from fastserver.config.model import Config
 from fastserver.config.tls import create_ssl_context
-from fastserver.exchange.lifespan import App
+from fastserver.errors import ExitCode
 from fastserver.server.errorlog import configure_error_log
 from fastserver.server.server import Server
 from fastserver.server.signals import STOP_SIGNALS, SignalWatch
 from fastserver.server.supervisor import Supervisor, count_workers
-from fastserver.server.worker import NOT_STARTED, Worker, log_startup_failure
+from fastserver.server.worker import Worker, log_startup_failure
 from fastserver.transport.sockets import BindError, open_listeners
+from fastserver.typing import App
 
 
 def run(app: App | str, config: Config | None = None, **settings: Any) -> int:
@@ -38,7 +39,7 @@ def run(app: App | str, config: Config | None = None, **settings: Any) -> int:
         log = configure_error_log(config.error_logfile, config.log_level)
     except ConfigError as error:
         log_startup_failure(configure_error_log(), str(error))
-        return NOT_STARTED
+        return ExitCode.NOT_STARTED
     count = count_workers(config.workers)
     try:
         ssl_context = create_ssl_context(config)
@@ -52,7 +53,7 @@ def run(app: App | str, config: Config | None = None, **settings: Any) -> int:
         )
     except (ConfigError, BindError) as error:
         log_startup_failure(log, str(error))
-        return NOT_STARTED
+        return ExitCode.NOT_STARTED
     if count >= 2:
         return Supervisor(app, config, listeners, ssl_context, count).run()
     return Worker(app, config, listeners, ssl_context).run()

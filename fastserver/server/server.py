@@ -29,15 +29,17 @@ from fastserver._speedups.tcp import TCPConnection, abort, drain, sweep
 from fastserver.config.errors import ConfigError
 from fastserver.config.model import Config
 from fastserver.config.tls import create_ssl_context, read_server_certificate
-from fastserver.exchange.lifespan import App, Lifespan, LifespanFailed
+from fastserver.errors import StartupFailed
+from fastserver.exchange.lifespan import Lifespan
 from fastserver.exchange.pathsend import send_path
 from fastserver.server.accesslog import AccessLog, make_access_logger
 from fastserver.server.errorlog import configure_error_log, get_error_log, revive
-from fastserver.server.loader import AppLoadError, load_app
+from fastserver.server.loader import load_app
 from fastserver.transport.acceptor import Acceptor, accept_rest
 from fastserver.transport.sendfile import send_file
 from fastserver.transport.sockets import BindError, Listener, open_listeners, seal
 from fastserver.transport.tls import tls_facts
+from fastserver.typing import App
 
 try:
     import resource
@@ -68,14 +70,6 @@ class State(Enum):
     STARTED = "started"
     STOPPING = "stopping"
     STOPPED = "stopped"
-
-
-class StartupFailed(Exception):
-    """The server did not start.  The message is one line; ``details`` is a traceback of the application, or empty."""
-
-    def __init__(self, reason: str, details: str = "") -> None:
-        super().__init__(reason)
-        self.details = details
 
 
 class Server:
@@ -137,10 +131,7 @@ class Server:
         Raises ``StartupFailed``.
         """
         config = self.config
-        try:
-            self._app = load_app(self._spec, app_dir=config.app_dir, factory=config.factory, interface=config.interface)
-        except AppLoadError as error:
-            raise StartupFailed(str(error), error.details) from error
+        self._app = load_app(self._spec, app_dir=config.app_dir, factory=config.factory, interface=config.interface)
         return self._app
 
     async def start(self) -> None:
@@ -377,8 +368,8 @@ def _explain(error: BaseException) -> BaseException:
     """What ``start`` raises for ``error``: one line for all that a user can put right, the error itself for a bug."""
     if isinstance(error, asyncio.CancelledError):
         return StartupFailed("the server was stopped while it was starting")
-    if isinstance(error, (BindError, ConfigError, LifespanFailed, OSError)):
-        failure = StartupFailed(str(error), getattr(error, "details", ""))
+    if isinstance(error, (BindError, ConfigError, OSError)):
+        failure = StartupFailed(str(error))
         failure.__cause__ = error
         return failure
     return error

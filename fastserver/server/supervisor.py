@@ -26,11 +26,12 @@ from enum import Enum
 from typing import Final, NoReturn
 
 from fastserver.config.model import Config
-from fastserver.exchange.lifespan import App
+from fastserver.errors import ExitCode
 from fastserver.server.errorlog import get_error_log
 from fastserver.server.signals import STOP_SIGNALS, EchoFilter, SignalWatch, name_signal
-from fastserver.server.worker import FAULT, NOT_STARTED, OK, Worker, log_startup_failure
+from fastserver.server.worker import Worker, log_startup_failure
 from fastserver.transport.sockets import Listener, release, seal
+from fastserver.typing import App
 
 #: Seconds before a worker that keeps dying is replaced: none the first time, then doubling from the first to the last.
 BACKOFF_FIRST_S: Final = 0.1
@@ -119,7 +120,7 @@ class Supervisor:
         self._slots = [Slot() for _ in range(self.count)]
         self._workers: dict[int, WorkerProcess] = {}
         self._phase = Phase.SERVING
-        self._code = OK
+        self._code: int = ExitCode.OK
         self._ever_ready = False
         self._start_deaths = 0
         self._told: set[str] = set()
@@ -150,7 +151,7 @@ class Supervisor:
             self._selector.close()
             self._wake_read.close()
             self._wake_write.close()
-        if self._code != NOT_STARTED:
+        if self._code != ExitCode.NOT_STARTED:
             self.log.info("stopped")
         return self._code
 
@@ -192,7 +193,7 @@ class Supervisor:
         if self._phase is Phase.SERVING and signum != signal.SIGQUIT:
             wait_s = self.config.timeout_graceful_shutdown
             self.log.info("%s: stopping, open requests get %g s; a second signal stops at once", name, wait_s)
-            self._stop(OK)
+            self._stop(ExitCode.OK)
         elif self._phase is not Phase.FORCING:
             self.log.warning("%s: stopping at once", name)
             self._force(128 + signum)
@@ -276,7 +277,7 @@ class Supervisor:
 
     def _become_worker(self, channel: socket.socket) -> NoReturn:
         """In the child, with its signals blocked: shed what is the parent's, serve, and end without returning."""
-        code = FAULT
+        code: int = ExitCode.FAULT
         try:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -353,15 +354,15 @@ class Supervisor:
         how = f"exited with code {code}" if code >= 0 else f"was killed by {name_signal(-code)}"
         self._move(worker, WorkerState.GONE)
         if state in (WorkerState.RETIRING, WorkerState.STOPPING) or self._phase is not Phase.SERVING:
-            expected = code == OK or self._phase is Phase.FORCING or self._code == NOT_STARTED
+            expected = code == ExitCode.OK or self._phase is Phase.FORCING or self._code == ExitCode.NOT_STARTED
             self.log.log(logging.DEBUG if expected else logging.ERROR, "worker [%d] %s", worker.pid, how)
             return
         if state is WorkerState.STARTING:
             self._tell_failure(worker, how)
             self._start_deaths += 1
-            if not self._ever_ready and (code == NOT_STARTED or self._start_deaths >= START_ATTEMPTS):
+            if not self._ever_ready and (code == ExitCode.NOT_STARTED or self._start_deaths >= START_ATTEMPTS):
                 self.log.error("startup failed: %s", worker.reason or f"worker [{worker.pid}] {how}")
-                self._stop(NOT_STARTED)
+                self._stop(ExitCode.NOT_STARTED)
                 return
         slot = worker.slot
         if state is WorkerState.READY and lived_s >= STABLE_S:

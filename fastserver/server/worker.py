@@ -26,17 +26,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from fastserver.config.model import Config
-from fastserver.exchange.lifespan import App
+from fastserver.errors import ExitCode, StartupFailed
 from fastserver.server.errorlog import get_error_log
-from fastserver.server.server import Server, StartupFailed
+from fastserver.server.server import Server
 from fastserver.server.signals import STOP_SIGNALS, SignalWatch, name_signal
 from fastserver.transport.sockets import Listener, seal
-
-#: Exit codes of a process.  A second signal gives 128 and its number, as if it had killed the process.
-OK: Final = 0
-FAULT: Final = 1
-USAGE: Final = 2
-NOT_STARTED: Final = 3
+from fastserver.typing import App
 
 #: Seconds from a second signal to the end of the process, whatever the application does.
 FORCE_S: Final = 0.8
@@ -87,10 +82,10 @@ class Worker:
                     signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)  # the supervisor has blocked them for the fork
                 return self._run()
             except Interrupted:
-                return self._forced or OK
+                return self._forced or ExitCode.OK
             except StartupFailed as error:
                 self._report_failure(error)
-                return NOT_STARTED
+                return ExitCode.NOT_STARTED
             finally:
                 if self._channel is None:
                     seal(self._listeners)
@@ -110,7 +105,7 @@ class Worker:
             self._ending = True
             self._loop = None
             _close_loop(loop, executor, patient=not self._forced)
-        return self._forced or OK
+        return self._forced or ExitCode.OK
 
     async def _serve(self) -> None:
         if self._stop.is_set():

@@ -13,9 +13,20 @@ import uvloop
 import fastserver
 from fastserver.config.errors import ConfigError
 from fastserver.config.model import Config
-from fastserver.server.server import StartupFailed
+from fastserver.errors import StartupFailed
 from fastserver.server.signals import ECHO_S, SignalWatch, name_signal
 from fastserver.server.worker import new_event_loop
+
+
+def test_every_public_name_is_there() -> None:
+    for name in fastserver.__all__:
+        assert getattr(fastserver, name) is not None
+        assert name in dir(fastserver)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = fastserver.nothing
+    assert fastserver.StartupFailed is StartupFailed
+    assert fastserver.ConfigError is ConfigError
+    assert issubclass(fastserver.ClientDisconnected, OSError)
 
 
 def test_settings_make_a_config() -> None:

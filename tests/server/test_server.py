@@ -18,8 +18,9 @@ import fastserver
 from fastserver.config.bind import parse_bind
 from fastserver.config.errors import ConfigError
 from fastserver.config.model import Config
+from fastserver.errors import StartupFailed
 from fastserver.server import server as server_module
-from fastserver.server.server import Server, StartupFailed, get_connections_max, get_tick_s
+from fastserver.server.server import Server, get_connections_max, get_tick_s
 from fastserver.transport.sockets import open_listeners
 from tests.server.applications import (
     Recorder,
