@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 
 from fastserver._speedups.contract import Peer, Request, ResponseHead
 from fastserver.config.errors import ConfigError
+from fastserver.config.logformat import parse_format, split_field
 from fastserver.config.model import Config
 from fastserver.server.logfile import LogFile
 
@@ -28,13 +29,8 @@ FIELD_LIMIT: Final = 8192
 #: What is logged where the client left before the application had answered; the number is nginx's.
 CLIENT_GONE: Final = 499
 
-#: The name ``combined`` as a format: that of Apache and nginx.
-COMBINED: Final = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"'
-
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _UNSAFE: Final = re.compile(r'[^\x20-\x7e]|["\\]')
-_ATOM: Final = re.compile(r"%(?:%|\(([^)]+)\)([-#0 +]*\d*(?:\.\d+)?[a-zA-Z]))")
-_HEADER_ATOM: Final = re.compile(r"\{([^}]+)\}([ioe])")
 
 
 class Record(NamedTuple):
@@ -101,14 +97,14 @@ class AccessLog:
 def make_access_logger(config: Config, defer: Defer | None = None) -> AccessLog | None:
     """The access log that ``config`` wants, or ``None``.
 
-    Raises ``ConfigError`` for a format that cannot be used or a file that cannot be opened.
+    Raises ``ConfigError`` for a file that cannot be opened.
     """
     if not config.access_log:
         return None
     if config.access_logformat == "json":
         render: Callable[[Record], str] = render_json
     else:
-        render = compile_format(COMBINED if config.access_logformat == "combined" else config.access_logformat)
+        render = compile_format(config.access_logformat)
     try:
         file = LogFile(config.access_logfile)
     except OSError as error:
@@ -117,25 +113,10 @@ def make_access_logger(config: Config, defer: Defer | None = None) -> AccessLog 
 
 
 def compile_format(text: str) -> Callable[[Record], str]:
-    """A function that renders a ``Record`` in a format of gunicorn's atoms.  Raises ``ConfigError``."""
-    getters: list[Getter] = []
-
-    def replace(match: re.Match[str]) -> str:
-        name, conversion = match.groups()
-        if name is None:
-            return "%%"
-        getters.append(_find_getter(name))
-        return f"%{conversion}"
-
-    template = _ATOM.sub(replace, text)
-    if "%" in _ATOM.sub("", text):
-        raise ConfigError("access_logformat", f"{text!r} has a per cent sign that begins no atom: want %%")
-    functions = tuple(getters)
-    peer = Peer(client=("127.0.0.1", 1))
-    try:
-        template % tuple(function(Record(Request(), 200, 0, 0.0, peer, None)) for function in functions)
-    except (TypeError, ValueError) as error:
-        raise ConfigError("access_logformat", f"{text!r} cannot be rendered: {error}") from None
+    """A function that renders a ``Record`` in a format of ``config.logformat``.  Raises ``ValueError``."""
+    template, names = parse_format(text)
+    getters = make_getters()
+    functions = tuple(getters[name] if name in getters else _make_field_getter(name) for name in names)
     return lambda record: template % tuple(function(record) for function in functions)
 
 
@@ -246,7 +227,8 @@ def _get_phrase(record: Record) -> str:
         return "-"
 
 
-def _make_getters() -> dict[str, Getter]:
+def make_getters() -> dict[str, Getter]:
+    """What each atom with a fixed name shows."""
     pid = f"<{os.getpid()}>"
     return {
         "h": lambda record: escape(_get_client(record)) or "-",
@@ -280,15 +262,10 @@ def _get_path(record: Record) -> str:
     return path.decode("latin-1")
 
 
-def _find_getter(name: str) -> Getter:
-    match = _HEADER_ATOM.fullmatch(name)
-    if match is None:
-        getters = _make_getters()
-        if name not in getters:
-            known = " ".join(f"%({each})s" for each in getters)
-            raise ConfigError("access_logformat", f"there is no %({name})s: want {known} or %({{name}}i)s, o, e")
-        return getters[name]
-    text, kind = match.groups()
+def _make_field_getter(name: str) -> Getter:
+    field = split_field(name)
+    assert field is not None
+    text, kind = field
     if kind == "e":
         variable = escape(os.environ.get(text, "-"))
         return lambda record: variable

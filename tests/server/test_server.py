@@ -244,7 +244,6 @@ def test_the_application_is_shut_down_where_listening_fails_after_its_startup(ru
         ("tests.server.applications:nothing", {}, "has no attribute 'nothing'"),
         (Recorder, {"certfile": "/no/such/file"}, "certfile"),
         (Recorder, {"access_log": True, "access_logfile": "/no/such/file"}, "access_logfile: "),
-        (Recorder, {"access_log": True, "access_logformat": "%(zz)s"}, r"access_logformat: there is no %\(zz\)s"),
     ],
 )
 def test_what_a_user_can_put_right_is_one_line(run: Run, app: Any, settings: dict[str, Any], reason: str) -> None:
