@@ -24,6 +24,8 @@ FLOORS: list[dict[str, str]] = [
         "fastserver._speedups.parser": "wire",
         "fastserver._speedups.bodyclock": "wire",
         "fastserver._speedups.h1state": "wire",
+        "fastserver._speedups.h1stream": "wire",
+        "fastserver._speedups.h1limits": "wire",
         "fastserver.exchange": "application",
         "fastserver._speedups.http": "application",
         "fastserver._speedups.task": "application",

@@ -3,14 +3,13 @@
 cimport cython
 
 from .bodyclock cimport BodyClock
-from .contract cimport (
-    Connection, Exchange, Host, Protocol, Request, ResponseHead, Sink, is_bodyless,
-)
+from .contract cimport Connection, Exchange, Host, Protocol, Request, ResponseHead
 from .events cimport Closed, RawData, Updated
+from .h1stream cimport H1Stream
 from .heads cimport check_partial_head, find_head_end, split_head
 from .kernels cimport raw_data
 from .parser cimport RequestParser, borrow_parser, return_parser
-from .rendering cimport inspect_response, render_chunk, render_fields, render_response
+from .rendering cimport inspect_response, render_response
 
 # Imported objects that are held as C globals.
 cdef Updated ACTIVE
@@ -31,13 +30,11 @@ cdef int CONNECTION_CLOSED
 cdef Py_ssize_t CORK_BYTES
 cdef Py_ssize_t PIPELINE_BYTES
 cdef Py_ssize_t BODY_BUFFER_BYTES
-cdef Py_ssize_t BODY_LOW_BYTES
 cdef Py_ssize_t COPY_BYTES
 cdef Py_ssize_t DISCARD_BYTES
 cdef Py_ssize_t LINGER_BYTES
 cdef double _NEVER
 cdef bytes _CLOSE_FIELD
-cdef bytes _KEEP_ALIVE_FIELD
 cdef bytes _CONTINUE
 
 
@@ -105,26 +102,3 @@ cdef class H1Connection(Protocol):
     cdef begin_response(self)
     @cython.locals(limit="long long")
     cdef bint may_take_another(self)
-
-
-@cython.final
-cdef class H1Stream(Sink):
-    # The base's methods (respond, write, ...) have their signatures in contract.pxd.
-    cdef H1Connection _wire
-    cdef Request _request
-    cdef bint _is_open
-    cdef bint _chunked
-    cdef bint _bodyless
-    cdef bint owes_continue
-    cdef Exchange exchange
-    cdef bint started
-    cdef bint keep_alive
-    cdef long long unread
-    cdef BodyClock body_clock
-
-    cdef begin(self, H1Connection wire, Request request)
-    cdef detach(self)
-    cdef Py_ssize_t _decide_framing(self, ResponseHead head, Py_ssize_t size, bint more) except? -1
-    cdef bint _may_keep_alive(self, ResponseHead head, bint more)
-    cdef _write_body(self, bytes body)
-    cdef _end(self)
