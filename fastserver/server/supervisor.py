@@ -1,14 +1,13 @@
 """The parent process: owns the listening sockets, starts workers, replaces those that die, stops them all.
 
 It never imports the application and runs no event loop.  Its one loop waits for signals, for the workers' messages (see
-``worker``) and for the next due time; every change of a worker's state goes through ``Supervisor._move``.
+``channel``) and for the next due time; every change of a worker's state goes through ``Supervisor._move``.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
-import json
 import logging
 import math
 import os
@@ -27,6 +26,7 @@ from typing import Final, NoReturn
 
 from fastserver.config.model import Config
 from fastserver.errors import ExitCode
+from fastserver.server.channel import Channel, Message, open_channel
 from fastserver.server.errorlog import get_error_log
 from fastserver.server.signals import STOP_SIGNALS, EchoFilter, SignalWatch, name_signal
 from fastserver.server.worker import Worker, log_startup_failure
@@ -51,7 +51,7 @@ KILL_MARGIN_S: Final = 5.0
 LEAVING_S: Final = 0.2
 
 #: What a worker gets to end after a second signal.
-FORCE_S: Final = 0.5
+FORCED_KILL_S: Final = 0.5
 
 #: Threads of the application may delay the end of a worker for so long.
 THREADS_S: Final = 3.0
@@ -85,7 +85,7 @@ class WorkerProcess:
     """One child.  ``since`` is when it entered its state; at ``retire_at`` and ``kill_at`` it is retired, or killed."""
 
     pid: int
-    channel: socket.socket
+    channel: Channel
     slot: Slot
     since: float
     state: WorkerState = WorkerState.STARTING
@@ -93,7 +93,6 @@ class WorkerProcess:
     kill_at: float = math.inf
     reason: str = ""
     details: str = ""
-    received: bytes = b""
 
 
 @dataclass(eq=False)
@@ -216,7 +215,7 @@ class Supervisor:
         release(self.listeners)
         self.listeners = []
         for worker in self._workers.values():
-            worker.kill_at = time.monotonic() + FORCE_S
+            worker.kill_at = time.monotonic() + FORCED_KILL_S
             os.kill(worker.pid, signal.SIGQUIT)
 
     # Workers.
@@ -242,12 +241,12 @@ class Supervisor:
             worker.kill_at = now + grace_s
             worker.slot.worker = None
             worker.slot.due = now
-            self._tell(worker, "retire")
+            worker.channel.send(Message.RETIRE)
         elif state is WorkerState.STOPPING:
             worker.retire_at = math.inf
             worker.kill_at = now + grace_s
             os.kill(worker.pid, signal.SIGTERM)  # for one that is still importing the application
-            self._tell(worker, "stop")
+            worker.channel.send(Message.STOP)
         elif state is WorkerState.GONE:
             if worker.slot.worker is worker:
                 worker.slot.worker = None
@@ -256,7 +255,7 @@ class Supervisor:
             worker.channel.close()
 
     def _spawn(self, slot: Slot) -> None:
-        ours, theirs = socket.socketpair()
+        ours, theirs = open_channel()
         # A signal before the child has handlers of its own would reach the parent through the shared wakeup descriptor.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {*STOP_SIGNALS, signal.SIGQUIT, signal.SIGCHLD})
         try:
@@ -269,13 +268,12 @@ class Supervisor:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         theirs.close()
-        ours.setblocking(False)
         worker = WorkerProcess(pid, ours, slot, time.monotonic())
         slot.worker = worker
         self._workers[pid] = worker
         self._selector.register(ours, selectors.EVENT_READ, lambda: self._on_message(worker))
 
-    def _become_worker(self, channel: socket.socket) -> NoReturn:
+    def _become_worker(self, channel: Channel) -> NoReturn:
         """In the child, with its signals blocked: shed what is the parent's, serve, and end without returning."""
         code: int = ExitCode.FAULT
         try:
@@ -296,31 +294,17 @@ class Supervisor:
         finally:
             _exit(code)
 
-    def _tell(self, worker: WorkerProcess, message: str) -> None:
-        # Where this fails the worker is dead, or so busy that only its kill time will help.
-        with contextlib.suppress(OSError):
-            worker.channel.send(message.encode() + b"\n")
-
     def _on_message(self, worker: WorkerProcess) -> None:
-        data = b""
-        try:
-            while chunk := worker.channel.recv(65536):
-                data += chunk
+        messages = worker.channel.receive()
+        if worker.channel.ended:
             self._deafen(worker)  # the worker is ending; only its exit status says how
-        except BlockingIOError:
-            pass
-        except OSError:
-            self._deafen(worker)
-        *lines, worker.received = (worker.received + data).split(b"\n")
-        for line in lines:
-            kind, _, rest = line.partition(b" ")
-            if kind == b"ready" and worker.state is WorkerState.STARTING:
+        for message, facts in messages:
+            if message is Message.READY and worker.state is WorkerState.STARTING:
                 self._move(worker, WorkerState.READY)
-            elif kind == b"leaving" and worker.state in (WorkerState.STARTING, WorkerState.READY):
+            elif message is Message.LEAVING and worker.state in (WorkerState.STARTING, WorkerState.READY):
                 worker.retire_at = min(worker.retire_at, time.monotonic() + LEAVING_S)
-            elif kind == b"failed":
-                told = json.loads(rest)
-                worker.reason, worker.details = told["reason"], told["details"]
+            elif message is Message.FAILED:
+                worker.reason, worker.details = facts["reason"], facts["details"]
 
     def _deafen(self, worker: WorkerProcess) -> None:
         with contextlib.suppress(KeyError):

@@ -1,24 +1,15 @@
 """One process with one loop: loads the application, runs a ``Server`` and stops it when it is told to.
 
-It is told by signals where it is alone, and by its supervisor where it has one.  The two share a socket pair, the
-*channel*, with one message a line:
-
-====================  ==========================================================================================
-worker to supervisor  ``ready``; ``failed {"reason": ..., "details": ...}``; ``leaving`` (it got SIGTERM, what now?)
-supervisor to worker  ``stop`` (the server ends, its sockets are sealed); ``retire`` (the other workers go on)
-====================  ==========================================================================================
-
-The end of the channel means that the supervisor is dead: the worker seals the sockets itself and drains.
+It is told by signals where it is alone, and by its supervisor, through a ``Channel``, where it has one.  The end of the
+channel means that the supervisor is dead: the worker seals the sockets itself and drains.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import signal
-import socket
 import ssl
 import threading
 from collections.abc import Sequence
@@ -27,6 +18,7 @@ from typing import Any, Final
 
 from fastserver.config.model import Config
 from fastserver.errors import ExitCode, StartupFailed
+from fastserver.server.channel import Channel, Message
 from fastserver.server.errorlog import get_error_log
 from fastserver.server.server import Server
 from fastserver.server.signals import STOP_SIGNALS, SignalWatch, name_signal
@@ -34,7 +26,10 @@ from fastserver.transport.sockets import Listener, seal
 from fastserver.typing import App
 
 #: Seconds from a second signal to the end of the process, whatever the application does.
-FORCE_S: Final = 0.8
+FORCED_EXIT_S: Final = 0.8
+
+#: Seconds that a supervisor gets to take a message.
+TELL_S: Final = 1.0
 
 #: Seconds for tasks that the application has left behind, once they are cancelled.
 LEFTOVER_S: Final = 1.0
@@ -48,7 +43,7 @@ class Interrupted(BaseException):
 
 
 class Worker:
-    """Serves ``app`` until it is told to stop.  ``channel`` is this side's end of the socket pair with a supervisor."""
+    """Serves ``app`` until it is told to stop.  ``channel`` leads to a supervisor."""
 
     def __init__(
         self,
@@ -56,7 +51,7 @@ class Worker:
         config: Config,
         listeners: Sequence[Listener],
         ssl_context: ssl.SSLContext | None,
-        channel: socket.socket | None = None,
+        channel: Channel | None = None,
     ) -> None:
         self._config = config
         self._listeners = list(listeners)
@@ -70,7 +65,6 @@ class Worker:
         self._signals = 0
         self._forced = 0
         self._ending = False
-        self._received = b""
         self._jobs: set[asyncio.Task[None]] = set()
 
     def run(self) -> int:
@@ -112,7 +106,6 @@ class Worker:
             return
         loop = asyncio.get_running_loop()
         if self._channel is not None:
-            self._channel.setblocking(False)
             loop.add_reader(self._channel.fileno(), self._on_message)
         self._serving = True
         try:
@@ -161,7 +154,7 @@ class Worker:
         if signum == getattr(signal, "SIGQUIT", None) or (self._signals > 1 and self._channel is None):
             self._force(loop, signum)
         elif self._channel is not None:
-            loop.call_soon_threadsafe(self._tell, "leaving")
+            loop.call_soon_threadsafe(self._channel.send, Message.LEAVING, TELL_S)
         else:
             wait_s = self._config.timeout_graceful_shutdown
             self._log.info(
@@ -176,7 +169,7 @@ class Worker:
         if self._channel is None:
             self._log.warning("%s: stopping at once", name_signal(signum))
         # The application may be blocking the loop, or the end of the process: then this thread ends it.
-        watchdog = threading.Timer(FORCE_S, os._exit, (self._forced,))
+        watchdog = threading.Timer(FORCED_EXIT_S, os._exit, (self._forced,))
         watchdog.daemon = True
         watchdog.start()
         loop.call_soon_threadsafe(self._stop.set)
@@ -186,44 +179,27 @@ class Worker:
         """In the loop: the supervisor has said something, or is no more."""
         if self._channel is None:
             return
-        try:
-            data = self._channel.recv(4096)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if not data:
+        for message, _ in self._channel.receive():
+            if message in (Message.STOP, Message.RETIRE):
+                self._request_stop(shared=message is Message.RETIRE)
+        if self._channel.ended:
             asyncio.get_running_loop().remove_reader(self._channel.fileno())
             if not self._stop.is_set():
                 self._log.error("the supervisor is gone: stopping")
             self._request_stop(shared=False)
-            return
-        *lines, self._received = (self._received + data).split(b"\n")
-        for line in lines:
-            if line in (b"stop", b"retire"):
-                self._request_stop(shared=line == b"retire")
-
-    def _tell(self, message: str) -> None:
-        if self._channel is None:
-            return
-        try:
-            self._channel.settimeout(1.0)
-            self._channel.sendall(message.encode() + b"\n")
-            self._channel.setblocking(False)
-        except OSError:
-            pass  # the end of the channel is seen, and acted upon, by who reads it
 
     def _report_ready(self) -> None:
         if self._channel is None:
             self._server.announce()
         else:
-            self._tell("ready")
+            self._channel.send(Message.READY, TELL_S)
 
     def _report_failure(self, error: StartupFailed) -> None:
         if self._channel is None:
             log_startup_failure(self._log, str(error), error.details)
         else:
-            self._tell("failed " + json.dumps({"reason": str(error), "details": error.details[-_DETAILS_LIMIT:]}))
+            details = error.details[-_DETAILS_LIMIT:]
+            self._channel.send(Message.FAILED, TELL_S, reason=str(error), details=details)
 
     def _on_loop_fault(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """What asyncio would print: tasks that nobody awaited, callbacks that raised."""

@@ -205,7 +205,7 @@ def test_a_second_signal_ends_it_within_a_second(workers: int, loop: str, path: 
             started = time.monotonic()
             server.send(signum)
             assert server.wait_exit() == 128 + signum
-            assert time.monotonic() - started < 5  # of 600; the bound itself is FORCE_S
+            assert time.monotonic() - started < 5  # of 600; the bound itself is FORCED_EXIT_S
     assert "stopping at once" in server.text
 
 
