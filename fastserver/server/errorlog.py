@@ -7,16 +7,19 @@ embeds the server has configured logging by itself, nothing is added: records go
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import sys
 import time
-from typing import IO, Final
+from typing import Final
 
 from fastserver.config.errors import ConfigError
+from fastserver.server.logfile import LogFile
 
 NAME: Final = "fastserver.error"
+
+#: Seconds that a log which is not read holds up the end of a process.
+FLUSH_S: Final = 1.0
 
 _COLOURS: Final = {
     logging.DEBUG: "\x1b[2m",
@@ -28,29 +31,57 @@ _COLOURS: Final = {
 
 
 class ErrorLogHandler(logging.Handler):
-    """Writes lines to standard error, as it is at that moment, or to the end of a file.  It never raises.
+    """Writes lines to standard error or to the end of a file, without waiting for a reader (``LogFile``).
 
-    ``dropped`` counts the records that could not be written.
+    It never raises.  A program that has put another object in the place of ``sys.stderr`` gets the lines there.
     """
 
     def __init__(self, path: str) -> None:
         super().__init__()
         self.path = path
-        self.dropped = 0
-        self._file: IO[str] | None = None
-        if path != "-":
-            self._file = open(path, "a", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
+        self._lost = 0
+        self._file = LogFile(path, standard=2)
+
+    @property
+    def dropped(self) -> int:
+        """How many lines were lost."""
+        return self._lost + self._file.dropped
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            stream = self._file if self.path != "-" else sys.stderr
-            if stream is None:
-                self.dropped += 1
-                return
-            stream.write(self.format(record) + "\n")
-            stream.flush()
-        except (OSError, ValueError, UnicodeError):  # a full disk, a closed pipe, a closed file, a narrow terminal
-            self.dropped += 1
+            line = self.format(record) + "\n"
+            stream = sys.stderr
+            if self.path != "-":
+                self._file.write(line.encode("utf-8", "backslashreplace"))
+            elif stream is sys.__stderr__ and stream is not None and not stream.closed:
+                self._file.write(line.encode(stream.encoding, "backslashreplace"))
+            elif stream is not None:
+                stream.write(line)
+                stream.flush()
+            else:
+                self._lost += 1
+        except (OSError, ValueError, UnicodeError):  # a closed stream, a narrow one
+            self._lost += 1
+
+    def write_pending(self) -> None:
+        """Write what has found no room until now, as far as it goes."""
+        self.acquire()
+        try:
+            self._file.flush()
+        finally:
+            self.release()
+
+    def flush(self) -> None:
+        """Write what has found no room until now; an end of the process waits so for ``FLUSH_S``."""
+        self.acquire()
+        try:
+            self._file.drain(FLUSH_S)
+        finally:
+            self.release()
+
+    def forget_pending(self) -> None:
+        """In a child process: leave to the parent what it has not written yet."""
+        self._file.forget()
 
     def close(self) -> None:
         # A file stays open: an application's dictConfig closes all handlers that it finds, and this one goes on.
@@ -58,9 +89,8 @@ class ErrorLogHandler(logging.Handler):
 
     def close_file(self) -> None:
         """Close the file, for a server that has stopped."""
-        if self._file is not None:
-            with contextlib.suppress(OSError):  # what could not be written cannot be flushed
-                self._file.close()
+        self.flush()
+        self._file.close()
 
 
 class ErrorLogFormatter(logging.Formatter):
@@ -95,7 +125,7 @@ def configure_error_log(path: str = "-", level: str = "info", *, embedded: bool 
     ``ConfigError`` where the file cannot be opened.
     """
     log = get_error_log()
-    ours = [handler for handler in log.handlers if isinstance(handler, ErrorLogHandler)]
+    ours = find_handlers(log)
     if embedded and not ours and log.hasHandlers():
         return log
     log.setLevel(level.upper())
@@ -111,6 +141,11 @@ def configure_error_log(path: str = "-", level: str = "info", *, embedded: bool 
             old.close_file()
         log.addHandler(handler)
     return log
+
+
+def find_handlers(log: logging.Logger) -> list[ErrorLogHandler]:
+    """This server's own handlers of the logger; none where a program that embeds it has put its own."""
+    return [handler for handler in log.handlers if isinstance(handler, ErrorLogHandler)]
 
 
 def revive(log: logging.Logger) -> None:

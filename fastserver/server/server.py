@@ -33,7 +33,7 @@ from fastserver.errors import StartupFailed
 from fastserver.exchange.lifespan import Lifespan
 from fastserver.exchange.pathsend import send_path
 from fastserver.server.accesslog import AccessLog, make_access_logger
-from fastserver.server.errorlog import configure_error_log, get_error_log, revive
+from fastserver.server.errorlog import configure_error_log, find_handlers, get_error_log, revive
 from fastserver.server.loader import load_app
 from fastserver.transport.acceptor import Acceptor, accept_rest
 from fastserver.transport.sendfile import send_file
@@ -290,6 +290,8 @@ class Server:
         sweep(host)
         if self._access_log is not None:
             self._access_log.flush()
+        for handler in find_handlers(self._log):
+            handler.write_pending()
 
     async def _drain(self, shared: bool) -> None:
         """Accept what is queued, close the sockets, and let what is open finish until the deadline."""

@@ -27,7 +27,7 @@ from typing import Final, NoReturn
 from fastserver.config.model import Config
 from fastserver.errors import ExitCode
 from fastserver.server.channel import Channel, Message, open_channel
-from fastserver.server.errorlog import get_error_log
+from fastserver.server.errorlog import find_handlers, get_error_log
 from fastserver.server.signals import STOP_SIGNALS, EchoFilter, SignalWatch, name_signal
 from fastserver.server.worker import Worker, log_startup_failure
 from fastserver.transport.sockets import Listener, release, seal
@@ -175,6 +175,8 @@ class Supervisor:
             act: Callable[[], None] = key.data
             act()
         self._reap()
+        for handler in find_handlers(self.log):
+            handler.write_pending()
 
     # Signals.
 
@@ -287,6 +289,8 @@ class Supervisor:
             self._wake_write.close()
             for other in self._workers.values():
                 other.channel.close()  # else it would stay open when the supervisor dies
+            for handler in find_handlers(self.log):
+                handler.forget_pending()
             atexit._clear()  # what the parent's program has registered is the parent's to do
             code = Worker(self.app, self.config, self.listeners, self.ssl_context, channel).run()
         except BaseException:

@@ -19,7 +19,7 @@ from typing import Any, Final
 from fastserver.config.model import Config
 from fastserver.errors import ExitCode, StartupFailed
 from fastserver.server.channel import Channel, Message
-from fastserver.server.errorlog import get_error_log
+from fastserver.server.errorlog import find_handlers, get_error_log
 from fastserver.server.server import Server
 from fastserver.server.signals import STOP_SIGNALS, SignalWatch, name_signal
 from fastserver.transport.sockets import Listener, seal
@@ -83,6 +83,9 @@ class Worker:
             finally:
                 if self._channel is None:
                     seal(self._listeners)
+                # logging.shutdown knows our handlers no more after a dictConfig of the application.
+                for handler in find_handlers(self._log):
+                    handler.flush()
 
     def _run(self) -> int:
         loop = new_event_loop(self._config.loop)

@@ -268,17 +268,6 @@ def test_a_pipe_without_reader_drops(tmp_path: Path) -> None:
     file.close()
 
 
-def test_a_rotated_file_is_opened_anew(tmp_path: Path) -> None:
-    path = tmp_path / "access.log"
-    file = LogFile(str(path))
-    file.write(b"old\n")
-    path.rename(tmp_path / "access.log.1")
-    file.reopen()
-    file.write(b"new\n")
-    file.close()
-    assert (path.read_text(), (tmp_path / "access.log.1").read_text()) == ("new\n", "old\n")
-
-
 def test_a_closed_file_drops(tmp_path: Path) -> None:
     file = LogFile(str(tmp_path / "access.log"))
     file.close()
@@ -289,7 +278,6 @@ def test_a_closed_file_drops(tmp_path: Path) -> None:
 def test_a_dash_is_standard_output(capfd: pytest.CaptureFixture[str]) -> None:
     file = LogFile("-")
     file.write(b"line\n")
-    file.reopen()
     file.close()
     assert capfd.readouterr().out == "line\n"
 

@@ -6,12 +6,16 @@ import os
 import re
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from fastserver.config.errors import ConfigError
-from fastserver.server.errorlog import NAME, ErrorLogHandler, configure_error_log, get_error_log
+from fastserver.server import errorlog
+from fastserver.server.errorlog import NAME, ErrorLogHandler, configure_error_log, find_handlers, get_error_log
 
 
 class Stderr:
@@ -143,6 +147,99 @@ def test_a_log_that_cannot_be_written_raises_nothing(broken: str, monkeypatch: p
     (handler,) = log.handlers
     assert isinstance(handler, ErrorLogHandler)
     assert handler.dropped == 1
+
+
+@pytest.fixture
+def fifo(tmp_path: Path) -> Iterator[tuple[str, int]]:
+    """A path and the end that nobody reads."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    yield str(path), reader
+    os.close(reader)
+
+
+def test_a_pipe_that_nobody_reads_holds_up_nobody(fifo: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(errorlog, "FLUSH_S", 0.05)
+    log = configure_error_log(fifo[0])
+    (handler,) = find_handlers(log)
+    for _ in range(1500):
+        log.error("x" * 1000)
+    assert 0 < handler.dropped < 1500
+    started = time.monotonic()
+    logging.shutdown()
+    assert time.monotonic() - started < 5
+    handler.close_file()
+
+
+def test_lines_that_found_no_room_are_written_at_the_end(
+    fifo: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(errorlog, "FLUSH_S", 20.0)
+    path, reader = fifo
+    log = configure_error_log(path)
+    for _ in range(500):
+        log.error("x" * 1000)
+    os.set_blocking(reader, True)
+    read: list[bytes] = []
+
+    def read_all() -> None:
+        while chunk := os.read(reader, 65536):
+            read.append(chunk)
+
+    thread = threading.Thread(target=read_all)
+    thread.start()
+    (handler,) = find_handlers(log)
+    handler.close_file()
+    thread.join()
+    lines = b"".join(read).decode().splitlines()
+    assert len(lines) == 500
+    assert all(line.endswith("x" * 1000) for line in lines)
+    assert handler.dropped == 0
+
+
+def test_a_child_leaves_to_its_parent_what_is_not_written(
+    fifo: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(errorlog, "FLUSH_S", 0.0)
+    path, reader = fifo
+    log = configure_error_log(path)
+    for _ in range(200):
+        log.error("x" * 1000)
+    (handler,) = find_handlers(log)
+    handler.forget_pending()
+    while True:
+        try:
+            os.read(reader, 65536)
+        except BlockingIOError:
+            break
+    log.error("last")
+    assert os.read(reader, 65536).endswith(b"ERROR last\n")
+
+
+STDERR = """
+import sys
+from fastserver.server.errorlog import configure_error_log
+
+log = configure_error_log()
+for number in range(int(sys.argv[1])):
+    log.error("%d %s", number, "x" * 1000)
+print("done", flush=True)
+"""
+
+
+def test_standard_error_that_nobody_reads_holds_up_nobody() -> None:
+    command = [sys.executable, "-c", STDERR, "1500"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "done\n"
+        assert process.wait(20) == 0
+
+
+def test_standard_error_that_is_read_gets_every_line() -> None:
+    command = [sys.executable, "-c", STDERR, "500"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert [line.split()[-2] for line in result.stderr.splitlines()] == [str(number) for number in range(500)]
 
 
 def test_its_name_is_public() -> None:

@@ -19,6 +19,7 @@ from fastserver.config.bind import parse_bind
 from fastserver.config.errors import ConfigError
 from fastserver.config.model import Config
 from fastserver.errors import StartupFailed
+from fastserver.server import errorlog
 from fastserver.server import server as server_module
 from fastserver.server.server import Server, get_connections_max, get_tick_s
 from fastserver.transport.sockets import open_listeners
@@ -166,6 +167,29 @@ def test_the_log_of_requests_goes_where_it_is_told(run: Run, tmp_path: Path) -> 
             assert path.read_text() == "GET /a?b=c HTTP/1.1 200 2\n"
 
     run(main())
+
+
+def test_an_error_log_that_nobody_reads_costs_no_request(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(errorlog, "FLUSH_S", 0.0)
+    path = tmp_path / "error.log"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    (handler,) = errorlog.find_handlers(errorlog.configure_error_log(str(path)))
+
+    async def fail(scope: Any, receive: Any, send: Any) -> None:
+        raise ValueError("x" * 100_000)
+
+    async def main() -> None:
+        async with Server(fail, make_config(error_logfile=str(path), lifespan="off")) as server:
+            for _ in range(20):
+                status, _ = await fetch(server.addresses[0])
+                assert status == 500
+        assert 0 < handler.dropped < 20
+
+    run(main())
+    os.close(reader)
 
 
 def test_configured_headers_are_on_every_response(run: Run) -> None:
