@@ -4,6 +4,7 @@
 cimport cython
 
 from .clock cimport Clock
+from .kernels cimport current_thread
 
 
 cdef class Peer:
@@ -131,6 +132,9 @@ cdef class Host:
     cdef public bint date_header
     cdef public bytes extra_fields
     cdef public object read_timer
+    cdef public unsigned long thread
+    # When the log last said that the connections are at their limit.
+    cdef public double full_since
     cdef public set connections
     cdef public set tasks
     cdef public bint draining

@@ -13,6 +13,11 @@ Nothing here sleeps, reads a clock or does I/O.  Methods that a class must give 
 
 from time import perf_counter
 
+from .kernels import current_thread
+
+#: How often the log says that the connections are at their limit; seconds.
+FULL_LOG_S = 60.0
+
 
 class WireError(Exception):
     """A peer's fault: answered with ``status`` where a response can still be sent, then the connection closes.
@@ -338,9 +343,13 @@ class Host:
         self.extra_fields = extra_fields
         # Seconds from any origin, for durations in the access log; read only where one is kept.
         self.read_timer = read_timer
+        # The loop's thread: a host is made there, and only there may the wire be touched.
+        self.thread = current_thread()
         self.connections = set()
         self.tasks = set()
         self.draining = False
+        # When the log last said that the connections are at their limit; clock seconds.
+        self.full_since = -FULL_LOG_S
         self.on_empty = None
         # A coroutine function (connection, file, offset, count) that writes a file by the kernel, or None.
         self.send_file = None

@@ -14,7 +14,11 @@ _is_version = re.compile(rb"HTTP/[0-9]\.[0-9]").fullmatch
 _is_path = re.compile(rb"[!$-;=?-\[\]-~]*").fullmatch
 _is_query = re.compile(rb'[!"$-~]*').fullmatch
 # No comma in a reg-name, so that a list of hosts is refused (H1-22).
-_match_host = re.compile(rb"(?:\[[%b:]{2,}\]|[-._~!$&'()*+;=%%0-9A-Za-z]+)(?::([0-9]{0,5}))?" % TOKEN).fullmatch
+# IP-literals as RFC 3986 section 3.2.2 has them, IPv6address loosely.
+_match_host = re.compile(
+    rb"(?:\[[vV][-._~!$&'()*+;=0-9A-Za-z:]+\]|\[(?=[^\]]*:[^\]]*:)[0-9A-Fa-f:.]+\]|[-._~!$&'()*+;=%0-9A-Za-z]+)"
+    rb"(?::([0-9]{0,5}))?"
+).fullmatch
 
 # One shared object for each known name, and what it means.
 _KNOWN = {name: (name, "ordinary" if kind == "secret" else kind) for name, kind in KNOWN_FIELDS.items()}

@@ -209,15 +209,27 @@ cpdef bint is_host(bytes value) except -1:
     return _is_host(<Bytes> PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
 
 
+cdef inline bint _is_hex(unsigned char byte) noexcept:
+    return c'0' <= byte <= c'9' or c'a' <= (byte | 32) <= c'f'
+
+
 cdef bint _is_host(Bytes value, Py_ssize_t size) noexcept:
     cdef Py_ssize_t index = 0
     cdef int port = 0
+    cdef int colons = 0
     if size == 0 or value[0] == c':':
         return False
-    if value[0] == c'[':  # IP-literal
+    if value[0] == c'[':  # IP-literal (RFC 3986 section 3.2.2): IPv6address loosely, or IPvFuture
         index = 1
-        while index < size and (NAME[value[index]] or value[index] == c':'):
-            index += 1
+        if size > 1 and NAME[value[1]] == c'v':
+            while index < size and (HOST_BYTE[value[index]] and value[index] != c'%' or value[index] == c':'):
+                index += 1
+        else:
+            while index < size and (value[index] == c':' or value[index] == c'.' or _is_hex(value[index])):
+                colons += value[index] == c':'
+                index += 1
+            if colons < 2:
+                return False
         if index < 3 or index == size or value[index] != c']':
             return False
         index += 1

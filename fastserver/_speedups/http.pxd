@@ -2,6 +2,7 @@
 cimport cython
 
 from .contract cimport Application, Exchange, Host, Peer, Request, ResponseHead, Sink, is_bodyless
+from .kernels cimport current_thread
 from .rendering cimport inspect_fields, inspect_response
 from .task cimport start as start_task
 
@@ -23,12 +24,14 @@ cdef Ready READY
 @cython.freelist(16)
 cdef class Receiving:
     cdef HTTPExchange _exchange
+    cdef object _waiter
 
 
 @cython.final
 @cython.freelist(16)
 cdef class WaitingForRoom:
     cdef HTTPExchange _exchange
+    cdef object _waiter
 
 
 @cython.final
@@ -59,6 +62,7 @@ cdef class HTTPExchange(Exchange):
     cdef dict take_message(self)
     cdef bint must_wait(self) except -1
     cdef wait(self)
+    cdef forget(self, waiter)
     cdef _wake(self)
     @cython.locals(trailers_follow=bint, excess=bint)
     cdef _send_part(self, bytes body, bint more)

@@ -8,9 +8,11 @@ The response goes through ``AWAITING_START -> HEAD_HELD -> SENDING_BODY [-> AWAI
 head leaves with the first part of the body, so an application that fails before then still gets its 500.
 """
 
+from logging import INFO, WARNING
 from types import CoroutineType
 
 from .contract import Application, ClientDisconnected, Exchange, is_bodyless
+from .kernels import current_thread
 from .rendering import inspect_fields, inspect_response
 from .task import CancelledError
 from .task import start as start_task
@@ -56,6 +58,7 @@ class Receiving:
 
     def __init__(self, exchange):
         self._exchange = exchange
+        self._waiter = None
 
     def __await__(self):
         return self
@@ -66,17 +69,19 @@ class Receiving:
     def __next__(self):
         message = self._exchange.take_message()
         if message is None:
-            return self._exchange.wait()
+            self._waiter = self._exchange.wait()
+            return self._waiter
         raise StopIteration(message)
 
     def send(self, value):
         return self.__next__()
 
     def throw(self, kind, value=None, traceback=None):
+        self.close()
         raise value if value is not None else kind
 
     def close(self):
-        pass
+        self._exchange.forget(self._waiter)
 
 
 class WaitingForRoom:
@@ -84,6 +89,7 @@ class WaitingForRoom:
 
     def __init__(self, exchange):
         self._exchange = exchange
+        self._waiter = None
 
     def __await__(self):
         return self
@@ -93,17 +99,25 @@ class WaitingForRoom:
 
     def __next__(self):
         if self._exchange.must_wait():
-            return self._exchange.wait()
+            self._waiter = self._exchange.wait()
+            return self._waiter
         raise StopIteration
 
     def send(self, value):
         return self.__next__()
 
     def throw(self, kind, value=None, traceback=None):
+        self.close()
         raise value if value is not None else kind
 
     def close(self):
-        pass
+        self._exchange.forget(self._waiter)
+
+
+async def send_in_loop(exchange, message):
+    """What ``send()`` returns where it is called in another thread (``run_coroutine_threadsafe(send(...), loop)``): the
+    wire belongs to the loop's thread, so nothing happens before this runs there."""
+    await exchange.send(message)
 
 
 class HTTPExchange(Exchange):
@@ -201,6 +215,8 @@ class HTTPExchange(Exchange):
     def send(self, message):
         """ASGI ``send``.  Raises ``ClientDisconnected`` once the client has gone, ``RuntimeError``, ``TypeError`` or
         ``ValueError`` for a message that the specification does not allow here."""
+        if current_thread() != self._host.thread:
+            return send_in_loop(self, message)
         fields = message if type(message) is dict else dict(message)
         kind = fields["type"]
         if self._disconnected:
@@ -259,6 +275,11 @@ class HTTPExchange(Exchange):
         else:
             self._waiters.append(waiter)
         return waiter
+
+    def forget(self, waiter):
+        """Nobody waits for ``waiter`` any more."""
+        if self._waiters is not None and waiter in self._waiters:
+            self._waiters.remove(waiter)
 
     # Private: waking and sending.
 
@@ -550,8 +571,12 @@ class HTTPApplication(Application):
         )
 
     def log_cancelled(self, request):
-        self.host.error_log.info(
-            "request cancelled: %s %s", request.method, request.raw_path.decode("ascii", "backslashreplace")
+        """A stop cancels what lasts too long; otherwise the application has cancelled itself, which is a fault."""
+        self.host.error_log.log(
+            INFO if self.host.draining else WARNING,
+            "request cancelled: %s %s",
+            request.method,
+            request.raw_path.decode("ascii", "backslashreplace"),
         )
 
     def log_unfinished(self, request, state):

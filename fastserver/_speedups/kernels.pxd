@@ -59,3 +59,4 @@ cdef long long parse_length(Bytes value, Py_ssize_t size) noexcept
 cpdef object resume(object coroutine, object context)
 cpdef RawData raw_data(bytes data)
 cpdef Py_ssize_t send_bytes(int fd, bytes data) noexcept
+cpdef unsigned long current_thread() noexcept

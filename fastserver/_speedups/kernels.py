@@ -6,6 +6,7 @@ to the same tables and to each other.  Who changes one changes both, down to the
 """
 
 import os
+import threading
 from collections.abc import Generator
 from contextvars import Context
 from typing import Any
@@ -16,6 +17,11 @@ from .events import RawData
 def raw_data(data: bytes) -> RawData:
     """``RawData(data)``; the extension makes it without parsing arguments."""
     return RawData(data)
+
+
+def current_thread() -> int:
+    """The calling thread's identity."""
+    return threading.get_ident()
 
 
 def send_bytes(fd: int, data: bytes) -> int:

@@ -15,6 +15,9 @@ from .events cimport RawData
 
 from .fields import KNOWN_FIELDS
 
+cdef extern from "pythread.h" nogil:
+    unsigned long PyThread_get_thread_ident()
+
 cdef extern from "<sys/socket.h>" nogil:
     int MSG_NOSIGNAL
     int MSG_DONTWAIT
@@ -75,6 +78,11 @@ cdef long long parse_length(Bytes value, Py_ssize_t size) noexcept:
 
 
 # ---- Making an event -----------------------------------------------------------------------------------------------
+
+cpdef unsigned long current_thread() noexcept:
+    """The calling thread's identity, as ``threading.get_ident`` gives it."""
+    return PyThread_get_thread_ident()
+
 
 cpdef RawData raw_data(bytes data):
     """``RawData(data)`` without parsing arguments: one is made for each read and each write."""

@@ -11,7 +11,7 @@ import socket
 import struct
 import termios
 
-from .contract import Connection, Peer
+from .contract import FULL_LOG_S, Connection, Peer
 from .events import Closed, RawData, Updated
 from .h1 import H1Connection
 from .kernels import raw_data, send_bytes
@@ -56,6 +56,9 @@ class TCPConnection(Connection):
         host = self.host
         self.transport = transport
         if len(host.connections) >= host.limits.connections > 0:
+            if host.clock.now - host.full_since >= FULL_LOG_S:
+                host.full_since = host.clock.now
+                host.error_log.warning("%d connections are open, the limit; more get 503", len(host.connections))
             transport.write(_OVERLOADED)
             transport.close()
             return
@@ -133,7 +136,9 @@ class TCPConnection(Connection):
             # Full, or broken: the transport waits for room, or finds out what is wrong and says so.
             self._queued = True
             if written > 0:
-                data = data[written:]
+                # A view: the rest of a large body is not copied.
+                self._write(memoryview(data)[written:])
+                return
         self._write(data)
 
     def _find_plain_fd(self):
