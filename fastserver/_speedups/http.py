@@ -8,8 +8,8 @@ The response goes through ``AWAITING_START -> HEAD_HELD -> SENDING_BODY [-> AWAI
 head leaves with the first part of the body, so an application that fails before then still gets its 500.
 """
 
+from inspect import iscoroutinefunction
 from logging import INFO, WARNING
-from types import CoroutineType
 
 from .contract import Application, ClientDisconnected, Exchange, is_bodyless
 from .kernels import current_thread
@@ -156,7 +156,7 @@ class HTTPExchange(Exchange):
         except BaseException as failure:
             self.on_application_end(failure)
             return
-        start_task(self._host, self, self._sink, application.as_coroutine(coroutine))
+        start_task(self._host, self, self._sink, coroutine)
 
     def on_body(self, data, more):
         if data:
@@ -293,23 +293,21 @@ class HTTPExchange(Exchange):
 
     def _send_part(self, body, more):
         """Send a part of the body, with the held head if this is the first; enforces content-length (H1-42)."""
-        if self._head.trailers:
-            trailers_follow = not more
-            more = True
-        else:
-            trailers_follow = False
+        ends = not more
         excess = False
         if self._state == HEAD_HELD and not is_bodyless(self._request, self._head.status):
             self._remaining = self._head.content_length
         if self._remaining >= 0:
             if len(body) > self._remaining:
                 excess = True
+                ends = True
                 body = body[: self._remaining]
-                more = False
                 self._sink.forbid_reuse()
             self._remaining -= len(body)
-            if not more and self._remaining > 0:
+            if ends and self._remaining > 0:
                 self._fail_short()
+        trailers_follow = ends and self._head.trailers and not excess
+        more = trailers_follow or not ends
         self._sent += len(body)
         if self._state == HEAD_HELD:
             self._state = SENDING_BODY
@@ -318,7 +316,7 @@ class HTTPExchange(Exchange):
             self._sink.write(body, more)
         if trailers_follow:
             self._state = AWAITING_TRAILERS
-        if not more:
+        elif ends:
             self._complete()
         if excess:
             raise RuntimeError("response body is longer than its content-length")
@@ -351,7 +349,7 @@ class HTTPExchange(Exchange):
             self._send_trailers(message)
         elif kind == "http.response.early_hint" and self._state < COMPLETE:
             self._send_early_hint(message)
-        elif kind == "http.response.pathsend" and self._state == HEAD_HELD and not self._head.trailers:
+        elif kind == "http.response.pathsend" and self._may_send_path():
             path = message["path"]
             if not isinstance(path, str):
                 raise TypeError(f"path of http.response.pathsend must be a str, not {path!r}")
@@ -360,6 +358,9 @@ class HTTPExchange(Exchange):
         else:
             self._fail_out_of_turn(kind)
         return READY
+
+    def _may_send_path(self):
+        return self._state == HEAD_HELD and not self._head.trailers and self._application.send_path is not None
 
     def _fail_out_of_turn(self, kind):
         if kind not in _KINDS:
@@ -426,10 +427,10 @@ class HTTPExchange(Exchange):
 
 
 class Constants(dict):
-    """A dictionary that every scope shares, so it refuses to change."""
+    """A dictionary that all scopes share, so it refuses to change."""
 
     def _refuse(self, *args, **kwargs):
-        raise TypeError("scope['asgi'] is the same for all requests; copy it to change it")
+        raise TypeError("this part of the scope is the same for all requests; copy it to change it")
 
     __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
 
@@ -462,9 +463,15 @@ def is_disconnect(failure):
     return origin is not None and is_disconnect(origin)
 
 
-async def await_it(awaitable):
-    """A coroutine for an application that returned some other awaitable."""
-    await awaitable
+def as_coroutine_function(app):
+    """``app``, so that calling it runs nothing of it: what it does belongs into its own task and context."""
+    if iscoroutinefunction(app) or iscoroutinefunction(getattr(app, "__call__", None)):  # noqa: B004
+        return app
+
+    async def call(scope, receive, send):
+        await app(scope, receive, send)
+
+    return call
 
 
 _KINDS = frozenset(f"http.response.{name}" for name in ("start", "body", "trailers", "early_hint", "pathsend"))
@@ -496,14 +503,14 @@ class HTTPApplication(Application):
     """
 
     def __init__(self, app, host, root_path="", send_path=None):
-        self.app = app
+        self.app = as_coroutine_function(app)
         self.host = host
         self.state = None
         self.root_path = root_path
         self.send_path = send_path
         self._extensions = {
-            "http.response.trailers": {},
-            "http.response.early_hint": {},
+            "http.response.trailers": Constants(),
+            "http.response.early_hint": Constants(),
         }
         # Every key in its place: copying a dictionary and replacing values is cheaper than building one.
         self._template = {
@@ -522,7 +529,7 @@ class HTTPApplication(Application):
             "extensions": None,
         }
         if send_path is not None:
-            self._extensions["http.response.pathsend"] = {}
+            self._extensions["http.response.pathsend"] = Constants()
 
     def open(self, sink, request):
         return open_exchange(self, sink, request)
@@ -555,12 +562,6 @@ class HTTPApplication(Application):
         if peer.tls is not None:
             scope["extensions"]["tls"] = peer.tls.copy()
         return scope
-
-    def as_coroutine(self, awaitable):
-        """What the application returned, as something that can be stepped."""
-        if type(awaitable) is CoroutineType or hasattr(awaitable, "send"):
-            return awaitable
-        return await_it(awaitable)
 
     def log_failure(self, request, failure):
         self.host.error_log.error(
