@@ -8,15 +8,19 @@ and timeouts, task groups, cancel scopes, cancellation and context variables wor
 * CPython 3.10 and 3.11: an ``EagerTask`` is allocated but not initialised, entered as the current task, and the
   coroutine is stepped by hand.  If it suspends, or asks its task for something that needs an initialised one, that same
   object is initialised as a task around the ``Driver``, which first hands over the future that was yielded already.
+  Until then it is not among ``asyncio.all_tasks()``; in everything else that its application can see it is a task.
 """
 
 import sys
 from asyncio import CancelledError as CancelledError
-from asyncio import Task, current_task
+from asyncio import Task
 from asyncio.tasks import _enter_task, _leave_task
 from contextvars import copy_context
 
 from .kernels import DONE, resume
+
+if sys.version_info < (3, 12):
+    from asyncio.tasks import _current_tasks  # type: ignore[attr-defined]
 
 _EAGER_TASKS = sys.version_info >= (3, 12)
 _TASK_TAKES_CONTEXT = sys.version_info >= (3, 11)
@@ -97,14 +101,11 @@ class Driver:
         task = EagerTask.__new__(EagerTask)
         task.driver = self
         self._context = copy_context()
-        outer = None
-        try:
-            _enter_task(loop, task)
-        except RuntimeError:
-            # Somebody feeds the wire from within a task (a test, a nested loop): that one steps aside, as in 3.12.
-            outer = current_task(loop)
+        # Where somebody feeds the wire from within a task, that one steps aside for this step, as in CPython 3.12.
+        outer = _current_tasks.get(loop)
+        if outer is not None:
             _leave_task(loop, outer)
-            _enter_task(loop, task)
+        _enter_task(loop, task)
         try:
             yielded = self._take_step(None)
         except CancelledError as cancelled:
@@ -131,20 +132,19 @@ class Driver:
         host = self._host
         # A cancellation that came while there was nothing to cancel must outlast the initialisation.
         must_cancel = task._must_cancel
-        message = task._cancel_message
+        message = task._cancel_message if must_cancel else None
+        cancellations = task.cancelling() if must_cancel and _TASK_TAKES_CONTEXT else 1
         if _TASK_TAKES_CONTEXT:
-            cancellations = task.cancelling()
             Task.__init__(task, self, loop=host.loop, context=self._context)
         else:
-            cancellations = 0
             Task.__init__(task, self, loop=host.loop)
         host.tasks.add(task)
         Task.add_done_callback(task, host.tasks.discard)
         if must_cancel:
-            task.cancel(message)
-            for _ in range(1, cancellations):
+            for _ in range(max(cancellations, 1)):
                 task.cancel(message)
-            if _TASK_TAKES_CONTEXT and cancellations == 0:
+            if cancellations == 0:
+                # Cancelled and uncancelled: CPython 3.11 interrupts the next wait all the same.
                 task.uncancel()
 
     def _keep(self, yielded):
