@@ -360,9 +360,7 @@ def test_holds_no_more_than_one_piece(
 # No file at all.
 
 
-@pytest.fixture(
-    params=["missing", "directory", "fifo", "device", "socket", "null", "empty", "loop", "below"]
-)
+@pytest.fixture(params=["missing", "directory", "fifo", "device", "socket", "null", "empty", "loop", "below"])
 def no_file(request: pytest.FixtureRequest, tmp_path: Path, files: Path) -> tuple[str, type[Exception]]:
     """The path of something that is no file, and the error that it deserves."""
     path = tmp_path / "no-file"
