@@ -83,6 +83,7 @@ cdef class HTTPApplication(Application):
     cdef readonly Host host
     cdef public object state
     cdef readonly str root_path
+    cdef bytes _raw_root_path
     cdef readonly object send_path
     cdef dict _extensions
     cdef dict _template

@@ -10,6 +10,7 @@ head leaves with the first part of the body, so an application that fails before
 
 from inspect import iscoroutinefunction
 from logging import INFO, WARNING
+from urllib.parse import quote
 
 from .contract import Application, ClientDisconnected, Exchange, is_bodyless
 from .kernels import current_thread
@@ -41,7 +42,11 @@ class Ready:
         raise StopIteration
 
     def throw(self, kind, value=None, traceback=None):
-        raise value if value is not None else kind
+        try:
+            raise value if value is not None else kind
+        finally:
+            # The traceback holds this frame, uncompiled, which must not hold the exception: a cycle.
+            del kind, value
 
     def close(self):
         pass
@@ -78,7 +83,11 @@ class Receiving:
 
     def throw(self, kind, value=None, traceback=None):
         self.close()
-        raise value if value is not None else kind
+        try:
+            raise value if value is not None else kind
+        finally:
+            # The traceback holds this frame, uncompiled, which must not hold the exception: a cycle.
+            del kind, value
 
     def close(self):
         self._exchange.forget(self._waiter)
@@ -108,7 +117,11 @@ class WaitingForRoom:
 
     def throw(self, kind, value=None, traceback=None):
         self.close()
-        raise value if value is not None else kind
+        try:
+            raise value if value is not None else kind
+        finally:
+            # The traceback holds this frame, uncompiled, which must not hold the exception: a cycle.
+            del kind, value
 
     def close(self):
         self._exchange.forget(self._waiter)
@@ -460,7 +473,8 @@ def is_disconnect(failure):
     if isinstance(parts, tuple) and parts:
         return all(is_disconnect(part) for part in parts)
     origin = failure.__cause__ or failure.__context__
-    return origin is not None and is_disconnect(origin)
+    # A builtin exception that was raised while handling it is a fault of the handler, and no framework's name for it.
+    return origin is not None and type(failure).__module__ != "builtins" and is_disconnect(origin)
 
 
 def as_coroutine_function(app):
@@ -507,6 +521,7 @@ class HTTPApplication(Application):
         self.host = host
         self.state = None
         self.root_path = root_path
+        self._raw_root_path = quote(root_path).encode("ascii")
         self.send_path = send_path
         self._extensions = {
             "http.response.trailers": Constants(),
@@ -545,9 +560,9 @@ class HTTPApplication(Application):
             scope["method"] = request.method
         if peer.scheme != "http":
             scope["scheme"] = peer.scheme
-        if root_path:
+        if root_path and request.raw_path != b"*":
             scope["path"] = root_path + request.path
-            scope["raw_path"] = root_path.encode("utf-8") + request.raw_path
+            scope["raw_path"] = self._raw_root_path + request.raw_path
         else:
             scope["path"] = request.path
             scope["raw_path"] = request.raw_path

@@ -450,3 +450,19 @@ def test_d3_applications_of_a_client_that_has_gone_are_not_cancelled(make_loop: 
             await turn_until(lambda: done)
 
     run(make_loop, main())
+
+
+def test_d1_a_fault_of_its_handler_is_logged(open_wire: OpenWire) -> None:
+    gate = Gate()
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await gate.wait()
+        try:
+            await send(START)
+        except OSError:
+            {}["missing"]
+
+    wire = open_wire(app).feed(GET)
+    wire.vanish()
+    gate.open(wire)
+    assert loud(wire) == ["exception in the application: GET /"]
