@@ -460,7 +460,7 @@ def test_d1_a_fault_of_its_handler_is_logged(open_wire: OpenWire) -> None:
         try:
             await send(START)
         except OSError:
-            {}["missing"]
+            raise KeyError("missing")  # noqa: B904
 
     wire = open_wire(app).feed(GET)
     wire.vanish()
