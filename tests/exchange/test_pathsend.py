@@ -683,8 +683,8 @@ def test_starlette(run: Run, files: Path, large: Path) -> None:
                 assert (status, fields["content-length"]) == (200, str(size))
                 assert fields["content-disposition"] == 'attachment; filename="download.bin"'
                 assert hash_bytes(body) == hash_bytes((files / str(size)).read_bytes())
-            assert [call.sent[-1]["type"] for call in recorder.calls] == ["http.response.pathsend"] * len(SIZES)
             await wait_until(lambda: sorted(done) == sorted(str(size) for size in SIZES))
+            assert [call.sent[-1]["type"] for call in recorder.calls] == ["http.response.pathsend"] * len(SIZES)
             status, fields, body = await client.fetch(f"/{LARGE}", "GET", "range: bytes=1000-1999")
             assert (status, fields["content-range"]) == (206, f"bytes 1000-1999/{LARGE}")
             assert body == large.read_bytes()[1000:2000]
