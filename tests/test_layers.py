@@ -28,6 +28,7 @@ FLOORS: list[dict[str, str]] = [
         "fastserver._speedups.h1limits": "wire",
         "fastserver.exchange": "application",
         "fastserver._speedups.http": "application",
+        "fastserver._speedups.asgi": "application",
         "fastserver._speedups.task": "application",
     },
     {

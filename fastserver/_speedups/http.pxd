@@ -98,4 +98,3 @@ cdef class HTTPApplication(Application):
 @cython.locals(exchange=HTTPExchange)
 cdef HTTPExchange open_exchange(HTTPApplication application, Sink sink, Request request)
 cdef bytes as_bytes(body)
-cdef bint is_disconnect(failure) except -1
