@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, NoReturn
 
-from fastserver.config.aliases import DENIALS, LISTENERS, suggest
+from fastserver.config.aliases import DENIALS, LISTENERS, METRICS_LISTENERS, suggest
 from fastserver.config.errors import ConfigError
 from fastserver.config.load import PREFIX, WEB_CONCURRENCY, load_config
 from fastserver.config.model import DEFAULTS, SETTINGS, Config
@@ -94,7 +94,7 @@ def create_parser() -> "Parser":
         if fact.group not in groups:
             groups[fact.group] = parser.add_argument_group(fact.group)
         parser.add_setting(groups[fact.group], key, fact)
-    for name in LISTENERS:
+    for name in (*LISTENERS, *METRICS_LISTENERS):
         parser.add_flag(parser, name, (spell_flag(name),), help=argparse.SUPPRESS)
     for name in DENIALS:
         parser.add_flag(parser, name, (spell_flag(name),), switch=True, help=argparse.SUPPRESS)
@@ -119,7 +119,7 @@ class Parser(argparse.ArgumentParser):
 
     def add_setting(self, group: Any, key: str, fact: Setting) -> None:
         """The flag of a setting with its help, and a flag without help for each of its aliases."""
-        facts: dict[str, Any] = {"switch": fact.kind is Kind.BOOL, "repeat": fact.kind is Kind.REPEAT}
+        facts: dict[str, Any] = {"switch": fact.kind is Kind.BOOL, "repeat": fact.repeats}
         denials = denials_of(key, fact)
         shown = fact.render(DEFAULTS[key])
         text = (fact.help + (f" [{shown}]" if shown else "")).replace("%", "%%")

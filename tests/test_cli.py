@@ -49,13 +49,20 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Config]]:
 
 def write(key: str) -> tuple[list[str], Any]:
     """A flag of ``key`` with a value that is not its default, and what the key becomes."""
-    fact, flag = SETTINGS[key], f"--{key.replace('_', '-')}"
+    fact = SETTINGS[key]
+    flag = f"--{(fact.singular or key).replace('_', '-')}"
     if fact.kind is Kind.BOOL:
         return ([f"--no-{flag[2:]}"], False) if fact.render(getattr(Config(), key)) == "yes" else ([flag], True)
     if fact.kind is Kind.CHOICE:
         return [flag, fact.choices[-1]], fact.choices[-1]
-    if fact.kind is Kind.REPEAT:
-        items = {"bind": ("a:1", "[::1]:2"), "header": ("A: b", "C: d")}[key]
+    if fact.repeats:
+        items = {
+            "bind": ("a:1", "[::1]:2"),
+            "header": ("A: b", "C: d"),
+            "observers": ("m:a", "pkg.m:B.c"),
+            "protocols": ("a:1=m:P", "unix:/x=y=m:P"),
+            "metrics_bind": ("a:1", "[::1]:2"),
+        }[key]
         return [flag, items[0], flag, items[1]], items
     text, value = {
         Kind.DURATION: ("90ms", 0.09),
@@ -72,6 +79,8 @@ def write(key: str) -> tuple[list[str], Any]:
 def test_a_flag_for_every_setting(key: str) -> None:
     arguments, value = write(key)
     beside: dict[str, Any] = {}
+    if key == "statsd_host":
+        arguments, value = ["--statsd-host", "a:1"], "a:1"
     if SETTINGS[key].group == "TLS" and key != "certfile":
         beside = {"certfile": "c", "ca_certs": "a"}
     arguments += [f"--{name.replace('_', '-')}={text}" for name, text in beside.items() if name != key]
@@ -90,7 +99,7 @@ def test_help_names_every_setting(
     text, errors = capsys.readouterr()
     flat = " ".join(text.split())
     for key, fact in SETTINGS.items():
-        assert re.search(rf"(?m)^  (-\w( [\w|]+)?, )?--{key.replace('_', '-')}\b", text), key
+        assert re.search(rf"(?m)^  (-\w( [\w|]+)?, )?--{(fact.singular or key).replace('_', '-')}\b", text), key
         shown = fact.render(getattr(Config(), key))
         assert fact.help + (f" [{shown}]" if shown else "") in flat
         assert f"\n{fact.group}:\n" in text
@@ -188,6 +197,10 @@ TLS = {"certfile": "c", "keyfile": "k"}
         ("--access-log=a m:app", {"access_log": True, "access_logfile": "a"}),
         ("--access-log dir/m.py:app", {"access_log": True}),
         ("--access-log --factory m:app", {"access_log": True, "factory": True}),
+        ("--statsd-host a:1 --statsd-prefix x m:app", {"statsd_host": "a:1", "statsd_prefix": "x"}),
+        # granian and peregrine
+        ("--metrics-address ::1 --metrics-port 9 m:app", {"metrics_bind": "[::1]:9"}),
+        ("--metrics-host a m:app", {"metrics_bind": "a:9090"}),
         ("--error-log e m:app", {"error_logfile": "e"}),
         ("--log-file e m:app", {"error_logfile": "e"}),
         ("--graceful-timeout 3 --keep-alive 5 m:app", {"timeout_graceful_shutdown": 3, "timeout_keep_alive": 5}),
@@ -259,7 +272,6 @@ def test_lines_that_work(line: str, expected: dict[str, Any]) -> None:
         ("--insecure-bind a:1 m:app", "--insecure-bind", "not supported yet"),
         ("--quic-bind a:1 m:app", "--quic-bind", "not supported yet"),
         ("--server-name a m:app", "--server-name", "not supported yet"),
-        ("--statsd-host a:1 m:app", "--statsd-host", "not supported yet"),
         ("-m 007 m:app", "-m", "not supported yet; uds_permissions sets the mode"),
         ("-u nobody -g nogroup m:app", "-u", "not supported yet"),
         ("--max-requests 1000 m:app", "--max-requests", "'1000' is not supported yet"),
@@ -364,6 +376,13 @@ WANT_WORKERS = 'want a whole number, 0 or more and at most 4096, or "auto"'
         ("m:app --keyfile k", "--keyfile: is given without certfile: want both, or neither"),
         ("m:app --factory=yes", "--factory/--no-factory: ignored explicit argument 'yes'"),
         ("m:app --reload", "--reload: not supported yet"),
+        ("m:app --observer m", "--observer: 'm' is not allowed, there is no colon: want module:attr, or a callable"),
+        ("m:app --observers m:a", "there is no flag --observers; did you mean --observer?"),
+        (
+            "m:app --protocol alpn:h2=m:P",
+            "--protocol: 'alpn:h2=m:P' is not allowed, the server itself serves HTTP: want WHERE=module:attr, where "
+            "WHERE is an address as in bind, or alpn:NAME",
+        ),
         ("m:app --header X", "--header: 'X' is not allowed, there is no colon: want \"Name: value\""),
     ],
 )

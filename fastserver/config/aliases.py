@@ -9,19 +9,21 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from fastserver.config import rivals, units
-from fastserver.config.bind import DEFAULT_PORT, FDBind, compose_bind, parse_bind
+from fastserver.config.bind import DEFAULT_PORT, METRICS_PORT, FDBind, compose_bind, parse_bind
 from fastserver.config.errors import ConfigError
 from fastserver.config.setting import Setting, quote
 
 #: Keys that together make one bind, as uvicorn has them: a socket path before a descriptor before host and port.
 LISTENERS: Final = ("uds", "unix", "fd", "host", "port")
+#: Keys that together make one metrics_bind, as granian and peregrine have them.
+METRICS_LISTENERS: Final = ("metrics_address", "metrics_host", "metrics_port")
 #: Keys that say no to a boolean-like setting: the canonical key, and its value where the key is true.
 DENIALS: Final[Mapping[str, tuple[str, Any]]] = {
     "no_lifespan": ("lifespan", "off"),
     "no_server_name": ("server_header", False),
 }
 
-_DEFAULT_HOST: Final = "127.0.0.1"
+DEFAULT_HOST: Final = "127.0.0.1"
 
 
 def translate(given: Mapping[str, Any], settings: Mapping[str, Setting]) -> dict[str, Any]:
@@ -29,7 +31,7 @@ def translate(given: Mapping[str, Any], settings: Mapping[str, Setting]) -> dict
 
     A log file that is given switches the access log on, unless ``access_log`` is given as well.
     """
-    canonical = {alias: key for key, fact in settings.items() for alias in fact.aliases}
+    canonical = {alias: key for key, fact in settings.items() for alias in (*fact.aliases, fact.singular) if alias}
     values: dict[str, Any] = {}
     names: dict[str, str] = {}
     for name, value in given.items():
@@ -39,12 +41,16 @@ def translate(given: Mapping[str, Any], settings: Mapping[str, Setting]) -> dict
         if key in values:
             raise ConfigError(name, f"is the same setting as {names[key]}: give one of them")
         values[key], names[key] = meant, name
-    listener = {name: given[name] for name in LISTENERS if given.get(name) is not None}
-    if listener:
-        first = next(iter(listener))
-        if "bind" in values:
-            raise ConfigError(first, f"is given beside {names['bind']}: give one of them")
-        values["bind"] = (_compose_listener(listener),)
+    for key, parts, compose in (
+        ("bind", LISTENERS, _compose_listener),
+        ("metrics_bind", METRICS_LISTENERS, _compose_metrics_listener),
+    ):
+        listener = {name: given[name] for name in parts if given.get(name) is not None}
+        if not listener:
+            continue
+        if key in values:
+            raise ConfigError(next(iter(listener)), f"is given beside {names[key]}: give one of them")
+        values[key] = (compose(listener),)
     if "header" in values:
         values["header"] = _join_headers(values["header"])
     if "access_logfile" in values:
@@ -66,7 +72,7 @@ def _resolve(
         return name, value
     if name in canonical:
         return canonical[name], value
-    if name in LISTENERS:
+    if name in LISTENERS or name in METRICS_LISTENERS:
         return None, None
     if name in DENIALS:
         key, denied = DENIALS[name]
@@ -76,7 +82,7 @@ def _resolve(
         if problem is not None:
             raise ConfigError(name, problem)
         return None, None
-    known = (*settings, *canonical, *LISTENERS, *rivals.RIVALS)
+    known = (*settings, *canonical, *LISTENERS, *METRICS_LISTENERS, *rivals.RIVALS)
     raise ConfigError(name, f"there is no such setting{suggest(name, known)}")
 
 
@@ -90,17 +96,29 @@ def _is_true(name: str, value: Any) -> bool:
 def _compose_listener(listener: Mapping[str, Any]) -> str:
     """The one bind text of the given ``LISTENERS``, checked here so that an error names the key that was given."""
     name = next(key for key in LISTENERS if key in listener)
-    try:
-        if name in ("uds", "unix"):
+    if name == "fd":
+        return str(FDBind(_parse_number(name, listener[name], "a descriptor number")))
+    if name in ("uds", "unix"):
+        try:
             return str(parse_bind(f"unix:{listener[name]}"))
-        if name == "fd":
-            return str(FDBind(_parse_number(name, listener[name], "a descriptor number")))
-        port = _parse_number("port", listener.get("port", DEFAULT_PORT), "a number from 0 to 65535")
-        name = "port" if port > 65535 else name
-        return str(compose_bind(str(listener.get("host", _DEFAULT_HOST)), port))
-    except ConfigError:
-        raise
+        except ValueError as error:
+            raise ConfigError(name, f"{quote(listener[name])} is not allowed, {error}") from None
+    return _compose_address(listener, "host", "port", DEFAULT_PORT)
+
+
+def _compose_metrics_listener(listener: Mapping[str, Any]) -> str:
+    """The one bind text of the given ``METRICS_LISTENERS``."""
+    host = "metrics_address" if "metrics_address" in listener else "metrics_host"
+    return _compose_address(listener, host, "metrics_port", METRICS_PORT)
+
+
+def _compose_address(listener: Mapping[str, Any], host: str, port: str, default_port: int) -> str:
+    """The bind text of the entries ``host`` and ``port``, each of which may be missing."""
+    number = _parse_number(port, listener.get(port, default_port), "a number from 0 to 65535")
+    try:
+        return str(compose_bind(str(listener.get(host, DEFAULT_HOST)), number))
     except ValueError as error:
+        name = port if number > 65535 else host
         raise ConfigError(name, f"{quote(listener[name])} is not allowed, {error}") from None
 
 

@@ -6,6 +6,8 @@ from ipaddress import AddressValueError, IPv6Address
 from typing import Final, TypeAlias
 
 DEFAULT_PORT: Final = 8000
+#: The port of metrics, as granian has it.
+METRICS_PORT: Final = 9090
 #: What the error messages offer.
 WANT_BIND: Final = "host, host:port, [ipv6]:port, :port, unix:PATH or fd://N"
 
@@ -48,7 +50,7 @@ class FDBind:
 Bind: TypeAlias = TCPBind | UnixBind | FDBind
 
 
-def parse_bind(text: str) -> Bind:
+def parse_bind(text: str, default_port: int = DEFAULT_PORT) -> Bind:
     """The fact of one bind text; ``str()`` of it is canonical and parses back.  ``ValueError`` says what is wrong."""
     if text == "unix" or text.startswith("unix:"):
         # No host has that name here: its canonical text would be a path's.
@@ -58,13 +60,13 @@ def parse_bind(text: str) -> Bind:
             raise ValueError("the descriptor after fd:// is a number")
         return FDBind(int(text[5:]))
     if text.startswith("["):
-        return _parse_bracketed(text)
+        return _parse_bracketed(text, default_port)
     if text.count(":") > 1:
         raise ValueError("an IPv6 address stands in brackets, as in [::1]:8000")
     host, colon, port = text.partition(":")
     if _HOST.fullmatch(host) is None or not (host or colon):
         raise ValueError("the host has a character that no host has, or is missing")
-    return TCPBind(host, _parse_port(port) if colon else DEFAULT_PORT)
+    return TCPBind(host, _parse_port(port) if colon else default_port)
 
 
 def compose_bind(host: str, port: int) -> Bind:
@@ -81,7 +83,7 @@ def _parse_unix(path: str) -> UnixBind:
     return UnixBind(path)
 
 
-def _parse_bracketed(text: str) -> TCPBind:
+def _parse_bracketed(text: str, default_port: int) -> TCPBind:
     host, bracket, rest = text[1:].partition("]")
     if not bracket or (rest and not rest.startswith(":")):
         raise ValueError("after the brackets comes a colon and a port, or nothing")
@@ -89,7 +91,7 @@ def _parse_bracketed(text: str) -> TCPBind:
         IPv6Address(host)
     except AddressValueError:
         raise ValueError("the brackets hold no IPv6 address") from None
-    return TCPBind(host, _parse_port(rest[1:]) if rest else DEFAULT_PORT)
+    return TCPBind(host, _parse_port(rest[1:]) if rest else default_port)
 
 
 def _parse_port(text: str) -> int:

@@ -12,13 +12,13 @@ from typing import Any, Final
 from fastserver.config.aliases import translate
 from fastserver.config.errors import ConfigError
 from fastserver.config.model import SETTINGS, Config
-from fastserver.config.setting import Kind
 
 PREFIX: Final = "FASTSERVER_"
 #: The variable that platforms set for the number of workers; ``FASTSERVER_WORKERS`` goes over it.
 WEB_CONCURRENCY: Final = "WEB_CONCURRENCY"
 # What stands between several items in one variable; a header's value may hold commas and blanks.
-_SEPARATORS = {"bind": re.compile(r"[,\s]+"), "header": re.compile(r"[\r\n]+")}
+_SEPARATOR: Final = re.compile(r"[,\s]+")
+_HEADER_SEPARATOR: Final = re.compile(r"[\r\n]+")
 
 
 def variable_of(key: str) -> str:
@@ -35,7 +35,7 @@ def read_environment(environ: Mapping[str, str]) -> tuple[dict[str, Any], dict[s
     for key, fact in SETTINGS.items():
         text = environ.get(variable_of(key))
         if text:
-            values[key] = _split(key, text) if fact.kind is Kind.REPEAT else text
+            values[key] = _split(key, text) if fact.repeats else text
             sources[key] = variable_of(key)
     return values, sources
 
@@ -61,4 +61,5 @@ def load_config(
 
 
 def _split(key: str, text: str) -> tuple[str, ...]:
-    return tuple(item for item in _SEPARATORS[key].split(text.strip()) if item)
+    separator = _HEADER_SEPARATOR if key == "header" else _SEPARATOR
+    return tuple(item for item in separator.split(text.strip()) if item)

@@ -13,42 +13,25 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from fastserver.config.aliases import translate
-from fastserver.config.bind import DEFAULT_PORT, WANT_BIND, Bind, parse_bind
-from fastserver.config.errors import ConfigError
+from fastserver.config.bind import DEFAULT_PORT, METRICS_PORT, WANT_BIND, Bind, parse_bind
+from fastserver.config.consistency import canonicalise, check
+from fastserver.config.extension import ProtocolBinding
 from fastserver.config.header import WANT_HEADER, parse_header
-from fastserver.config.logformat import COMBINED, parse_format
-from fastserver.config.setting import Kind, Setting, quote, setting, setting_of
+from fastserver.config.logformat import COMBINED
+from fastserver.config.setting import Kind, Setting, setting, setting_of
+from fastserver.config.spellings import LEVELS, LOOPS, VERIFY_MODES
+from fastserver.config.statsd import STATSD_PORT, WANT_STATSD, StatsdTarget, parse_statsd_target
 
 DURATION, SIZE, INT, BOOL = Kind.DURATION, Kind.SIZE, Kind.INT, Kind.BOOL
-CHOICE, PATH, TEXT, OCTAL, REPEAT = Kind.CHOICE, Kind.PATH, Kind.TEXT, Kind.OCTAL, Kind.REPEAT
+CHOICE, PATH, TEXT, OCTAL = Kind.CHOICE, Kind.PATH, Kind.TEXT, Kind.OCTAL
+REPEAT, OBJECTS = Kind.REPEAT, Kind.OBJECTS
 
 LISTENING, PROCESSES, APPLICATION, TIMEOUTS = "listening", "processes", "application", "timeouts"
 LIMITS, TLS, RESPONSES, LOGGING = "limits", "TLS", "responses", "logging"
+EXTENSIONS, METRICS = "extensions", "metrics"
 
 #: The combined log format of Apache and nginx, then the seconds that the request took.
 ACCESS_LOGFORMAT: Final = f"{COMBINED} %(L)s"
-
-_LOOPS = {
-    "uvicorn.workers.uvicornworker": "uvloop",
-    "uvicorn_worker.uvicornworker": "uvloop",
-}
-_VERIFY_MODES = {
-    str(int(ssl.CERT_NONE)): "none",
-    str(int(ssl.CERT_OPTIONAL)): "optional",
-    str(int(ssl.CERT_REQUIRED)): "required",
-    "cert_none": "none",
-    "cert_optional": "optional",
-    "cert_required": "required",
-}
-_LEVELS = {
-    "warn": "warning",
-    "fatal": "critical",
-    "10": "debug",
-    "20": "info",
-    "30": "warning",
-    "40": "error",
-    "50": "critical",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +90,7 @@ class Config:
         short="-k",
         aliases=("worker_class", "asgi_loop"),
         choices=("auto", "asyncio", "uvloop"),
-        spellings=_LOOPS,
+        spellings=LOOPS,
         planned=("trio", "zuvloop"),
     )
 
@@ -289,7 +272,7 @@ class Config:
         "Whether clients are asked for a certificate; optional refuses only a bad one, required a missing one too.",
         aliases=("cert_reqs", "ssl_cert_reqs"),
         choices=("none", "optional", "required"),
-        spellings=_VERIFY_MODES,
+        spellings=VERIFY_MODES,
     )
     ciphers: str | None = setting(
         None,
@@ -350,8 +333,64 @@ class Config:
         "Least level of the error log.",
         aliases=("loglevel",),
         choices=("debug", "info", "warning", "error", "critical"),
-        spellings=_LEVELS,
+        spellings=LEVELS,
         planned=("trace",),
+    )
+
+    observers: tuple[str | Callable[..., object], ...] = setting(
+        (),
+        OBJECTS,
+        EXTENSIONS,
+        "A callable that hears the events of every connection, as (connection, direction, event), or a class of such; "
+        "may be given several times.",
+        singular="observer",
+    )
+    protocols: tuple[ProtocolBinding, ...] = setting(
+        (),
+        OBJECTS,
+        EXTENSIONS,
+        "A protocol handler and where it serves: at an address of its own, as in bind, or, as alpn:NAME, to the TLS "
+        "clients that ask for that protocol; may be given several times.",
+        singular="protocol",
+        metavar="WHERE=MODULE:ATTR",
+    )
+
+    metrics_bind: tuple[str, ...] = setting(
+        (),
+        REPEAT,
+        METRICS,
+        f"Where the metrics of all workers can be read: addresses as in bind, the default port is {METRICS_PORT}; may "
+        "be given several times. Without it nowhere.",
+        metavar="ADDRESS",
+    )
+    metrics_path: str = setting(
+        "/metrics",
+        TEXT,
+        METRICS,
+        "Path of the metrics in Prometheus' format; they are at /stats as JSON.",
+        metavar="PATH",
+    )
+    statsd_host: str | None = setting(
+        None,
+        TEXT,
+        METRICS,
+        f"Where metrics are sent to StatsD: {WANT_STATSD}. The default port is {STATSD_PORT}.",
+        metavar="ADDRESS",
+        optional=True,
+    )
+    statsd_prefix: str = setting(
+        "fastserver",
+        TEXT,
+        METRICS,
+        "What the names of metrics start with at StatsD; a dot follows by itself.",
+        metavar="NAME",
+    )
+    dogstatsd_tags: str = setting(
+        "",
+        TEXT,
+        METRICS,
+        "Tags of all metrics at DogStatsD, with commas between, such as env:live,zone:a.",
+        metavar="TAGS",
     )
 
     if TYPE_CHECKING:
@@ -401,20 +440,22 @@ class Config:
             access_logformat: str = ...,
             error_logfile: str = ...,
             log_level: str | int = ...,
+            observers: str | Callable[..., object] | Sequence[str | Callable[..., object]] = ...,
+            protocols: str | Mapping[str, object] | Sequence[object] = ...,
+            metrics_bind: str | Sequence[str] = ...,
+            metrics_path: str = ...,
+            statsd_host: str | None = ...,
+            statsd_prefix: str = ...,
+            dogstatsd_tags: str = ...,
         ) -> None: ...
 
     def __post_init__(self) -> None:
         for declared in fields(self):
             value = setting_of(declared).coerce(declared.name, getattr(self, declared.name))
             object.__setattr__(self, declared.name, value)
-        object.__setattr__(self, "root_path", _normalise_root_path(self.root_path))
-        _check_each("bind", self.bind, parse_bind, WANT_BIND)
-        _check_each("header", self.header, parse_header, WANT_HEADER)
-        names = {name.lower() for name, _ in self.header_fields}
-        object.__setattr__(self, "server_header", self.server_header and "server" not in names)
-        object.__setattr__(self, "date_header", self.date_header and "date" not in names)
-        _check_tls(self)
-        _check_logformat(self.access_logformat)
+        for key, value in canonicalise(self).items():
+            object.__setattr__(self, key, value)
+        check(self)
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any] | None = None, /, **keywords: Any) -> "Config":
@@ -431,6 +472,16 @@ class Config:
         return tuple(parse_bind(text) for text in self.bind)
 
     @property
+    def metrics_binds(self) -> tuple[Bind, ...]:
+        """``metrics_bind`` as facts, in the same order."""
+        return tuple(parse_bind(text, METRICS_PORT) for text in self.metrics_bind)
+
+    @property
+    def statsd_target(self) -> StatsdTarget | None:
+        """``statsd_host`` as a fact."""
+        return None if self.statsd_host is None else parse_statsd_target(self.statsd_host)
+
+    @property
     def header_fields(self) -> tuple[tuple[str, str], ...]:
         """``header`` as pairs of name and value, in the same order."""
         return tuple(parse_header(text) for text in self.header)
@@ -440,40 +491,3 @@ class Config:
 SETTINGS: Final[Mapping[str, Setting]] = {declared.name: setting_of(declared) for declared in fields(Config)}
 #: The default of every setting by its key.
 DEFAULTS: Final[Mapping[str, Any]] = {declared.name: declared.default for declared in fields(Config)}
-
-
-def _check_each(key: str, items: Sequence[str], parse: Callable[[str], object], want: str) -> None:
-    if key == "bind" and not items:
-        raise ConfigError(key, f"is empty: want at least one of {want}")
-    for item in items:
-        try:
-            parse(item)
-        except ValueError as error:
-            raise ConfigError(key, f"{quote(item)} is not allowed, {error}: want {want}") from None
-
-
-def _normalise_root_path(path: str) -> str:
-    """``path`` without slashes at its end; ASGI's ``root_path`` is empty or starts with a slash."""
-    if path and not path.startswith("/"):
-        raise ConfigError("root_path", f"{quote(path)} is not allowed: want a path that starts with /")
-    return path.rstrip("/")
-
-
-def _check_tls(config: Config) -> None:
-    if config.certfile is None:
-        for key in ("keyfile", "keyfile_password", "ca_certs", "ciphers"):
-            if getattr(config, key) is not None:
-                raise ConfigError(key, "is given without certfile: want both, or neither")
-    if config.verify_mode != "none" and config.ca_certs is None:
-        raise ConfigError("verify_mode", f"{quote(config.verify_mode)} is not allowed without ca_certs")
-
-
-def _check_logformat(text: str) -> None:
-    if text == "json":
-        return
-    try:
-        parse_format(text)
-    except ValueError as error:
-        raise ConfigError(
-            "access_logformat", f"{quote(text)} is not allowed, {error}: want atoms such as %(h)s, or combined, or json"
-        ) from None

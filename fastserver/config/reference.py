@@ -6,7 +6,8 @@ The text stands in ``docs/settings.md``; a test compares the two.
 import sys
 from collections.abc import Iterable, Iterator
 
-from fastserver.config.aliases import DENIALS, LISTENERS
+from fastserver.config.aliases import DEFAULT_HOST, DENIALS, LISTENERS, METRICS_LISTENERS
+from fastserver.config.bind import METRICS_PORT
 from fastserver.config.load import PREFIX, WEB_CONCURRENCY, variable_of
 from fastserver.config.model import DEFAULTS, SETTINGS
 from fastserver.config.rivals import TOPICS, Rival
@@ -25,7 +26,7 @@ environment variable with `{PREFIX}` and capitals. A flag goes over the environm
 - **Sizes** are bytes (`8190`) or have a unit of 1024: `64k`, `16m`, `1g`.
 - **Switches** have a flag for each side (`--access-log`, `--no-access-log`); elsewhere `yes`, `true`, `on`, `1` and
   `no`, `false`, `off`, `0`.
-- **Lists**: the flag may be given several times. `{variable_of("bind")}` is parted by commas or blanks,
+- **Lists**: the flag may be given several times. In the environment they are parted by commas or blanks,
   `{variable_of("header")}` by line breaks.
 - `{WEB_CONCURRENCY}` is the default of `workers`, below `{variable_of("workers")}`. An empty variable counts as unset.
 - A value that cannot be used ends the start with exit code 2 and one line that says why; a file or an address that
@@ -39,6 +40,7 @@ The flags and keyword arguments of uvicorn and hypercorn for the settings above 
 flag (with dashes) and a key of `Config.from_mapping` and `fastserver.run`.
 
 - {listeners} make one bind, as in uvicorn: a socket path goes before a descriptor, a descriptor before host and port.
+- {metrics} make one `metrics_bind`, as in granian; the host is {metrics_host} and the port {metrics_port} by default.
 - {denials}.
 - hypercorn's old `--access-log FILE` is taken for `--access-logfile FILE` where the word after it is `-`, a path
   without a colon, or ends in `.log`.
@@ -74,13 +76,20 @@ def _describe(key: str, fact: Setting) -> Iterator[str]:
     yield f"Value: {fact.describe()}"
     yield f"Flag: {_quote((*flags_of(key, fact), *denials_of(key, fact)))}"
     yield f"Environment: `{variable_of(key)}`"
-    if fact.aliases:
-        yield f"Also: {_quote(fact.aliases)}"
+    also = (fact.singular, *fact.aliases) if fact.singular else fact.aliases
+    if also:
+        yield f"Also: {_quote(also)}"
 
 
 def _render_compatibility() -> str:
     denials = "; ".join(f"`{name}` is `{key}` {SETTINGS[key].render(value)}" for name, (key, value) in DENIALS.items())
-    return _COMPATIBILITY.format(listeners=_quote(LISTENERS), denials=denials)
+    return _COMPATIBILITY.format(
+        listeners=_quote(LISTENERS),
+        metrics=_quote(METRICS_LISTENERS),
+        metrics_host=DEFAULT_HOST,
+        metrics_port=METRICS_PORT,
+        denials=denials,
+    )
 
 
 def _render_rivals() -> Iterator[str]:

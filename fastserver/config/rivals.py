@@ -155,11 +155,7 @@ TOPICS: Final[Mapping[str, tuple[Rival, ...]]] = {
         _value("log_format", same=("text",)),
         _value("access_log_exclude"),
         _switch("use_colors"),
-        _value("statsd_host"),
-        _value("statsd_prefix"),
-        _value("dogstatsd_tags"),
-        _value("metrics_bind", "metrics_address", "metrics_port"),
-        _value("metrics_path"),
+        _switch("metrics", instead="metrics_bind switches them on"),
         _value("health_check_path", "health_path"),
     ),
     "other": (

@@ -28,12 +28,14 @@ class Kind(Enum):
     TEXT = "TEXT"
     OCTAL = "MODE"
     REPEAT = "ITEM"
+    OBJECTS = "MODULE:ATTR"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
     """The facts of one setting.
 
+    ``singular`` is what one item of a list is called: the flag is spelled so, and it is a keyword beside the key.
     ``aliases`` are other servers' keys for it; each is also a flag, with dashes.  ``negations`` are flags that switch
     a boolean off beside its ``--no-`` form.  ``spellings`` maps lower-case words to the choice that they mean.
     ``planned`` are values that other servers know and this one does not yet.  ``words`` are allowed beside numbers.
@@ -45,6 +47,7 @@ class Setting:
     group: str
     help: str
     short: str = ""
+    singular: str = ""
     metavar: str = ""
     aliases: tuple[str, ...] = ()
     negations: tuple[str, ...] = ()
@@ -57,6 +60,11 @@ class Setting:
     exclusive: bool = False
     optional: bool = False
     secret: bool = False
+
+    @property
+    def repeats(self) -> bool:
+        """Whether the value is a list, and its flag may be given several times."""
+        return self.kind in (Kind.REPEAT, Kind.OBJECTS)
 
     def describe(self) -> str:
         """What is allowed, in words that follow "want"."""
@@ -87,7 +95,7 @@ class Setting:
             return "yes" if value else "no"
         if self.kind is Kind.OCTAL:
             return f"{value:o}"
-        return ", ".join(value) if self.kind is Kind.REPEAT else str(value)
+        return ", ".join(map(str, value)) if self.repeats else str(value)
 
 
 def setting(default: Any, kind: Kind, group: str, help: str, **facts: Any) -> Any:
@@ -115,7 +123,7 @@ def deny(flag: str) -> str:
 
 def flags_of(key: str, fact: Setting) -> tuple[str, ...]:
     """The flags of a setting under its own name, the short one first; a boolean's negations are not among them."""
-    long = spell_flag(key)
+    long = spell_flag(fact.singular or key)
     return (fact.short, long) if fact.short else (long,)
 
 
@@ -175,6 +183,15 @@ def _parse_repeat(fact: Setting, value: object) -> tuple[str, ...]:
     return items
 
 
+def _parse_objects(fact: Setting, value: object) -> tuple[object, ...]:
+    """Texts and objects as they are; what each may be is for the setting itself to say."""
+    if isinstance(value, str) or callable(value):
+        return (value,)
+    if not isinstance(value, Iterable) or isinstance(value, bytes):
+        raise ValueError
+    return tuple(value.items() if isinstance(value, Mapping) else value)
+
+
 _NUMBERS: Final[Mapping[Kind, Callable[[object], float]]] = {
     Kind.DURATION: units.parse_duration,
     Kind.SIZE: units.parse_size,
@@ -191,6 +208,7 @@ _PARSERS: Final[Mapping[Kind, Callable[[Setting, object], Any]]] = {
     Kind.TEXT: _parse_text,
     Kind.OCTAL: lambda fact, value: units.parse_octal(value),
     Kind.REPEAT: _parse_repeat,
+    Kind.OBJECTS: _parse_objects,
 }
 
 
@@ -210,4 +228,5 @@ _WANT: Final[Mapping[Kind, Callable[[Setting], str]]] = {
     Kind.TEXT: lambda fact: "text without line breaks",
     Kind.OCTAL: lambda fact: "permission bits in octal such as 660, at most 777",
     Kind.REPEAT: lambda fact: "text, or a list of texts",
+    Kind.OBJECTS: lambda fact: f"{fact.metavar or fact.kind.value}, an object in its place, or a list of these",
 }

@@ -73,6 +73,7 @@ def test_hypercorns_keys() -> None:
         backlog=100,
         root_path="/x",
         workers=0,
+        statsd_prefix="",
     )
 
 
@@ -151,6 +152,28 @@ def test_listeners(given: dict[str, Any], bind: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "metrics_bind"),
+    [
+        ({"metrics_port": 9100}, ("127.0.0.1:9100",)),
+        ({"metrics_address": "::1"}, ("[::1]:9090",)),
+        ({"metrics_host": "0.0.0.0", "metrics_port": "1"}, ("0.0.0.0:1",)),
+        ({"metrics_address": None, "metrics_port": None}, ()),
+        ({"metrics_bind": "a:1"}, ("a:1",)),
+        ({"metrics_bind": ["a", "unix:/m"], "port": 1}, ("a", "unix:/m")),
+    ],
+)
+def test_metrics_listeners(given: dict[str, Any], metrics_bind: tuple[str, ...]) -> None:
+    assert Config.from_mapping(given).metrics_bind == metrics_bind
+
+
+def test_the_singular_of_a_list() -> None:
+    config = Config.from_mapping(observer="m:a", protocol={"a:1": "m:P"})
+    assert config == Config(observers="m:a", protocols="a:1=m:P")
+    with pytest.raises(ConfigError, match=r"^observers: is the same setting as observer: give one of them$"):
+        Config.from_mapping(observer="m:a", observers=["m:b"])
+
+
+@pytest.mark.parametrize(
     ("given", "access_log"),
     [
         ({}, False),
@@ -188,6 +211,12 @@ def test_denials() -> None:
         ({"fd": "x"}, "fd: 'x' is not allowed: want a descriptor number"),
         ({"uds": ""}, "uds: '' is not allowed, a path follows unix:"),
         ({"unix": "a\0b", "fd": 3}, r"unix: 'a\x00b' is not allowed, a path"),
+        ({"metrics_bind": "a", "metrics_port": 1}, "metrics_port: is given beside metrics_bind"),
+        ({"metrics_port": 70000}, "metrics_port: 70000 is not allowed, the port"),
+        ({"metrics_port": "x"}, "metrics_port: 'x' is not allowed: want a number from 0 to 65535"),
+        ({"metrics_address": "a b"}, "metrics_address: 'a b' is not allowed, the host has"),
+        ({"metrics": True}, "metrics: not supported yet; metrics_bind switches them on"),
+        ({"obsever": "m:a"}, "obsever: there is no such setting; did you mean observer?"),
         ({"reload": True}, "reload: not supported yet"),
         ({"http": "h11"}, "http: 'h11' is not supported yet: want auto or httptools"),
         ({"umask": 0}, "umask: not supported yet; uds_permissions sets the mode"),

@@ -28,6 +28,13 @@ def test_parse_bind(text: str, fact: Bind) -> None:
     assert parse_bind(text) == fact
 
 
+@pytest.mark.parametrize(("text", "port"), [("a", 9), ("[::1]", 9), ("a:8000", 8000), (":0", 0)])
+def test_another_default_port(text: str, port: int) -> None:
+    bind = parse_bind(text, 9)
+    assert isinstance(bind, TCPBind)
+    assert bind.port == port
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [

@@ -31,8 +31,20 @@ def test_every_key_has_its_variable() -> None:
         "access_log": "true",
         "access_logformat": "json",
         "log_level": "debug",
+        "observers": "m:a, m:b",
+        "protocols": "alpn:x=m:P\n[::1]:5=m:P",
+        "metrics_bind": "a:3 b:4",
+        "statsd_host": "s:5",
+        "statsd_prefix": "app.",
     }
-    expected = {**samples, "bind": ["a:1", "b:2"], "header": ["A: b, c", "D: e"]}
+    expected = {
+        **samples,
+        "bind": ["a:1", "b:2"],
+        "header": ["A: b, c", "D: e"],
+        "observers": ["m:a", "m:b"],
+        "protocols": ["alpn:x=m:P", "[::1]:5=m:P"],
+        "metrics_bind": ["a:3", "b:4"],
+    }
     for key in SETTINGS:
         if key.startswith(("timeout_", "limit_", "keep_alive_")):
             samples[key] = expected[key] = "77"

@@ -12,8 +12,10 @@ import pytest
 
 from fastserver.config import Config, ConfigError, model
 from fastserver.config.bind import FDBind, TCPBind, UnixBind
+from fastserver.config.extension import ProtocolBinding
 from fastserver.config.model import DEFAULTS, SETTINGS
 from fastserver.config.setting import Kind
+from fastserver.config.statsd import StatsdTarget
 
 #: What every part of the server relies on; a change here is a change for users.
 EXPECTED_DEFAULTS: dict[str, Any] = {
@@ -59,6 +61,13 @@ EXPECTED_DEFAULTS: dict[str, Any] = {
     "access_logformat": '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s" %(L)s',
     "error_logfile": "-",
     "log_level": "info",
+    "observers": (),
+    "protocols": (),
+    "metrics_bind": (),
+    "metrics_path": "/metrics",
+    "statsd_host": None,
+    "statsd_prefix": "fastserver",
+    "dogstatsd_tags": "",
 }
 
 
@@ -87,7 +96,7 @@ def test_a_setting_is_described(key: str) -> None:
 
 
 def test_no_name_stands_for_two_settings() -> None:
-    names = [name for key, fact in SETTINGS.items() for name in (key, *fact.aliases)]
+    names = [name for key, fact in SETTINGS.items() for name in (key, fact.singular, *fact.aliases) if name]
     assert len(names) == len(set(names))
 
 
@@ -127,6 +136,45 @@ def test_values_as_people_write_them() -> None:
 def test_binds() -> None:
     config = Config(bind=["[::1]:1", "unix:/run/a", "fd://3"])
     assert config.binds == (TCPBind("::1", 1), UnixBind("/run/a"), FDBind(3))
+
+
+def hear(connection: object, direction: object, event: object) -> None: ...
+
+
+class Handler: ...
+
+
+def test_observers() -> None:
+    assert Config(observers="m:a").observers == ("m:a",)
+    assert Config(observers=hear).observers == (hear,)
+    assert Config(observers=["pkg.m:A.b", hear, Handler]).observers == ("pkg.m:A.b", hear, Handler)
+
+
+def test_protocols() -> None:
+    mapping = {"a:1": "m:P", "alpn:ping": Handler}
+    config = Config(protocols=mapping, certfile="c")
+    assert config.protocols == (
+        ProtocolBinding("a:1", TCPBind("a", 1), None, "m:P"),
+        ProtocolBinding("alpn:ping", None, "ping", Handler),
+    )
+    assert Config(protocols=list(mapping.items()), certfile="c") == config
+    assert Config(protocols=["a:1=m:P", ("alpn:ping", Handler)], certfile="c") == config
+    assert replace(config, workers=2).protocols == config.protocols
+
+
+def test_metrics_and_statsd() -> None:
+    config = Config(metrics_bind=["[::1]", "a:1"], statsd_host="stats", statsd_prefix="app.", dogstatsd_tags="a, b:c,")
+    assert config.metrics_binds == (TCPBind("::1", 9090), TCPBind("a", 1))
+    assert config.statsd_target == StatsdTarget("stats", 8125)
+    assert (config.statsd_prefix, config.dogstatsd_tags) == ("app", "a,b:c")
+    assert Config().statsd_target is None
+    assert Config(metrics_path="/").metrics_path == "/"
+
+
+def test_port_0_is_another_port_each_time() -> None:
+    free = "127.0.0.1:0"
+    config = Config(bind=free, metrics_bind=free, protocols=[f"{free}=m:P", f"{free}=m:Q"])
+    assert [each.where for each in config.protocols] == [free, free]
 
 
 def test_a_header_takes_the_place_of_the_servers_own() -> None:
@@ -181,6 +229,34 @@ def test_a_header_takes_the_place_of_the_servers_own() -> None:
         ({"log_level": "trace"}, "log_level: 'trace' is not supported yet: want one of debug"),
         ({"log_level": 5}, "log_level: 5 is not allowed: want one of debug"),
         ({"error_logfile": None}, "error_logfile: None is not allowed: want a path"),
+        ({"observers": "m"}, "observers: 'm' is not allowed, there is no colon: want module:attr, or a callable"),
+        ({"observers": ["m:a", "m:"]}, "observers: 'm:' is not allowed, what stands after the colon is no attribute"),
+        ({"observers": "a/b.py:c"}, "observers: 'a/b.py:c' is not allowed, what stands before the colon is no module"),
+        ({"observers": ["m:a", 3]}, "observers: 3 is not allowed, it is not callable: want module:attr, or a"),
+        ({"observers": 3}, "observers: 3 is not allowed: want MODULE:ATTR, an object in its place, or"),
+        ({"observers": None}, "observers: None is not allowed: want MODULE:ATTR"),
+        ({"protocols": "m:P"}, "protocols: 'm:P' is not allowed, there is no =: want WHERE=module:attr, where"),
+        ({"protocols": "=m:P"}, "protocols: '=m:P' is not allowed, what says where to serve is missing"),
+        ({"protocols": "a:1="}, "protocols: 'a:1=' is not allowed, there is no colon"),
+        ({"protocols": "a:x=m:P"}, "protocols: 'a:x=m:P' is not allowed, the port is a number from 0 to 65535"),
+        ({"protocols": {"a:1": 3}}, "protocols: ('a:1', 3) is not allowed, the handler is neither a text nor a class"),
+        ({"protocols": 3}, "protocols: 3 is not allowed: want WHERE=MODULE:ATTR, an object in its place"),
+        ({"protocols": "alpn:x=m:P"}, "protocols: 'alpn:x' is not allowed without certfile"),
+        ({"protocols": "127.0.0.1=m:P"}, "protocols: '127.0.0.1:8000' stands in bind too: want another"),
+        ({"protocols": ["a=m:P", "a:8000=m:Q"]}, "protocols: 'a:8000' is given twice: want another"),
+        ({"protocols": ["alpn:x=m:P"] * 2, "certfile": "c"}, "protocols: 'alpn:x' is given twice: want another"),
+        ({"metrics_bind": "a:x"}, "metrics_bind: 'a:x' is not allowed, the port is a number from 0 to 65535: want"),
+        ({"metrics_bind": "127.0.0.1:8000"}, "metrics_bind: '127.0.0.1:8000' stands in bind too: want another"),
+        ({"metrics_bind": ["unix:/a", "unix:/a"]}, "metrics_bind: 'unix:/a' is given twice: want another"),
+        ({"metrics_bind": "a:1", "protocols": "a:1=m:P"}, "metrics_bind: 'a:1' stands in protocols too: want"),
+        ({"metrics_path": "metrics"}, "metrics_path: 'metrics' is not allowed: want a path that starts with /, has"),
+        ({"metrics_path": "/stats"}, "metrics_path: '/stats' is not allowed: want"),
+        ({"metrics_path": "/a?b"}, "metrics_path: '/a?b' is not allowed: want"),
+        ({"metrics_path": "/a b"}, "metrics_path: '/a b' is not allowed: want"),
+        ({"statsd_host": "::1"}, "statsd_host: '::1' is not allowed, an IPv6 address stands in brackets"),
+        ({"statsd_host": "a:0"}, "statsd_host: 'a:0' is not allowed, the port is a number from 1 to 65535: want host"),
+        ({"statsd_prefix": "a:b"}, "statsd_prefix: 'a:b' is not allowed, it has a blank, or a character that ends"),
+        ({"dogstatsd_tags": "a|b"}, "dogstatsd_tags: 'a|b' is not allowed, it has a character that no tag may have"),
     ],
 )
 def test_refusals(values: dict[str, Any], line: str) -> None:
@@ -201,7 +277,7 @@ def test_access_logformat(text: str) -> None:
 
 
 def test_it_is_frozen_hashable_and_travels() -> None:
-    config = Config(bind=["a:1", "b:2"], header="A: b", workers=3)
+    config = Config(bind=["a:1", "b:2"], header="A: b", workers=3, observers=hear, protocols={"a:3": Handler})
     with pytest.raises(FrozenInstanceError):
         config.workers = 4  # type: ignore[misc]
     assert pickle.loads(pickle.dumps(config)) == config

@@ -21,9 +21,9 @@ def test_it_names_everything() -> None:
     text = reference.render()
     for key, fact in SETTINGS.items():
         assert f"### `{key}`\n\n{fact.help}\n" in text
-        assert f"`--{key.replace('_', '-')}`" in text
+        assert f"`--{(fact.singular or key).replace('_', '-')}`" in text
         assert f"`FASTSERVER_{key.upper()}`" in text
-        assert all(f"`{alias}`" in text for alias in fact.aliases)
+        assert all(f"`{alias}`" in text for alias in (*fact.aliases, fact.singular) if alias)
     assert all(f"`{key}`" in text for key in RIVALS)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from fastserver.config.errors import ConfigError
-from fastserver.config.setting import MAXIMUM, Kind, Setting, quote
+from fastserver.config.setting import MAXIMUM, Kind, Setting, flags_of, quote
 
 
 def make(kind: Kind, **facts: object) -> Setting:
@@ -78,6 +78,23 @@ def test_repeat() -> None:
             fact.coerce("key", value)
 
 
+def test_objects() -> None:
+    fact = make(Kind.OBJECTS, metavar="ITEM")
+    assert fact.coerce("key", "a,b") == ("a,b",)
+    assert fact.coerce("key", print) == (print,)
+    assert fact.coerce("key", ["a", dict, 3]) == ("a", dict, 3)
+    assert fact.coerce("key", {"a": dict}) == (("a", dict),)
+    for value in (3, b"a", None):
+        with pytest.raises(ConfigError, match=r"want ITEM, an object in its place, or a list of these$"):
+            fact.coerce("key", value)
+
+
+def test_the_flag_of_a_list_is_its_singular() -> None:
+    assert flags_of("things", make(Kind.OBJECTS, singular="one_thing")) == ("--one-thing",)
+    assert flags_of("things", make(Kind.OBJECTS, short="-t")) == ("-t", "--things")
+    assert [make(kind).repeats for kind in (Kind.OBJECTS, Kind.REPEAT, Kind.TEXT)] == [True, True, False]
+
+
 def test_none() -> None:
     assert make(Kind.SIZE, optional=True).coerce("key", None) is None
     with pytest.raises(ConfigError, match=r"^key: None is not allowed: want a size"):
@@ -101,6 +118,7 @@ def test_secret_is_not_told() -> None:
         (Kind.INT, 0, "0"),
         (Kind.REPEAT, ("a", "b"), "a, b"),
         (Kind.REPEAT, (), ""),
+        (Kind.OBJECTS, ("m:a", 3), "m:a, 3"),
         (Kind.PATH, None, ""),
     ],
 )

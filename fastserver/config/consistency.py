@@ -1,0 +1,114 @@
+"""What the settings must be beyond their kinds: the form of each text, and how settings go together.
+
+Whatever cannot be is a ``ConfigError`` for the key that is at fault.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from fastserver.config.bind import WANT_BIND, Bind, TCPBind, parse_bind
+from fastserver.config.errors import ConfigError
+from fastserver.config.extension import WANT_OBSERVER, WANT_PROTOCOL, parse_observer, parse_protocol
+from fastserver.config.header import WANT_HEADER, parse_header
+from fastserver.config.logformat import parse_format
+from fastserver.config.setting import quote
+from fastserver.config.statsd import (
+    WANT_PREFIX,
+    WANT_STATSD,
+    WANT_TAGS,
+    parse_dogstatsd_tags,
+    parse_statsd_prefix,
+    parse_statsd_target,
+)
+
+if TYPE_CHECKING:
+    from fastserver.config.model import Config
+
+Item = TypeVar("Item")
+Fact = TypeVar("Fact")
+
+_WANT_FORMAT = "atoms such as %(h)s, or combined, or json"
+_WANT_METRICS_PATH = "a path that starts with /, has no blank, ? or #, and is not /stats, where the same stands as JSON"
+
+
+def canonicalise(config: "Config") -> dict[str, Any]:
+    """The canonical values of the settings whose kind does not give it, each text checked for its form."""
+    _parse_each("bind", config.bind, parse_bind, WANT_BIND)
+    _parse_each("metrics_bind", config.metrics_bind, parse_bind, WANT_BIND)
+    _parse_each("observers", config.observers, parse_observer, WANT_OBSERVER)
+    if config.statsd_host is not None:
+        _parse("statsd_host", config.statsd_host, parse_statsd_target, WANT_STATSD)
+    if config.access_logformat != "json":
+        _parse("access_logformat", config.access_logformat, parse_format, _WANT_FORMAT)
+    _check_metrics_path(config.metrics_path)
+    headers = {name.lower() for name, _ in _parse_each("header", config.header, parse_header, WANT_HEADER)}
+    protocols: Iterable[object] = config.protocols
+    return {
+        "root_path": _normalise_root_path(config.root_path),
+        "server_header": config.server_header and "server" not in headers,
+        "date_header": config.date_header and "date" not in headers,
+        "protocols": _parse_each("protocols", protocols, parse_protocol, WANT_PROTOCOL),
+        "statsd_prefix": _parse("statsd_prefix", config.statsd_prefix, parse_statsd_prefix, WANT_PREFIX),
+        "dogstatsd_tags": _parse("dogstatsd_tags", config.dogstatsd_tags, parse_dogstatsd_tags, WANT_TAGS),
+    }
+
+
+def check(config: "Config") -> None:
+    """Whether the settings of ``config``, each canonical, go together."""
+    _check_addresses(config)
+    _check_tls(config)
+
+
+def _parse(key: str, item: Item, reader: Callable[[Item], Fact], want: str) -> Fact:
+    """What ``reader`` makes of ``item``; its ``ValueError`` says what is wrong."""
+    try:
+        return reader(item)
+    except ValueError as error:
+        raise ConfigError(key, f"{quote(item)} is not allowed, {error}: want {want}") from None
+
+
+def _parse_each(key: str, items: Iterable[Item], reader: Callable[[Item], Fact], want: str) -> tuple[Fact, ...]:
+    return tuple(_parse(key, item, reader, want) for item in items)
+
+
+def _normalise_root_path(path: str) -> str:
+    """``path`` without slashes at its end; ASGI's ``root_path`` is empty or starts with a slash."""
+    if path and not path.startswith("/"):
+        raise ConfigError("root_path", f"{quote(path)} is not allowed: want a path that starts with /")
+    return path.rstrip("/")
+
+
+def _check_addresses(config: "Config") -> None:
+    """Nothing is served twice: not at one address, and not under one ALPN name.  Port 0 is another port each time."""
+    if not config.bind:
+        raise ConfigError("bind", f"is empty: want at least one of {WANT_BIND}")
+    taken: dict[Bind | str, str] = {bind: "bind" for bind in config.binds if not _is_any_port(bind)}
+    places: list[tuple[str, Bind | str]] = [("protocols", each.bind or each.where) for each in config.protocols]
+    places += [("metrics_bind", bind) for bind in config.metrics_binds]
+    for key, place in places:
+        if place in taken:
+            where = "is given twice" if taken[place] == key else f"stands in {taken[place]} too"
+            raise ConfigError(key, f"{quote(str(place))} {where}: want another address or name")
+        if not _is_any_port(place):
+            taken[place] = key
+
+
+def _is_any_port(place: Bind | str) -> bool:
+    return isinstance(place, TCPBind) and not place.port
+
+
+def _check_tls(config: "Config") -> None:
+    if config.certfile is None:
+        for key in ("keyfile", "keyfile_password", "ca_certs", "ciphers"):
+            if getattr(config, key) is not None:
+                raise ConfigError(key, "is given without certfile: want both, or neither")
+        for binding in config.protocols:
+            if binding.alpn is not None:
+                raise ConfigError("protocols", f"{quote(binding.where)} is not allowed without certfile")
+    if config.verify_mode != "none" and config.ca_certs is None:
+        raise ConfigError("verify_mode", f"{quote(config.verify_mode)} is not allowed without ca_certs")
+
+
+def _check_metrics_path(path: str) -> None:
+    if not path.startswith("/") or path == "/stats" or not path.isprintable() or any(each in path for each in " ?#"):
+        raise ConfigError("metrics_path", f"{quote(path)} is not allowed: want {_WANT_METRICS_PATH}")
