@@ -22,7 +22,8 @@ from fastserver.errors import ExitCode
 
 _EPILOG: Final = (
     f"Each setting is also read from the environment, as {PREFIX}<SETTING> (such as {PREFIX}WORKERS); a flag goes over "
-    f"it. {WEB_CONCURRENCY} is the default of --workers. uvicorn's and hypercorn's flags for these settings work too."
+    f"it. {WEB_CONCURRENCY} is the default of --workers. uvicorn's and hypercorn's flags for these settings work too. "
+    "A live server is shown by: fastserver top [--help]."
 )
 
 
@@ -39,9 +40,17 @@ class CommandLine:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serve what ``argv`` (``sys.argv[1:]``) says, and come back with the exit code when the server has ended."""
+    """Serve what ``argv`` (``sys.argv[1:]``) says, and come back with the exit code when the server has ended.
+
+    The word ``top`` in the first place stands for no application (that has a colon), but for ``fastserver.top``.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    if argv and argv[0] == "top":
+        from fastserver import top  # late: who serves does not need it
+
+        return top.main(argv[1:])
     try:
-        line = parse(sys.argv[1:] if argv is None else argv)
+        line = parse(argv)
         from fastserver.server.run import run  # late: --help and a usage error need no server
 
         return run(line.app, line.config)
