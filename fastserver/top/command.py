@@ -15,6 +15,7 @@ from fastserver.top.endpoint import DEFAULT_PORT, Endpoint, Unreachable, parse_e
 _DEFAULT: Final = f"127.0.0.1:{DEFAULT_PORT}"
 _SHORTEST_S: Final = 0.1
 _LONGEST_S: Final = 86400.0
+_STDIN: Final = 0
 
 
 class _Refused(Exception):
@@ -24,7 +25,8 @@ class _Refused(Exception):
 def main(argv: Sequence[str]) -> int:
     """Show what ``argv`` (without the word ``top``) says until the user ends it; the exit code.
 
-    0 for a clean end, 1 where ``--once`` found no server, 2 for usage and where rich is not installed.
+    0 for a clean end; 1 where ``--once`` found no server, or nobody reads the lines any more; 2 for usage, and where
+    rich is not installed.
     """
     try:
         arguments = _create_parser().parse_args(argv)
@@ -35,10 +37,7 @@ def main(argv: Sequence[str]) -> int:
         return _complain(f"{arguments.url}: {error}", ExitCode.FAULT)
     except KeyboardInterrupt:
         return ExitCode.OK
-    except BrokenPipeError:  # the reader of our lines has enough; the interpreter must not flush into it once more
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.OK
-    except SystemExit as stop:  # argparse, after --help
+    except SystemExit as stop:  # argparse, after --help; rich, when the reader of the lines is gone
         return stop.code if isinstance(stop.code, int) else ExitCode.OK
     return ExitCode.OK
 
@@ -57,7 +56,7 @@ def _show(endpoint: Endpoint, interval_s: float, once: bool, plain: bool) -> Non
     elif plain:
         screen.show_lines(endpoint, interval_s, console)
     else:
-        screen.show_screen(endpoint, interval_s, console, sys.stdin.fileno())
+        screen.show_screen(endpoint, interval_s, console, _STDIN)
 
 
 def _create_parser() -> argparse.ArgumentParser:

@@ -33,7 +33,7 @@ class _Column:
 
 
 _COLUMNS: Final = (
-    _Column("PID", 8, lambda worker: str(worker.pid)),
+    _Column("PID", 7, lambda worker: str(worker.pid)),
     _Column("CPU %", 7, lambda worker: format_share(worker.cpu)),
     _Column("MEMORY", 10, lambda worker: format_bytes(worker.resident_bytes)),
     _Column("ACTIVE", 7, lambda worker: format_number(worker.active)),
@@ -42,8 +42,8 @@ _COLUMNS: Final = (
     _Column("UPTIME", 13, lambda worker: format_uptime(worker.uptime_s)),
     _Column("IN/S", 10, lambda worker: format_bytes(worker.flow.bytes_in), wide=True),
     _Column("OUT/S", 10, lambda worker: format_bytes(worker.flow.bytes_out), wide=True),
-    _Column("P99", 8, lambda worker: format_delay(worker.flow.latency.p99), wide=True),
-    _Column("LAG P99", 8, lambda worker: format_delay(worker.flow.lag.p99), wide=True),
+    _Column("P99", 7, lambda worker: format_delay(worker.flow.latency.p99), wide=True),
+    _Column("LAG P99", 7, lambda worker: format_delay(worker.flow.lag.p99), wide=True),
 )
 
 
@@ -162,7 +162,7 @@ def format_share(share: float | None) -> str:
 
 
 def format_delay(seconds: float | None) -> str:
-    """At most eight characters: ``0.12 ms``, ``12.3 ms``, ``1.25 s``."""
+    """At most seven characters: ``0.12 ms``, ``12.3 ms``, ``1.25 s``."""
     if seconds is None:
         return _UNKNOWN
     if seconds < 0.9995:

@@ -1,6 +1,7 @@
 """The command line: exit codes, one line for an error, one picture."""
 
 import json
+import os
 import re
 import sys
 from http.server import BaseHTTPRequestHandler
@@ -42,6 +43,15 @@ def test_lines_go_on_until_interrupted(capsys: pytest.CaptureFixture[str], monke
     with Site(answer) as site:
         assert main(["--plain", f":{site.port}"]) == ExitCode.OK
     assert capsys.readouterr().out.count("fastserver 1.2.3 at") == 3
+
+
+def test_lines_end_with_their_reader(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as out, Site(count_up()) as site:
+        monkeypatch.setattr(sys, "stdout", out)
+        assert main([f":{site.port}"]) == ExitCode.FAULT
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(

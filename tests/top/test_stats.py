@@ -1,8 +1,43 @@
 """The shape of an answer: what is absent is 0, and rubbish is refused."""
 
+import asyncio
+from typing import Any
+
 import pytest
 
+from fastserver._speedups.lifecycle import ConnectionState
+from fastserver._speedups.metrics import Metrics
+from fastserver.metrics.endpoint import MetricsApp
+from fastserver.metrics.scoreboard import Board
 from fastserver.top.stats import ShapeError, parse_stats
+from tests.top.samples import STARTED
+
+
+def test_what_the_server_says_is_read() -> None:
+    metrics = Metrics()
+    tally = metrics.get_tally("http/1.1")
+    tally.enter(list(ConnectionState).index(ConnectionState.ACTIVE))
+    tally.count_request(204)
+    metrics.refuse_request(431)
+    metrics.latency.add(0.02)
+    snapshot = metrics.snapshot()
+    snapshot["gauges"].update(pid=7, started=STARTED)
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        raise AssertionError("a GET has no body")
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    app = MetricsApp(lambda: Board(STARTED, {"bytes_in": 5}, (snapshot, snapshot)), lambda: STARTED + 9, "1.2.3")
+    asyncio.run(app({"type": "http", "method": "GET", "path": "/stats", "headers": []}, receive, send))
+    stats = parse_stats(sent[1]["body"])
+    assert (stats.version, stats.uptime_s) == ("1.2.3", 9)
+    assert [(worker.pid, worker.started) for worker in stats.workers] == [(7, STARTED)] * 2
+    assert (stats.total.bytes_in, stats.total.refused) == (5, 2)
+    assert stats.total.requests["http/1.1"]["2xx"] == stats.total.connections["http/1.1"]["active"] == 2
+    assert (sum(stats.total.latency.buckets), stats.total.latency.sum) == (2, 0.04)
 
 
 def test_absent_keys_mean_nothing_counted() -> None:
