@@ -1,0 +1,239 @@
+"""Sends the board to a StatsD server: UDP or a Unix datagram socket, plain StatsD or with DogStatsD tags.
+
+All names start with the prefix.  Gunicorn's are taken where it has one.
+
+=============================  =====  ====================================================================
+name                           type   what
+=============================  =====  ====================================================================
+``requests``                   ``c``  finished requests
+``request.status.2xx``         ``c``  the same by class of status, and ``request.status.aborted``
+``request.refused.400``        ``c``  requests that no application saw, by status
+``request.duration.p50``       ``g``  milliseconds, as are ``p95`` and ``p99``: of the requests since the last
+                                      report, from a request's whole head to its last byte out
+``connections.opened``         ``c``  and ``connections.refused``
+``connections.idle``           ``g``  open connections by state
+``timeouts.idle``              ``c``  connections closed since they took too long, by kind
+``bytes.received``             ``c``  and ``bytes.sent``
+``events.raw_data_in``         ``c``  events of connections, by what they are
+``event_loop.lag.p99``         ``g``  milliseconds, since the last report
+``observer.NAME.errors``       ``c``  and ``observer.NAME.dropped``
+``workers``                    ``g``  living workers; ``tasks``, ``memory.resident_bytes``: what they have
+``uptime``                     ``g``  seconds
+=============================  =====  ====================================================================
+
+Counters are sent as what was added since the last report, and only then.  Gauges are sent each time: a datagram may get
+lost, and a gauge that is not sent again would stay wrong.  The durations are gauges and not timers, since the server
+keeps buckets and not single times.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterable, Iterator
+from ipaddress import AddressValueError, IPv6Address
+from logging import Logger
+from typing import Any, Final, TypeAlias
+
+from fastserver.metrics.scoreboard import Board
+from fastserver.metrics.snapshot import Histogram, Snapshot, quantile, select
+
+DEFAULT_PORT: Final = 8125
+
+#: What fits into one packet of an Ethernet (1,500 bytes with its headers), whatever tunnel it goes through.
+PACKET_BYTES: Final = 1400
+
+#: Of a line, the prefix and the tags may take so much together.
+AFFIX_BYTES: Final = 1000
+
+#: A host and a port, or the path of a Unix socket: an address as ``socket`` takes it.
+StatsdAddress: TypeAlias = tuple[str, int] | str
+
+_COUNTERS: Final = (
+    ("requests", "requests * *"),
+    ("request.status.{}", "requests * {status}"),
+    ("request.refused.{}", "refused_requests {status}"),
+    ("connections.opened", "connections_opened"),
+    ("connections.refused", "connections_refused"),
+    ("timeouts.{}", "timeouts {kind}"),
+    ("bytes.received", "bytes_in"),
+    ("bytes.sent", "bytes_out"),
+    ("events.{}", "events {event}"),
+    ("observer.{}.errors", "observers {observer} errors"),
+    ("observer.{}.dropped", "observers {observer} dropped"),
+)
+_GAUGES: Final = (
+    ("connections.{}", "gauges connections * {state}"),
+    ("tasks", "gauges tasks"),
+    ("memory.resident_bytes", "gauges resident_bytes"),
+)
+_QUANTILES: Final = (
+    ("request.duration", "latency", (50, 95, 99)),
+    ("event_loop.lag", "loop_lag", (99,)),
+)
+_HOST: Final = re.compile(r"[^\s\x00-\x20\x7f/\\?#@\[\]:,]+")
+_DIGITS: Final = re.compile(r"[0-9]{1,5}", re.ASCII)
+_NOT_OF_A_NAME: Final = re.compile(r"[^A-Za-z0-9_-]")
+
+
+def parse_statsd_host(text: str) -> StatsdAddress:
+    """The address that ``host``, ``host:port``, ``[ipv6]:port`` or ``unix:///path`` means; it resolves no name.
+
+    ``ValueError`` says what is wrong.
+    """
+    if text.startswith("unix:"):
+        path = text[5:].removeprefix("//")
+        if not path or "\0" in path:
+            raise ValueError("a path follows unix://")
+        return path
+    if text.startswith("["):
+        return _parse_bracketed(text)
+    if text.count(":") > 1:
+        raise ValueError("an IPv6 address stands in brackets, as in [::1]:8125")
+    host, colon, port = text.partition(":")
+    if _HOST.fullmatch(host) is None:
+        raise ValueError("the host has a character that no host has, or is missing")
+    return host, _parse_port(port) if colon else DEFAULT_PORT
+
+
+def _parse_bracketed(text: str) -> StatsdAddress:
+    host, bracket, rest = text[1:].partition("]")
+    if not bracket or (rest and not rest.startswith(":")):
+        raise ValueError("after the brackets comes a colon and a port, or nothing")
+    try:
+        IPv6Address(host)
+    except AddressValueError:
+        raise ValueError("the brackets hold no IPv6 address") from None
+    return host, _parse_port(rest[1:]) if rest else DEFAULT_PORT
+
+
+def _parse_port(text: str) -> int:
+    if _DIGITS.fullmatch(text) is None or not 0 < int(text) <= 65535:
+        raise ValueError("the port is a number from 1 to 65535")
+    return int(text)
+
+
+class StatsdReporter:
+    """Sends to ``host`` (see ``parse_statsd_host``), without ever waiting for it or failing because of it.
+
+    ``prefix`` gets a dot behind it if it has none; ``tags`` are DogStatsD's, as in ``env:live,region:eu``, or empty.
+    ``ValueError`` says which of the three is wrong.  The host's name is looked up here, once, which may take a while.
+    """
+
+    def __init__(self, host: str, prefix: str, tags: str, log: Logger) -> None:
+        self._prefix = _parse_prefix(prefix)
+        self._suffix = _parse_tags(tags)
+        if len(self._prefix) + len(self._suffix.encode()) > AFFIX_BYTES:
+            raise ValueError(f"the prefix and the tags take more than {AFFIX_BYTES} bytes")
+        self._log = log
+        self._host = host
+        self._told = False
+        self._counters: dict[str, int] | None = None
+        self._histograms: dict[str, list[int]] = {}
+        self._socket: socket.socket | None = None
+        self._address: Any = None
+        self._open(parse_statsd_host(host))
+
+    def report(self, board: Board, now: float) -> None:
+        """Send what has changed since the last report; ``now`` in Unix seconds.
+
+        The first one sends gauges only, and counting starts from it: so that whoever takes over from another reporter
+        does not send again what that one sent.  Call it once at the start.
+        """
+        total = board.total()
+        lines = [*self._list_counters(total), *self._list_gauges(board, total, now), *self._list_quantiles(total)]
+        if self._socket is None:
+            return
+        for packet in _pack(f"{self._prefix}{line}{self._suffix}".encode() for line in lines):
+            try:
+                self._socket.sendto(packet, self._address)
+            except BlockingIOError:
+                pass  # the kernel has no room: lost, like any datagram
+            except OSError as error:
+                self._warn(error)
+
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _open(self, address: StatsdAddress) -> None:
+        try:
+            if isinstance(address, str):
+                family, self._address = socket.AF_UNIX, address
+            else:
+                family, _, _, _, self._address = socket.getaddrinfo(*address, type=socket.SOCK_DGRAM)[0]
+            self._socket = socket.socket(family, socket.SOCK_DGRAM)
+            self._socket.setblocking(False)
+        except (OSError, UnicodeError) as error:
+            self._warn(error)
+
+    def _warn(self, error: Exception) -> None:
+        if not self._told:
+            self._told = True
+            self._log.warning("metrics cannot be sent to %s: %s", self._host, error)
+
+    def _list_counters(self, total: Snapshot) -> Iterator[str]:
+        counters = {
+            template.format(*map(_clean, labels)): value
+            for template, at in _COUNTERS
+            for labels, value in select(total, tuple(at.split())).items()
+        }
+        last, self._counters = self._counters, counters
+        if last is None:
+            return
+        for name, value in counters.items():
+            added = value - last.get(name, 0)
+            if added > 0:
+                yield f"{name}:{added}|c"
+
+    def _list_gauges(self, board: Board, total: Snapshot, now: float) -> Iterator[str]:
+        yield f"uptime:{max(now - board.started, 0.0):.0f}|g"
+        yield f"workers:{len(board.workers)}|g"
+        for template, at in _GAUGES:
+            for labels, value in select(total, tuple(at.split())).items():
+                yield f"{template.format(*map(_clean, labels))}:{value}|g"
+
+    def _list_quantiles(self, total: Snapshot) -> Iterator[str]:
+        for name, key, percents in _QUANTILES:
+            histogram: Histogram = total.get(key, {})
+            buckets = histogram.get("buckets", [])
+            last = self._histograms.get(key)
+            self._histograms[key] = buckets
+            if last is None:
+                continue
+            added = [new - old for new, old in zip(buckets, last or [0] * len(buckets), strict=True)]
+            if any(added):
+                for percent in percents:
+                    yield f"{name}.p{percent}:{quantile({'buckets': added}, percent / 100) * 1000:.3f}|g"
+
+
+def _parse_prefix(text: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9_.-]*", text) is None:
+        raise ValueError("a StatsD prefix has letters, digits, dots, - and _")
+    return f"{text.rstrip('.')}." if text else ""
+
+
+def _parse_tags(text: str) -> str:
+    if re.search(r"[|\s\x00-\x20]", text):
+        raise ValueError("DogStatsD tags have no blanks and no |, as in env:live,region:eu")
+    return f"|#{text}" if text else ""
+
+
+def _clean(label: str) -> str:
+    """``label`` as one part of a name: a dot would divide it, and ``:|@#`` are StatsD's own."""
+    return _NOT_OF_A_NAME.sub("_", label)
+
+
+def _pack(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Packets of ``lines``; a single line that fits into none is left out."""
+    packet = b""
+    for line in lines:
+        if len(line) > PACKET_BYTES:
+            continue
+        if packet and len(packet) + 1 + len(line) > PACKET_BYTES:
+            yield packet
+            packet = b""
+        packet = packet + b"\n" + line if packet else line
+    if packet:
+        yield packet
