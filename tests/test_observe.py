@@ -1,0 +1,469 @@
+"""Observers of a live server: what is loaded, what is delivered, and what an observer cannot do to the server."""
+
+import asyncio
+import functools
+import gc
+import logging
+import sys
+import warnings
+import weakref
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fastserver.errors import StartupFailed
+from fastserver.events import Closed, RawData, Updated
+from fastserver.observe import (
+    QUEUE_BYTES,
+    QUEUE_EVENTS,
+    AsyncObserver,
+    LoadedObserver,
+    Observation,
+    is_asynchronous,
+    load_observers,
+    name_observer,
+)
+
+LOG = logging.getLogger("test.observe")
+EVENT = Updated(True)
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    """Run ``main`` and see that nothing is left in the loop, and nothing was told to its exception handler."""
+    told: list[dict[str, Any]] = []
+
+    async def checked() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context))
+        await main
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(checked(), debug=True)
+    gc.collect()
+    assert told == []
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    """A directory for modules; what was imported from it is forgotten afterwards."""
+    path, modules = list(sys.path), set(sys.modules)
+    yield tmp_path
+    sys.path[:] = path
+    for name in set(sys.modules) - modules:
+        del sys.modules[name]
+
+
+class Listener:
+    """An asynchronous observer that keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.heard: list[Any] = []
+
+    async def __call__(self, connection: object, direction: object, event: object) -> None:
+        self.heard.append((connection, direction, event))
+
+    async def method(self, connection: object, direction: object, event: object) -> None: ...
+
+
+class Gate:
+    """An asynchronous observer that waits at each event until it is let through."""
+
+    def __init__(self) -> None:
+        self.heard: list[object] = []
+        self.reached = asyncio.Event()
+        self.open = asyncio.Event()
+
+    async def __call__(self, connection: object, direction: object, event: object) -> None:
+        self.reached.set()
+        await self.open.wait()
+        self.heard.append(event)
+
+
+async def hear_async(connection: object, direction: object, event: object) -> None: ...
+
+
+def hear(connection: object, direction: object, event: object) -> None: ...
+
+
+def bound(first: object, connection: object, direction: object, event: object) -> None: ...
+
+
+async def bound_async(first: object, connection: object, direction: object, event: object) -> None: ...
+
+
+# Delivery.
+
+
+def test_events_are_delivered_in_order() -> None:
+    async def main() -> None:
+        listener = Listener()
+        observer = AsyncObserver("o", listener, LOG)
+        events = [Updated(True), RawData(b"a"), Closed()]
+        observer.hear("c", "in", events[0])  # before the start
+        observer.start()
+        observer.hear("c", "in", events[1])
+        observer.hear("d", "out", events[2])
+        assert listener.heard == []
+        await observer.stop(5)
+        assert listener.heard == [("c", "in", events[0]), ("c", "in", events[1]), ("d", "out", events[2])]
+        assert (observer.errors, observer.dropped) == (0, 0)
+
+    run(main())
+
+
+def test_the_queue_holds_so_many_events(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        listener = Listener()
+        observer = AsyncObserver("o", listener, LOG)
+        dropped = []
+        for _ in range(QUEUE_EVENTS + 2):
+            observer.hear("c", "in", EVENT)
+            dropped.append(observer.dropped)
+        assert dropped[-3:] == [0, 1, 2]
+        observer.start()
+        await observer.stop(5)
+        assert (len(listener.heard), observer.dropped, observer.errors) == (QUEUE_EVENTS, 2, 0)
+
+    run(main())
+    assert [record.getMessage() for record in caplog.records] == [
+        "observer o is too slow: events that do not fit its queue are left out"
+    ]
+
+
+@pytest.mark.parametrize(("size", "dropped"), [(QUEUE_BYTES - 1, 0), (QUEUE_BYTES, 0), (QUEUE_BYTES + 1, 1)])
+def test_the_queue_holds_so_many_bytes(size: int, dropped: int) -> None:
+    async def main() -> None:
+        gate = Gate()
+        observer = AsyncObserver("o", gate, LOG)
+        observer.hear("c", "in", RawData(bytes(size - 1)))
+        observer.hear("c", "in", RawData(b"x"))
+        observer.hear("c", "in", EVENT)
+        assert observer.dropped == dropped
+        observer.start()
+        gate.open.set()
+        await gate.reached.wait()
+        await observer.stop(5)
+        assert len(gate.heard) == 3 - dropped
+
+    run(main())
+
+
+def test_delivered_bytes_make_room_and_an_event_in_hand_does_not() -> None:
+    async def main() -> None:
+        gate, whole = Gate(), RawData(bytes(QUEUE_BYTES))
+        observer = AsyncObserver("o", gate, LOG)
+        observer.start()
+        observer.hear("c", "in", whole)
+        await gate.reached.wait()
+        observer.hear("c", "in", RawData(b"x"))
+        assert observer.dropped == 1
+        gate.open.set()
+        while not gate.heard:
+            await asyncio.sleep(0)
+        observer.hear("c", "in", whole)
+        await observer.stop(5)
+        assert (gate.heard, observer.dropped) == ([whole, whole], 1)
+
+    run(main())
+
+
+def test_hearing_never_waits_for_a_slow_observer() -> None:
+    async def main() -> None:
+        gate = Gate()
+        observer = AsyncObserver("o", gate, LOG)
+        observer.start()
+        observer.hear("c", "in", EVENT)
+        await gate.reached.wait()
+        for _ in range(QUEUE_EVENTS + 5):
+            observer.hear("c", "in", EVENT)
+        assert (observer.dropped, gate.heard) == (5, [])
+        gate.open.set()
+        await observer.stop(5)
+        assert len(gate.heard) == 1 + QUEUE_EVENTS
+
+    run(main())
+
+
+def test_no_connection_is_kept() -> None:
+    class Connection: ...
+
+    async def main() -> None:
+        done = asyncio.Event()
+
+        async def call(connection: object, direction: object, event: object) -> None:
+            if isinstance(event, Closed):
+                done.set()
+            elif isinstance(event, Updated):
+                raise ValueError
+
+        quiet = logging.Logger("test.observe.quiet", logging.CRITICAL)  # pytest keeps records, and their frames
+        observer = AsyncObserver("o", call, quiet)
+        observer.start()
+        connection = Connection()
+        gone = weakref.ref(connection)
+        for event in (EVENT, Closed()):
+            observer.hear(connection, "in", event)
+        del connection
+        await done.wait()
+        await asyncio.sleep(0)
+        assert gone() is None
+        await observer.stop(5)
+
+    gc.disable()
+    try:
+        run(main())
+    finally:
+        gc.enable()
+
+
+# What an observer cannot do.
+
+
+class Oddity(BaseException): ...
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("no"), asyncio.CancelledError(), SystemExit(3), KeyboardInterrupt(), Oddity(), StopIteration()]
+)
+def test_failures_are_logged_once_and_counted(error: BaseException, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        heard = []
+
+        async def call(connection: object, direction: object, event: object) -> None:
+            heard.append(event)
+            await asyncio.sleep(0)
+            raise error
+
+        observer = AsyncObserver("m:call", call, LOG)
+        observer.start()
+        for _ in range(3):
+            observer.hear("c", "in", EVENT)
+        await observer.stop(5)
+        assert (len(heard), observer.errors, observer.dropped) == (3, 3, 0)
+
+    run(main())
+    (record,) = caplog.records
+    assert record.getMessage() == "observer m:call failed; its failures are only counted from now on"
+    assert record.levelname == "ERROR"
+    assert record.exc_info is not None
+    assert record.exc_info[2] is not None
+
+
+def test_stop_cancels_what_takes_too_long() -> None:
+    async def main() -> None:
+        gate = Gate()
+        observer = AsyncObserver("o", gate, LOG)
+        observer.start()
+        for _ in range(3):
+            observer.hear("c", "in", EVENT)
+        await gate.reached.wait()
+        await observer.stop(0.01)
+        assert (gate.heard, observer.dropped, observer.errors) == ([], 3, 0)
+        observer.hear("c", "in", EVENT)
+        assert observer.dropped == 4
+
+    run(main())
+
+
+def test_an_observer_that_fails_when_cancelled_is_stopped_all_the_same() -> None:
+    async def main() -> None:
+        reached = asyncio.Event()
+
+        async def call(connection: object, direction: object, event: object) -> None:
+            reached.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                raise ValueError("while cancelled")
+
+        observer = AsyncObserver("o", call, LOG)
+        observer.start()
+        for _ in range(2):
+            observer.hear("c", "in", EVENT)
+        await reached.wait()
+        await observer.stop(0.01)
+        assert (observer.errors, observer.dropped) == (1, 1)
+
+    run(main())
+
+
+def test_an_observer_that_ignores_its_cancellation_is_left(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fastserver.observe.CANCEL_S", 0.01)
+
+    async def main() -> None:
+        reached, release = asyncio.Event(), asyncio.Event()
+
+        async def call(connection: object, direction: object, event: object) -> None:
+            while not release.is_set():
+                reached.set()
+                try:
+                    await release.wait()
+                except asyncio.CancelledError:
+                    continue
+
+        observer = AsyncObserver("o", call, LOG)
+        observer.start()
+        observer.hear("c", "in", EVENT)
+        await reached.wait()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        await observer.stop(0.01)
+        release.set()
+        await asyncio.wait(tasks)  # it ends as soon as the observer lets it
+
+    run(main())
+    assert [record.getMessage() for record in caplog.records] == ["observer o ignores its cancellation"]
+
+
+def test_the_end_of_the_loop_ends_the_task() -> None:
+    """``asyncio.run`` cancels and awaits what is left; a task that took this for an observer's own would hang it."""
+    gates: list[Gate] = []
+
+    async def main() -> None:
+        gates.append(Gate())
+        observer = AsyncObserver("o", gates[0], LOG)
+        observer.start()
+        observer.hear("c", "in", EVENT)
+        await gates[0].reached.wait()
+
+    asyncio.run(main())
+    assert gates[0].heard == []
+
+
+def test_stopping_without_a_start() -> None:
+    async def main() -> None:
+        observer = AsyncObserver("o", Listener(), LOG)
+        observer.hear("c", "in", EVENT)
+        await observer.stop(5)
+        assert observer.dropped == 1
+
+    run(main())
+
+
+def test_a_plain_callable_that_gives_back_an_awaitable() -> None:
+    async def main() -> None:
+        listener = Listener()
+        (loaded,) = load_observers([lambda *facts: listener(*facts)], ".", LOG)
+        observation = Observation([loaded])
+        observation.start()
+        for _ in range(QUEUE_EVENTS + 3):
+            answer = loaded.hear("c", "in", EVENT)
+            assert answer is not None
+            loaded.queue.take(answer)
+        del answer
+        loaded.queue.take("not awaitable")
+        await observation.stop(5)
+        assert listener.heard == [("c", "in", EVENT)] * QUEUE_EVENTS
+        assert observation.counts() == {loaded.name: {"errors": 0, "dropped": 3}}
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run(main())
+
+
+# Loading.
+
+
+@pytest.mark.parametrize(
+    ("call", "asynchronous"),
+    [
+        (hear, False),
+        (hear_async, True),
+        (lambda connection, direction, event: None, False),
+        (functools.partial(bound, 1), False),
+        (functools.partial(bound_async, 1), True),
+        (functools.partial(functools.partial(bound_async, 1)), True),
+        (Listener(), True),
+        (functools.partial(Listener()), True),
+        (Listener().method, True),
+        (print, False),
+    ],
+)
+def test_asynchronous_callables_are_recognised(call: Callable[..., object], asynchronous: bool) -> None:
+    assert is_asynchronous(call) is asynchronous
+    (loaded,) = load_observers([call], ".", LOG)
+    if asynchronous:
+        assert loaded.hear == loaded.queue.hear
+    else:
+        assert loaded.hear is call  # called in place, with nothing between
+
+
+@pytest.mark.parametrize(
+    ("item", "name"),
+    [
+        ("pkg.m:A.b", "pkg.m:A.b"),
+        (hear, f"{__name__}:hear"),
+        (Listener, f"{__name__}:Listener"),
+        (Listener(), f"{__name__}:Listener"),
+        (Listener().method, f"{__name__}:Listener.method"),
+        (functools.partial(bound, 1), f"{__name__}:bound"),
+        (print, "builtins:print"),
+        ([].append, "?:list.append"),
+    ],
+)
+def test_names(item: object, name: str) -> None:
+    assert name_observer(item) == name
+
+
+def test_texts_are_imported_and_classes_made(home: Path) -> None:
+    (home / "observing.py").write_text(
+        "made = []\n"
+        "class Sync:\n"
+        "    def __init__(self): made.append(self)\n"
+        "    def __call__(self, connection, direction, event): return event\n"
+        "class Async:\n"
+        "    async def __call__(self, connection, direction, event): ...\n"
+        "def hear(*facts): return facts\n"
+    )
+    loaded = load_observers(["observing:Sync", "observing:Async", "observing:hear", Listener], str(home), LOG)
+    names = [each.name for each in loaded]
+    assert names == ["observing:Sync", "observing:Async", "observing:hear", f"{__name__}:Listener"]
+    assert loaded[0].hear("c", "in", EVENT) is EVENT
+    assert sys.modules["observing"].made == [loaded[0].hear]
+    assert [each.hear == each.queue.hear for each in loaded] == [False, True, False, True]
+    assert loaded[2].hear(1, 2, 3) == (1, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "details"),
+    [
+        ("", "observer observing:o: observing has no attribute 'o'", ""),
+        ("1 / 0", "observer observing:o: cannot import observing: ZeroDivisionError: division by zero", "1 / 0"),
+        ("o = 3", "observer observing:o is an int, which is not callable", ""),
+        ("class o: pass", "observer observing:o is an o, which is not callable", ""),
+        (
+            "class o:\n    def __init__(self): raise OSError('x\\ny')",
+            "observer observing:o cannot be made: OSError: x",
+            "y",
+        ),
+        ("def o(event): pass", "observer observing:o cannot be called with three arguments: connection,", ""),
+        ("def o(a, b, c, *, d): pass", "observer observing:o cannot be called with three arguments: connection,", ""),
+        ("async def o(a, b, c): yield", "observer observing:o is a generator function: want one that returns", ""),
+        ("class o:\n    def __call__(self, a, b, c): yield", "observer observing:o is a generator function: want", ""),
+    ],
+)
+def test_what_cannot_observe_is_one_line(home: Path, text: str, reason: str, details: str) -> None:
+    (home / "observing.py").write_text(text + "\n")
+    with pytest.raises(StartupFailed) as caught:
+        load_observers([hear, "observing:o"], str(home), LOG)
+    assert str(caught.value).startswith(reason)
+    assert "\n" not in str(caught.value)
+    assert details in caught.value.details
+    assert bool(details) is bool(caught.value.details)
+
+
+def test_what_is_not_there_is_one_line(home: Path) -> None:
+    with pytest.raises(
+        StartupFailed, match=r"^observer nowhere:o: no module named 'nowhere' in .* or on the Python path$"
+    ):
+        load_observers(["nowhere:o"], str(home), LOG)
+
+
+def test_counts_of_one_name_are_summed() -> None:
+    loaded = [LoadedObserver("o", hear, AsyncObserver("o", hear, LOG)) for _ in range(2)]
+    for index, each in enumerate(loaded, 1):
+        each.queue.errors, each.queue.dropped = index, 10 * index
+    assert Observation(loaded).counts() == {"o": {"errors": 3, "dropped": 30}}
+    assert Observation([]).counts() == {}
