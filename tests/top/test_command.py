@@ -24,8 +24,8 @@ def test_once_prints_one_picture(capsys: pytest.CaptureFixture[str], monkeypatch
     assert err == ""
     assert "\x1b" not in out
     assert max(map(len, out.splitlines())) <= 80
-    (rate,) = re.findall(r"^requests/s (\d+) ", out, re.MULTILINE)
-    assert 0 < int(rate) <= 500
+    (rate,) = re.findall(r"^requests/s ([\d.]+) ", out, re.MULTILINE)
+    assert 0 < float(rate) <= 500
 
 
 def test_lines_go_on_until_interrupted(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
