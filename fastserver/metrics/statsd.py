@@ -10,7 +10,7 @@ name                           type   what
 ``request.refused.400``        ``c``  requests that no application saw, by status
 ``request.duration.p50``       ``g``  milliseconds, as are ``p95`` and ``p99``: of the requests since the last
                                       report, from a request's whole head to its last byte out
-``connections.opened``         ``c``  and ``connections.refused``
+``connections.opened``         ``c``  and ``connections.refused``, ``connections.handshakes_failed``
 ``connections.idle``           ``g``  open connections by state
 ``timeouts.idle``              ``c``  connections closed since they took too long, by kind
 ``bytes.received``             ``c``  and ``bytes.sent``
@@ -55,6 +55,7 @@ _COUNTERS: Final = (
     ("request.refused.{}", "refused_requests {status}"),
     ("connections.opened", "connections_opened"),
     ("connections.refused", "connections_refused"),
+    ("connections.handshakes_failed", "handshakes_failed"),
     ("timeouts.{}", "timeouts {kind}"),
     ("bytes.received", "bytes_in"),
     ("bytes.sent", "bytes_out"),

@@ -42,6 +42,7 @@ def test_every_family_of_all_workers_together() -> None:
     assert get(samples, "connections", protocol="redis", state="idle") == 0
     assert get(samples, "connections_opened_total") == 6
     assert get(samples, "connections_refused_total") == 2
+    assert get(samples, "handshakes_failed_total") == 8
     assert get(samples, "timeouts_total", kind="idle") == 4
     assert get(samples, "requests_total", protocol="http/1.1", status="2xx") == 24
     assert get(samples, "requests_total", protocol="http/1.1", status="5xx") == 4

@@ -155,6 +155,7 @@ def test_counters_are_what_was_added(sink: Sink) -> None:
         "app.request.refused.431": "2|c",
         "app.connections.opened": "3|c",
         "app.connections.refused": "1|c",
+        "app.connections.handshakes_failed": "4|c",
         "app.timeouts.idle": "2|c",
         "app.bytes.received": "500|c",
         "app.bytes.sent": "4000|c",
