@@ -26,6 +26,11 @@ class StatsdTarget:
     port: int = STATSD_PORT
     path: str = ""
 
+    @property
+    def address(self) -> tuple[str, int] | str:
+        """What a socket connects to: host and port, or the path."""
+        return self.path or (self.host, self.port)
+
     def __str__(self) -> str:
         return f"unix://{self.path}" if self.path else str(TCPBind(self.host, self.port))
 

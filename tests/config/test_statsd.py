@@ -22,6 +22,11 @@ def test_targets(text: str, target: StatsdTarget, canonical: str) -> None:
     assert parse_statsd_target(canonical) == target
 
 
+def test_what_a_socket_connects_to() -> None:
+    assert parse_statsd_target("[::1]:9").address == ("::1", 9)
+    assert parse_statsd_target("unix:///a").address == "/a"
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
