@@ -1,0 +1,1 @@
+"""The wire side, where it is not hot: what turns the events of a connection into calls of whoever serves it."""
