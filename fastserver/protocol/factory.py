@@ -9,7 +9,8 @@ from typing import Any
 from fastserver._speedups.contract import Connection, Host
 from fastserver._speedups.events import Event
 
-from .handler import HandlerConnection, HandlerProtocol
+from .facade import HandlerConnection
+from .handler import HandlerProtocol
 
 
 class HandlerFactory:

@@ -45,9 +45,11 @@ from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
-from fastserver._speedups.contract import ClientDisconnected, Host, Peer, Protocol
+from fastserver._speedups.contract import ClientDisconnected, Host, Protocol
 from fastserver._speedups.events import ACTIVE, CLOSED, IDLE, Closed, Event, RawData, Updated
 from fastserver._speedups.h1limits import LINGER_BYTES, LINGER_S
+
+from .facade import HandlerConnection
 
 if TYPE_CHECKING:
     from .factory import HandlerFactory
@@ -81,48 +83,6 @@ class Activity(Enum):
     SETTLING = "settling"  # it has heard or said Updated(idle=True); the transport hears it when nothing is left to do
 
 
-class HandlerConnection:
-    """One connection, as its handler sees it; the module's text is the contract.
-
-    ``id`` numbers the connections of a worker, ``peer`` holds the addresses, the scheme, the ALPN name and TLS facts.
-    """
-
-    __slots__ = ("__weakref__", "_protocol", "id", "peer")
-
-    def __init__(self, protocol: HandlerProtocol) -> None:
-        # None once the handler has heard Closed, so that neither keeps the other.
-        self._protocol: HandlerProtocol | None = protocol
-        self.id: int = protocol.connection.id
-        self.peer: Peer = protocol.connection.get_peer()
-
-    def send(self, event: Event) -> None:
-        """Say one ``RawData``, ``Updated`` or ``Closed``, or raise ``TypeError``.  Dropped after the end."""
-        if not isinstance(event, (RawData, Updated, Closed)):
-            raise TypeError(f"a protocol handler sends RawData, Updated and Closed, not {type(event).__name__}")
-        if self._protocol is not None:
-            self._protocol.say(event)
-
-    async def wait_writable(self) -> None:
-        """Return once the peer has taken enough to be sent more.  Raises ``ClientDisconnected`` after the end."""
-        if self._protocol is None:
-            raise ClientDisconnected
-        await self._protocol.wait_writable()
-
-    def close(self) -> None:
-        """Close the connection once all is written; the same as to send ``Closed()``."""
-        self.send(CLOSED)
-
-    def abort(self) -> None:
-        """Drop the connection at once, so that the peer sees a reset and never a clean end."""
-        if self._protocol is not None:
-            self._protocol.abort()
-
-    @property
-    def is_draining(self) -> bool:
-        """Whether the connection will be closed as soon as it is idle, or is closed already."""
-        return self._protocol is None or self._protocol.is_draining
-
-
 class HandlerProtocol(Protocol):
     """Adapts one ``Connection`` of the transport to a user's handler."""
 
@@ -151,14 +111,14 @@ class HandlerProtocol(Protocol):
         self._is_drained = False
         self._discarded = 0
         self._waiters: set[Any] = set()
-        # Not at once: the transport is not ready for answers before its own connection_made has returned.
-        host.call_soon(self._open)
 
     # What the transport calls.
 
     def handle(self, event: Event) -> None:
         if type(event) is RawData:
             self._receive(event)
+        elif type(event) is Updated:
+            self._open()
         elif type(event) is Closed:
             self._lose()
 
@@ -167,7 +127,6 @@ class HandlerProtocol(Protocol):
         if self._link is Link.LINGERING:
             self._end()
         else:
-            self._open()
             self._pump()
 
     def on_deadline(self, now: float) -> None:
@@ -176,7 +135,7 @@ class HandlerProtocol(Protocol):
             self._end()
 
     def on_idle_timeout(self) -> None:
-        if self._link is Link.OPEN and self._activity is Activity.IDLE and not self._is_busy:
+        if self._link is Link.OPEN and self._activity is Activity.IDLE and self._read is None:
             self._end()
 
     def pause_writing(self) -> None:
@@ -193,13 +152,15 @@ class HandlerProtocol(Protocol):
         """Close when next idle; a connection that is idle now is the transport's to close."""
         self._is_drained = True
 
+    def describe_state(self) -> str:
+        return self._activity.value if self._link is Link.OPEN else self._link.value
+
     # Reading.
 
     def _receive(self, event: RawData) -> None:
         if self._link is not Link.OPEN:
             self._discard(event)
             return
-        self._open()
         if self._read is None:
             self._read = event
         else:
@@ -241,9 +202,7 @@ class HandlerProtocol(Protocol):
     # The handler.
 
     def _open(self) -> None:
-        """Make the handler and have it hear that the connection is open; once, and not for one that has gone."""
-        if self._activity is not Activity.NEW or self._link is not Link.OPEN:
-            return
+        """Make the handler and have it hear that the connection is open."""
         self._activity = Activity.IDLE
         self._is_busy = True
         try:
@@ -253,11 +212,19 @@ class HandlerProtocol(Protocol):
                 self._refuse_misfit()
             else:
                 self._handle, self._is_coroutine = made
-                self._event = IDLE if self._link is Link.OPEN else None
+                if self._link is Link.OPEN:
+                    self._event = IDLE
+                    self._keep_while_greeting()
         except BaseException as failure:
             self._fail(failure, "the opening")
         self._is_busy = False
         self._pump()
+
+    def _keep_while_greeting(self) -> None:
+        """The transport takes a new connection for idle; a coroutine may take its time to greet."""
+        if self._is_coroutine and self._activity is Activity.IDLE:
+            self._activity = Activity.SETTLING
+            self.connection.send(ACTIVE)
 
     def _refuse_misfit(self) -> None:
         if self._factory.note_misfit():
@@ -278,6 +245,8 @@ class HandlerProtocol(Protocol):
                 if self._activity is Activity.IDLE and not is_lost:
                     self.connection.send(ACTIVE)
                 self._activity = Activity.WAKING
+                # One that a stopping host has accepted is served once.
+                self._is_drained |= self.host.draining
                 return ACTIVE
             if self._activity is Activity.WAKING:
                 self._activity = Activity.ACTIVE
@@ -291,7 +260,7 @@ class HandlerProtocol(Protocol):
             self._activity = Activity.SETTLING
             return IDLE
         is_settling = self._activity is Activity.SETTLING
-        if self._at_eof or (is_settling and self.is_draining):
+        if self._at_eof or (is_settling and self._is_drained):
             self._end()
         elif is_settling:
             self._activity = Activity.IDLE
@@ -395,7 +364,8 @@ class HandlerProtocol(Protocol):
 
     def _settle(self) -> None:
         if self._activity is not Activity.IDLE and self._activity is not Activity.WAKING:
-            self._activity = Activity.SETTLING
+            # Who is about to hear that it is active is not told so again.
+            self._activity = Activity.WAKING if self._event is ACTIVE else Activity.SETTLING
             if not self._is_busy:
                 self.flush()
                 self._pump()
@@ -403,6 +373,8 @@ class HandlerProtocol(Protocol):
     # Writing.
 
     def _write(self, data: bytes) -> None:
+        if not data:
+            return
         if self._out_bytes + len(data) > CORK_BYTES:
             self.flush()
         self._out.append(data)

@@ -9,8 +9,8 @@ import pytest
 
 from fastserver._speedups.contract import Host
 from fastserver._speedups.events import Closed, Event, RawData, Updated
+from fastserver.protocol.facade import HandlerConnection
 from fastserver.protocol.factory import HandlerFactory
-from fastserver.protocol.handler import HandlerConnection
 from tests.fakes import WALL_S, FakeConnection, Wire, ignore, make_host, make_log
 from tests.handloop import HandLoop
 
@@ -40,7 +40,7 @@ class NumberedConnection(FakeConnection):
 class Bench(Wire):
     """A `Wire` whose protocol is a user's handler."""
 
-    def __init__(self, target: Callable[..., Any], /, *, settled: bool = True, **limits: float) -> None:
+    def __init__(self, target: Callable[..., Any], /, *, opened: bool = True, **limits: float) -> None:
         self.loop = HandLoop()
         self.wall_s = WALL_S
         error_log, self.log = make_log()
@@ -52,8 +52,9 @@ class Bench(Wire):
             self.connection.protocol = self.protocol
         # A transport takes a connection for idle from its first moment.
         self.connection.idle_until = self.host.clock.now + self.host.limits.timeout_keep_alive
-        if settled:
-            self.settle()
+        if opened:
+            self.act(self.protocol.handle, Updated(True))
+        self.updates_of_opening = len(self.connection.updates)
 
     def feed(self, *reads: bytes) -> "Bench":
         super().feed(*reads)
@@ -69,7 +70,8 @@ class Bench(Wire):
 
     @property
     def updates(self) -> list[bool]:
-        return self.connection.updates
+        """What the transport was told of idleness since the opening."""
+        return self.connection.updates[self.updates_of_opening :]
 
     @property
     def faults(self) -> list[str]:

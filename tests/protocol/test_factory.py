@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from fastserver._speedups.events import Event
+from fastserver.protocol.facade import HandlerConnection
 from fastserver.protocol.factory import HandlerFactory, check_handler
-from fastserver.protocol.handler import HandlerConnection
 from tests.protocol.bench import Bench, Plain, make_recorder
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from fastserver._speedups.events import Closed, Event, RawData, Updated
 from fastserver._speedups.h1limits import LINGER_BYTES, LINGER_S
-from fastserver.protocol.handler import HandlerConnection
+from fastserver.protocol.facade import HandlerConnection
 from tests.protocol.bench import BOTH, Bench, Coroutine, Plain, Recorder, make_busy, make_recorder, spell
 
 
@@ -45,7 +45,7 @@ def test_what_came_before_the_loss_is_handled(base: type[Recorder]) -> None:
         bench.protocol.handle(Closed())
     bench.settle()
     assert handler.last.heard == ["IDLE", "ACTIVE", "a", "b", "CLOSED"]
-    assert bench.connection.events == []
+    assert (bench.updates, bench.out) == ([], b"")
 
 
 @BOTH
@@ -86,6 +86,31 @@ def test_a_drained_connection_closes_when_it_has_answered(base: type[Recorder]) 
     bench.feed(b"x")
     assert (bench.out, bench.ended) == (b"x", True)
     assert handler.last.heard == ["IDLE", "ACTIVE", "x", "IDLE", "CLOSED"]
+
+
+@BOTH
+def test_a_connection_that_a_stopping_host_accepts_is_served_once(base: type[Recorder]) -> None:
+    handler = make_recorder(base, echo)
+    bench = Bench(handler, opened=False)
+    bench.host.draining = True
+    bench.act(bench.protocol.handle, Updated(True))
+    assert not bench.over
+    bench.feed(b"x")
+    assert (bench.out, bench.ended) == (b"x", True)
+
+
+def test_says_where_it_stands() -> None:
+    handler = make_busy()
+    bench = Bench(handler)
+    states = [bench.protocol.describe_state()]
+    bench.feed(b"x")
+    states.append(bench.protocol.describe_state())
+    bench.act(handler.last.connection.send, Updated(False))
+    states.append(bench.protocol.describe_state())
+    bench.act(handler.last.connection.close)
+    states.append(bench.protocol.describe_state())
+    bench.vanish()
+    assert states == ["idle", "active", "held", "lingering"]
 
 
 def test_a_busy_coroutine_is_drained() -> None:

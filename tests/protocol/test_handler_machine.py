@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastserver._speedups.events import Closed, Event, RawData, Updated
-from fastserver.protocol.handler import HandlerConnection
+from fastserver.protocol.facade import HandlerConnection
 from tests.protocol.bench import Bench, spell
 
 #: What the peer, the transport, the host or the user's code elsewhere may do next.
@@ -74,7 +74,7 @@ class Run:
 
     def __init__(self, kind: type[Moody], moods: list[str]) -> None:
         self.handlers: list[Any] = []
-        self.bench = Bench(self.make(kind, moods), settled=False)
+        self.bench = Bench(self.make(kind, moods))
         self.sent = b""
         self.is_over = False
         self.was_cancelled = False
@@ -177,7 +177,7 @@ def check(run: Run, handler: Moody) -> None:
     for before, after in itertools.pairwise(handler.heard):
         assert before != after or before not in ("IDLE", "ACTIVE")
         assert before != "ACTIVE" or after.endswith(",") or after in ("CLOSED", "SAID")
-    told = run.bench.updates
+    told = run.bench.connection.updates
     assert all(before is not after for before, after in itertools.pairwise(told))
     assert told[:1] in ([], [False])
     assert all("ValueError" in fault for fault in run.bench.faults)

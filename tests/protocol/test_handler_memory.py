@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fastserver._speedups.events import Event, RawData, Updated
-from fastserver.protocol.handler import HandlerConnection
+from fastserver.protocol.facade import HandlerConnection
 from tests.protocol.bench import Bench
 
 
