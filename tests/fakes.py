@@ -53,6 +53,8 @@ class FakeConnection(Connection):
 
     def __init__(self, host: Host, peer: Peer | None = None) -> None:
         self.host = host
+        self.requests = 0
+        self.tally = host.metrics.get_tally("http/1.1")
         self.peer = peer or Peer(("127.0.0.1", 50000), ("127.0.0.1", 8000), "http")
         self.protocol: Any = None
         self.events: list[Event] = []

@@ -22,6 +22,7 @@ from fastserver._speedups.contract import Host
 from fastserver._speedups.http import HTTPApplication
 from fastserver._speedups.tcp import TCPConnection, abort, sweep
 from fastserver.exchange.pathsend import send_path
+from fastserver.server.pipeline import Pipeline
 from fastserver.transport.sendfile import send_file
 from tests.fakes import App, make_host, make_log
 
@@ -144,7 +145,7 @@ class Site:
         self._timer.cancel()
 
     def _connect(self) -> TCPConnection:
-        self.connections.append(TCPConnection(self.host))
+        self.connections.append(TCPConnection(self.host, Pipeline()))
         return self.connections[-1]
 
     def _tick(self) -> None:

@@ -16,8 +16,14 @@ ROOT = Path(__file__).parents[1]
 FLOORS: list[dict[str, str]] = [
     {"fastserver.__main__": "cli", "fastserver.cli": "cli"},
     {"fastserver": "api"},
-    {"fastserver.server": "server"},
-    {"fastserver.transport": "transport", "fastserver._speedups.tcp": "transport"},
+    {"fastserver.server": "server", "fastserver.top": "top"},
+    {
+        "fastserver.transport": "transport",
+        "fastserver._speedups.tcp": "transport",
+        "fastserver._speedups.connection": "transport",
+        "fastserver.metrics": "metrics",
+        "fastserver.observe": "observe",
+    },
     {
         "fastserver.protocol": "wire",
         "fastserver._speedups.h1": "wire",
@@ -39,6 +45,10 @@ FLOORS: list[dict[str, str]] = [
         "fastserver._speedups.fields": "contract",
         "fastserver._speedups.target": "contract",
         "fastserver._speedups.clock": "contract",
+        "fastserver._speedups.metrics": "contract",
+        "fastserver._speedups.observers": "contract",
+        "fastserver._speedups.histogram": "contract",
+        "fastserver.reference": "contract",
         "fastserver.config": "contract",
     },
     {
@@ -47,16 +57,17 @@ FLOORS: list[dict[str, str]] = [
         "fastserver.events": "events",
         "fastserver.typing": "typing",
         "fastserver._speedups.events": "events",
+        "fastserver._speedups.lifecycle": "events",
         "fastserver._speedups": "events",
     },
 ]
 PLACES = {name: (floor, room) for floor, rooms in enumerate(FLOORS) for name, room in rooms.items()}
 
-#: Who may import the event loop, and who may read the time: ``clock`` only formats it, ``contract`` names the timer
-#: that a host lends.
+#: Who may import the event loop, and who may read the time: ``clock`` only formats it, ``kernels`` is the timer of
+#: durations.
 EDGE = ("fastserver.transport", "fastserver.server", "fastserver._speedups.tcp")
-ASYNCIO_ALLOWED = (*EDGE, "fastserver._speedups.task", "fastserver.exchange.lifespan")
-TIME_ALLOWED = (*EDGE, "fastserver._speedups.clock", "fastserver._speedups.contract")
+ASYNCIO_ALLOWED = (*EDGE, "fastserver._speedups.task", "fastserver.exchange.lifespan", "fastserver.observe")
+TIME_ALLOWED = (*EDGE, "fastserver._speedups.clock", "fastserver._speedups.kernels", "fastserver.top")
 IMPORT_LINE = re.compile(r"^\s*(?:from\s+(?P<source>[\w.]+)\s+)?c?import\s+(?P<names>[^#(]+|\([^)]*\))", re.MULTILINE)
 
 

@@ -10,8 +10,8 @@ from importlib.util import find_spec
 
 #: The modules that ``setup.py`` compiles, lowest layer first.
 MODULES = (
-    "events", "kernels", "clock", "contract", "heads", "rendering", "task", "parser", "bodyclock", "http", "h1stream",
-    "h1", "tcp",
+    "events", "kernels", "clock", "metrics", "observers", "contract", "heads", "rendering", "task", "parser",
+    "bodyclock", "http", "h1stream", "h1", "connection", "tcp",
 )  # fmt: skip
 
 

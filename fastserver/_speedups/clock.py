@@ -19,7 +19,10 @@ def format_http_date(wall_s):
 
 
 class Clock:
-    """``now`` is monotonic seconds, ``date_field`` the whole ``date`` header line; both are at most one tick old."""
+    """``now`` is monotonic seconds, ``wall_s`` Unix seconds, ``date_field`` the whole ``date`` header line.
+
+    All are at most one tick old.
+    """
 
     def __init__(self, now=0.0, wall_s=0.0):
         self.now = now
@@ -29,6 +32,7 @@ class Clock:
     def tick(self, now, wall_s):
         """Move to monotonic time ``now`` and Unix time ``wall_s``, both in seconds; wall time may go backwards."""
         self.now = now
+        self.wall_s = wall_s
         date_s = int(wall_s)
         if date_s != self._date_s:
             self._date_s = date_s

@@ -5,6 +5,8 @@ cimport cython
 
 from .clock cimport Clock
 from .kernels cimport current_thread
+from .metrics cimport Metrics, Tally
+from .observers cimport Observers
 
 
 cdef class Peer:
@@ -71,6 +73,9 @@ cpdef bint is_bodyless(Request request, int status)
 
 
 cdef class Connection:
+    cdef public long requests
+    cdef public Tally tally
+
     cpdef send(self, event)
     cpdef abort(self)
     cpdef finish_writing(self)
@@ -90,6 +95,7 @@ cdef class Protocol:
     cpdef pause_writing(self)
     cpdef resume_writing(self)
     cpdef drain(self)
+    cpdef str describe_state(self)
 
 
 cdef class Sink:
@@ -106,6 +112,7 @@ cdef class Sink:
     cpdef cork(self)
     cpdef uncork(self)
     cpdef Peer get_peer(self)
+    cpdef Tally get_tally(self)
 
 
 cdef class Exchange:
@@ -131,11 +138,15 @@ cdef class Host:
     cdef public bytes server_field
     cdef public bint date_header
     cdef public bytes extra_fields
-    cdef public object read_timer
     cdef public unsigned long thread
     # When the log last said that the connections are at their limit.
     cdef public double full_since
     cdef public set connections
+    cdef public set arriving
+    cdef public long long connections_seen
+    cdef public Metrics metrics
+    cdef public bint timed
+    cdef public Observers observers
     cdef public set tasks
     cdef public bint draining
     cdef public object on_empty

@@ -11,9 +11,8 @@ Three pairs meet here, each by plain method calls that return at once:
 Nothing here sleeps, reads a clock or does I/O.  Methods that a class must give raise ``NotImplementedError`` here.
 """
 
-from time import perf_counter
-
 from .kernels import current_thread
+from .metrics import Metrics
 
 #: How often the log says that the connections are at their limit; seconds.
 FULL_LOG_S = 60.0
@@ -159,7 +158,10 @@ def is_bodyless(request, status):
 
 
 class Connection:
-    """The transport's side of one peer.  ``send`` takes ``RawData``, ``Closed`` and ``Updated`` in order."""
+    """The transport's side of one peer.  ``send`` takes ``RawData``, ``Closed`` and ``Updated`` in order.
+
+    ``requests`` is how many the protocol has begun on it; ``tally`` are the counters of that protocol.
+    """
 
     def send(self, event):
         """Write ``RawData``; on ``Closed`` close once written; on ``Updated`` arm or disarm the idle deadline."""
@@ -192,7 +194,7 @@ class Protocol:
     """The wire's side of one connection: synchronous and sans-I/O."""
 
     def handle(self, event):
-        """Take one event from the transport.  ``Closed`` is the last event that a protocol gets."""
+        """Take one event of the transport: ``Updated(idle=True)`` first, then what comes, ``Closed`` at the end."""
         raise NotImplementedError
 
     def on_eof(self):
@@ -215,7 +217,11 @@ class Protocol:
         raise NotImplementedError
 
     def drain(self):
-        """The worker is stopping: finish what is open, announce the close, then close."""
+        """The worker stops, or an operator wants the connection gone: finish what is open, announce the end, close."""
+        raise NotImplementedError
+
+    def describe_state(self):
+        """Where the protocol stands, in one or two words of its own."""
         raise NotImplementedError
 
 
@@ -273,6 +279,10 @@ class Sink:
     def get_peer(self):
         raise NotImplementedError
 
+    def get_tally(self):
+        """The counters of the protocol that carries this exchange."""
+        raise NotImplementedError
+
 
 class Exchange:
     """One request with its response on the application's side.  Every method returns at once."""
@@ -313,9 +323,11 @@ class Application:
 class Host:
     """The services that a worker lends to everything below the edge, and what it keeps of its connections.
 
-    ``connections`` holds the open ones (each a transport's ``Connection``), ``tasks`` the application tasks that have
-    suspended at least once; both empty themselves.  ``on_empty`` is called when the last connection of a draining host
-    closes.
+    ``connections`` holds the open ones (each a transport's ``Connection``), ``arriving`` those that are not open yet,
+    ``tasks`` the application tasks that have suspended at least once; all empty themselves.  ``metrics`` counts what
+    happens, ``observers`` hear of it (``None`` where there are none).  ``timed`` says whether anybody can learn how
+    long requests take: knowing it costs two looks at a timer.  ``on_empty`` is called when the last connection of a
+    draining host closes.
     """
 
     def __init__(
@@ -330,7 +342,6 @@ class Host:
         server_field=b"server: fastserver\r\n",
         date_header=True,
         extra_fields=b"",
-        read_timer=perf_counter,
     ):
         self.loop = loop
         self.clock = clock
@@ -341,12 +352,15 @@ class Host:
         self.server_field = server_field
         self.date_header = date_header
         self.extra_fields = extra_fields
-        # Seconds from any origin, for durations in the access log; read only where one is kept.
-        self.read_timer = read_timer
         # The loop's thread: a host is made there, and only there may the wire be touched.
         self.thread = current_thread()
         self.connections = set()
+        self.arriving = set()
+        self.connections_seen = 0
         self.tasks = set()
+        self.metrics = Metrics()
+        self.timed = True
+        self.observers = None
         self.draining = False
         # When the log last said that the connections are at their limit; clock seconds.
         self.full_since = -FULL_LOG_S

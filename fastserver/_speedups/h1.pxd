@@ -27,6 +27,20 @@ cdef int ENDING
 cdef int LINGERING
 cdef int CONNECTION_CLOSED
 
+cdef int _MOVES[100]
+cdef int NO_MOVE
+cdef int STEPS
+cdef int HEAD_BEGINS
+cdef int REQUEST_WHOLE
+cdef int BODY_DUE
+cdef int BODY_WHOLE
+cdef int RESPONSE_BEGINS
+cdef int RESPONSE_WHOLE
+cdef int RESPONSE_EARLY
+cdef int RESPONSE_LAST
+cdef int WRITING_ENDS
+cdef int CLOSE
+
 cdef Py_ssize_t CORK_BYTES
 cdef Py_ssize_t PIPELINE_BYTES
 cdef Py_ssize_t BODY_BUFFER_BYTES
@@ -48,7 +62,6 @@ cdef class H1Connection(Protocol):
     cdef bytes _out
     cdef Py_ssize_t _scanned
     cdef long long _discarded
-    cdef long _requests
     cdef int _state
     cdef int _corks
     cdef bint _skipped_empty_line
@@ -56,6 +69,10 @@ cdef class H1Connection(Protocol):
     cdef bint _reading_paused
     cdef bint _writing_paused
     cdef bint _at_eof
+    cdef bint _is_draining
+
+    @cython.locals(state=int)
+    cdef _move(self, int step)
 
     @cython.locals(data=bytes)
     cdef _receive(self, RawData event)

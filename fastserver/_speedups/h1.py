@@ -22,12 +22,15 @@ from .h1limits import (
     LINGER_S,
     PIPELINE_BYTES,
 )
-from .h1state import H1State
+from .h1state import MOVES, NO_MOVE, STEPS, H1State, H1Step
 from .h1stream import H1Stream
 from .heads import check_partial_head, find_head_end, split_head
 from .kernels import raw_data
 from .parser import borrow_parser, return_parser
 from .rendering import inspect_response, render_response
+
+#: What a connection above the limit is told before it is closed.
+OVERLOADED = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nretry-after: 1\r\nconnection: close\r\n\r\n"
 
 _NEVER = float("inf")
 _CLOSE_FIELD = b"connection: close\r\n"
@@ -45,6 +48,18 @@ ENDING = H1State.ENDING.value
 LINGERING = H1State.LINGERING.value
 CONNECTION_CLOSED = H1State.CLOSED.value
 
+HEAD_BEGINS = H1Step.HEAD_BEGINS.value
+REQUEST_WHOLE = H1Step.REQUEST_WHOLE.value
+BODY_DUE = H1Step.BODY_DUE.value
+BODY_WHOLE = H1Step.BODY_WHOLE.value
+RESPONSE_BEGINS = H1Step.RESPONSE_BEGINS.value
+RESPONSE_WHOLE = H1Step.RESPONSE_WHOLE.value
+RESPONSE_EARLY = H1Step.RESPONSE_EARLY.value
+RESPONSE_LAST = H1Step.RESPONSE_LAST.value
+WRITING_ENDS = H1Step.WRITING_ENDS.value
+CLOSE = H1Step.CLOSE.value
+_MOVES = MOVES
+
 
 class H1Connection(Protocol):
     """One HTTP/1 connection: its reading side, its write buffer and its end."""
@@ -61,12 +76,12 @@ class H1Connection(Protocol):
         self._scanned = 0
         self._skipped_empty_line = False
         self._is_idle = False
-        self._requests = 0
         self._out = None
         self._corks = 0
         self._reading_paused = False
         self._writing_paused = False
         self._at_eof = False
+        self._is_draining = host.draining
         # Bytes thrown away since the state became DISCARDING_BODY or LINGERING.
         self._discarded = 0
         self.deadline = host.clock.now + host.limits.timeout_request_header
@@ -75,6 +90,16 @@ class H1Connection(Protocol):
     def state(self):
         """Where the connection stands, an ``H1State``."""
         return H1State(self._state)
+
+    def describe_state(self):
+        return self.state.name.lower()
+
+    def _move(self, step):
+        """The one place where the state changes, by the table in ``h1state``."""
+        state = _MOVES[self._state * STEPS + step]
+        if state == NO_MOVE:
+            raise AssertionError(f"{H1Step(step)} in {self.state}")
+        self._state = state
 
     # What the transport calls.
 
@@ -122,8 +147,8 @@ class H1Connection(Protocol):
             self._stream.exchange.on_writable()
 
     def drain(self):
-        """Nothing to do: a draining host makes each response say ``Connection: close``, and the transport closes a
-        connection that stays idle."""
+        """From now on each response says ``Connection: close``; the transport closes a connection that stays idle."""
+        self._is_draining = True
 
     # Reading.
 
@@ -201,27 +226,27 @@ class H1Connection(Protocol):
         """The first byte of a head has come: the rest must come in time, however slowly it drips (H1-28)."""
         if self._state == KEEP_ALIVE:
             self.deadline = self.host.clock.now + self.host.limits.timeout_request_header
-        self._state = RECEIVING_HEADERS
+        self._move(HEAD_BEGINS)
         self._skipped_empty_line = False
         self._is_idle = False
         self.connection.send(ACTIVE)
 
     def _begin_request(self, request, parser):
-        self._requests += 1
+        self.connection.requests += 1
         stream = H1Stream.__new__(H1Stream)
         stream.begin(self, request)
         exchange = self.host.application.open(stream, request)
         stream.exchange = exchange
         self._stream = stream
         if parser.complete:
-            self._state = PROCESSING
+            self._move(REQUEST_WHOLE)
             self.deadline = _NEVER
             if request.chunked or parser.received:
                 stream.unread = parser.received
                 exchange.on_body(parser.take_body(), False)
             return_parser(parser)
         else:
-            self._state = RECEIVING_BODY
+            self._move(BODY_DUE)
             self._parser = parser
             self._begin_body(stream)
             if parser.received:
@@ -249,8 +274,7 @@ class H1Connection(Protocol):
             self._parser = None
             self.deadline = _NEVER
             return_parser(parser)
-            if self._state == RECEIVING_BODY:
-                self._state = PROCESSING
+            self._move(BODY_WHOLE)
             stream.exchange.on_body(body, False)
         else:
             stream.body_clock.read(self.host.clock.now)
@@ -273,7 +297,7 @@ class H1Connection(Protocol):
         if self._parser.complete:
             return_parser(self._parser)
             self._parser = None
-            self._state = KEEP_ALIVE
+            self._move(BODY_WHOLE)
             self.deadline = _NEVER
         elif self._discarded > DISCARD_BYTES:
             self._linger()
@@ -374,7 +398,7 @@ class H1Connection(Protocol):
                 self._is_idle = True
                 self.connection.send(IDLE)
         elif self._state == ENDING:
-            if self._parser is not None or self._held or self._discarded or self.host.draining:
+            if self._parser is not None or self._held or self._discarded or self._is_draining:
                 self._linger()
             else:
                 self._close()
@@ -393,14 +417,14 @@ class H1Connection(Protocol):
         self._stream = None
         stream.detach()
         if not stream.keep_alive:
-            self._state = ENDING
+            self._move(RESPONSE_LAST)
         elif self._parser is not None:
-            self._state = DISCARDING_BODY
+            self._move(RESPONSE_EARLY)
             self._discarded = 0
             self.deadline = self.host.clock.now + DISCARD_S
             self._resume_reading()
         else:
-            self._state = KEEP_ALIVE
+            self._move(RESPONSE_WHOLE)
             self._resume_reading()
         if self._corks == 0:
             self._uncork_soon()
@@ -410,7 +434,7 @@ class H1Connection(Protocol):
         if self._state != CONNECTION_CLOSED:
             # Earlier responses may stand in the buffer; they are whole.
             self.flush()
-            self._state = CONNECTION_CLOSED
+            self._move(CLOSE)
             self.deadline = _NEVER
             self.connection.abort()
 
@@ -418,6 +442,7 @@ class H1Connection(Protocol):
         """Answer a peer's fault and close; where a response has begun, cut it instead."""
         if self._state >= ENDING:
             return
+        self.host.metrics.refuse_request(error.status)
         self.host.error_log.debug("refused a request: %d %s", error.status, error.reason)
         stream = self._stream
         if stream is not None:
@@ -447,7 +472,7 @@ class H1Connection(Protocol):
         """Close the writing side, and read on for a while so that no reset overtakes the answer (H1-33)."""
         self.flush()
         self._drop_parser()
-        self._state = LINGERING
+        self._move(WRITING_ENDS)
         self._discarded = 0
         self._held = b""
         self.deadline = self.host.clock.now + LINGER_S
@@ -457,13 +482,14 @@ class H1Connection(Protocol):
     def _close(self):
         if self._state != CONNECTION_CLOSED:
             self.flush()
-            self._state = CONNECTION_CLOSED
+            self._move(CLOSE)
             self.deadline = _NEVER
             self.connection.send(CLOSED)
 
     def _lose(self):
         """The connection is gone: tell the exchange, and let go of everything."""
-        self._state = CONNECTION_CLOSED
+        if self._state != CONNECTION_CLOSED:
+            self._move(CLOSE)
         self.deadline = _NEVER
         self._drop_parser()
         self._out = None
@@ -489,9 +515,11 @@ class H1Connection(Protocol):
         return self._parser is not None
 
     def begin_response(self):
-        self._state = SENDING_RESPONSE
+        self._move(RESPONSE_BEGINS)
 
     def may_take_another(self):
         """Whether this side is willing to take a further request on this connection."""
         limit = self.host.limits.keep_alive_max_requests
-        return not self.host.draining and (limit == 0 or self._requests < limit)
+        # A host that begins to stop says so before it comes to tell each connection.
+        draining = self._is_draining or self.host.draining
+        return not draining and (limit == 0 or self.connection.requests < limit)

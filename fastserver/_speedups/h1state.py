@@ -1,4 +1,9 @@
-"""Where an HTTP/1 connection can stand."""
+"""Where an HTTP/1 connection can stand, and what takes it from one state to another: the table is the law.
+
+``H1Connection`` (module ``h1``) changes its state by naming an ``H1Step``, and in no other way.  A step that the
+table does not allow in a state is a fault of this server and raises ``AssertionError``.  ``docs/events.md`` shows the
+table as the diagram that ``draw`` makes of it.
+"""
 
 from enum import Enum
 
@@ -22,3 +27,101 @@ class H1State(Enum):
     #: The writing side is closed; what still comes is thrown away.
     LINGERING = 8
     CLOSED = 9
+
+
+class H1Step(Enum):
+    """What can happen to the state."""
+
+    #: The first byte of a head.
+    HEAD_BEGINS = 0
+    #: A head whose request has no body, or whose body came with it.
+    REQUEST_WHOLE = 1
+    #: A head whose body is still due.
+    BODY_DUE = 2
+    #: The last byte of a body.
+    BODY_WHOLE = 3
+    #: The application has said its first words.
+    RESPONSE_BEGINS = 4
+    #: The response is whole, and another request may come.
+    RESPONSE_WHOLE = 5
+    #: The response is whole before the request's body was read.
+    RESPONSE_EARLY = 6
+    #: The response is whole, and it was the last one.
+    RESPONSE_LAST = 7
+    #: The writing side is closed, after a refusal or because bytes may still be on their way.
+    WRITING_ENDS = 8
+    #: The connection ends, by either side.
+    CLOSE = 9
+
+
+_S, _T = H1State, H1Step
+
+#: The state that follows a state, by step.
+TRANSITIONS = {
+    _S.WAITING_REQUEST: {
+        _T.HEAD_BEGINS: _S.RECEIVING_HEADERS,
+        _T.CLOSE: _S.CLOSED,
+    },
+    _S.RECEIVING_HEADERS: {
+        _T.REQUEST_WHOLE: _S.PROCESSING,
+        _T.BODY_DUE: _S.RECEIVING_BODY,
+        _T.WRITING_ENDS: _S.LINGERING,
+        _T.CLOSE: _S.CLOSED,
+    },
+    _S.RECEIVING_BODY: {
+        _T.BODY_WHOLE: _S.PROCESSING,
+        _T.RESPONSE_BEGINS: _S.SENDING_RESPONSE,
+        _T.WRITING_ENDS: _S.LINGERING,
+        _T.CLOSE: _S.CLOSED,
+    },
+    _S.PROCESSING: {
+        _T.RESPONSE_BEGINS: _S.SENDING_RESPONSE,
+        _T.CLOSE: _S.CLOSED,
+    },
+    _S.SENDING_RESPONSE: {
+        _T.BODY_WHOLE: _S.SENDING_RESPONSE,
+        _T.RESPONSE_WHOLE: _S.KEEP_ALIVE,
+        _T.RESPONSE_EARLY: _S.DISCARDING_BODY,
+        _T.RESPONSE_LAST: _S.ENDING,
+        _T.CLOSE: _S.CLOSED,
+    },
+    _S.DISCARDING_BODY: {
+        _T.BODY_WHOLE: _S.KEEP_ALIVE,
+        _T.WRITING_ENDS: _S.LINGERING,
+        _T.CLOSE: _S.CLOSED,
+    },
+    _S.KEEP_ALIVE: {
+        _T.HEAD_BEGINS: _S.RECEIVING_HEADERS,
+        _T.CLOSE: _S.CLOSED,
+    },
+    _S.ENDING: {
+        _T.BODY_WHOLE: _S.ENDING,
+        _T.WRITING_ENDS: _S.LINGERING,
+        _T.CLOSE: _S.CLOSED,
+    },
+    _S.LINGERING: {
+        _T.CLOSE: _S.CLOSED,
+    },
+    _S.CLOSED: {},
+}
+
+STEPS = len(H1Step)
+#: In ``MOVES``, where the table has no line.
+NO_MOVE = 255
+#: The table for the hot path: the number of the next state at ``state * STEPS + step``.
+MOVES = tuple(
+    TRANSITIONS[state][step].value if step in TRANSITIONS[state] else NO_MOVE for state in H1State for step in H1Step
+)
+
+
+def draw():
+    """The table as a Mermaid state diagram, a line for each transition."""
+    lines = ["stateDiagram-v2", f"    [*] --> {_name(H1State.WAITING_REQUEST)}"]
+    for state, steps in TRANSITIONS.items():
+        lines += [f"    {_name(state)} --> {_name(after)}: {_name(step)}" for step, after in steps.items()]
+    lines.append(f"    {_name(H1State.CLOSED)} --> [*]")
+    return "\n".join(lines)
+
+
+def _name(member):
+    return member.name.lower()

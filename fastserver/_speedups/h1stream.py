@@ -162,3 +162,6 @@ class H1Stream(Sink):
 
     def get_peer(self):
         return self._wire.connection.get_peer()
+
+    def get_tally(self):
+        return self._wire.connection.tally

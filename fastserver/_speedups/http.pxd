@@ -2,7 +2,7 @@
 cimport cython
 
 from .contract cimport Application, Exchange, Host, Peer, Request, ResponseHead, Sink, is_bodyless
-from .kernels cimport current_thread
+from .kernels cimport current_thread, read_timer
 from .rendering cimport inspect_fields, inspect_response
 from .task cimport start as start_task
 
@@ -47,7 +47,7 @@ cdef class HTTPExchange(Exchange):
     cdef bint _at_eof
     cdef bint _disconnected
     cdef bint _busy
-    cdef bint _logged
+    cdef bint _accounted
     cdef list _body
     cdef list _waiters
     cdef list _trailers
@@ -69,7 +69,8 @@ cdef class HTTPExchange(Exchange):
     cpdef cut(self)
     cdef _fail_short(self)
     cdef _complete(self)
-    cdef _log_access(self)
+    @cython.locals(head=ResponseHead, status=int, duration_s=double)
+    cdef _account(self)
     cdef _send_extension(self, kind, message)
     cdef bint _may_send_path(self)
     cdef _fail_out_of_turn(self, kind)

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from .asgi import Constants, as_coroutine_function, is_disconnect
 from .contract import Application, ClientDisconnected, Exchange, is_bodyless
-from .kernels import current_thread
+from .kernels import current_thread, read_timer
 from .rendering import inspect_fields, inspect_response
 from .task import CancelledError
 from .task import start as start_task
@@ -156,8 +156,8 @@ class HTTPExchange(Exchange):
         self._trailers = None
         # A pathsend is under way; nothing else may be sent until it has been awaited.
         self._busy = False
-        self._logged = False
-        self._started_at = self._host.read_timer() if self._host.access_log is not None else 0.0
+        self._accounted = False
+        self._started_at = read_timer() if self._host.timed else 0.0
 
     # What the wire calls.
 
@@ -192,7 +192,7 @@ class HTTPExchange(Exchange):
         self._disconnected = True
         self._body = None
         self._wake()
-        self._log_access()
+        self._account()
 
     def on_application_end(self, failure):
         # ClientDisconnected is this server's own word for "stop", and cancellation its way to end what lasts too long;
@@ -343,18 +343,26 @@ class HTTPExchange(Exchange):
         self._state = COMPLETE
         self._body = None
         self._wake()
-        self._log_access()
+        self._account()
 
-    def _log_access(self):
-        """One record an exchange, when its last byte is written or its client has gone (then status may be 0)."""
-        access_log = self._host.access_log
-        if access_log is None or self._logged:
+    def _account(self):
+        """Count and log the exchange, once: when its last byte is written, or its client has gone.
+
+        The log has the status that was sent, 0 where none was; the count goes by whether the client got all.
+        """
+        if self._accounted:
             return
-        self._logged = True
+        self._accounted = True
         head = self._head if self._state >= SENDING_BODY else None
         status = 0 if head is None else head.status
-        duration_s = self._host.read_timer() - self._started_at
-        access_log(self._request, status, self._sent, duration_s, self._sink.get_peer(), head)
+        duration_s = 0.0
+        self._sink.get_tally().count_request(status if self._state == COMPLETE else 0)
+        if self._host.timed:
+            duration_s = read_timer() - self._started_at
+            if self._state == COMPLETE:
+                self._host.metrics.latency.add(duration_s)
+        if self._host.access_log is not None:
+            self._host.access_log(self._request, status, self._sent, duration_s, self._sink.get_peer(), head)
 
     def _send_extension(self, kind, message):
         """The extensions, and everything that is out of turn."""

@@ -60,3 +60,4 @@ cpdef object resume(object coroutine, object context)
 cpdef RawData raw_data(bytes data)
 cpdef Py_ssize_t send_bytes(int fd, bytes data) noexcept
 cpdef unsigned long current_thread() noexcept
+cpdef double read_timer() noexcept

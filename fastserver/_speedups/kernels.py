@@ -7,6 +7,7 @@ to the same tables and to each other.  Who changes one changes both, down to the
 
 import os
 import threading
+import time
 from collections.abc import Generator
 from contextvars import Context
 from typing import Any
@@ -22,6 +23,11 @@ def raw_data(data: bytes) -> RawData:
 def current_thread() -> int:
     """The calling thread's identity."""
     return threading.get_ident()
+
+
+def read_timer() -> float:
+    """Monotonic seconds to the nanosecond, of any origin: for durations only; deadlines go by the worker's clock."""
+    return time.perf_counter()
 
 
 def send_bytes(fd: int, data: bytes) -> int:

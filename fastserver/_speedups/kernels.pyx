@@ -18,6 +18,13 @@ from .fields import KNOWN_FIELDS
 cdef extern from "pythread.h" nogil:
     unsigned long PyThread_get_thread_ident()
 
+cdef extern from "<time.h>" nogil:
+    struct timespec:
+        long tv_sec
+        long tv_nsec
+    int CLOCK_MONOTONIC
+    int clock_gettime(int clock, timespec* time)
+
 cdef extern from "<sys/socket.h>" nogil:
     int MSG_NOSIGNAL
     int MSG_DONTWAIT
@@ -78,6 +85,13 @@ cdef long long parse_length(Bytes value, Py_ssize_t size) noexcept:
 
 
 # ---- Making an event -----------------------------------------------------------------------------------------------
+
+cpdef double read_timer() noexcept:
+    """Monotonic seconds to the nanosecond, of any origin: for durations only; deadlines go by the worker's clock."""
+    cdef timespec time
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return time.tv_sec + time.tv_nsec * 1e-9
+
 
 cpdef unsigned long current_thread() noexcept:
     """The calling thread's identity, as ``threading.get_ident`` gives it."""

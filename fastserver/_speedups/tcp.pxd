@@ -1,9 +1,9 @@
 # What the loop calls are plain Python methods (the loop looks them up once per connection); the rest is C.
 cimport cython
 
-from .contract cimport Connection, Host, Peer, Protocol
-from .events cimport Closed, RawData, Updated
-from .h1 cimport H1Connection
+from .connection cimport LiveConnection
+from .contract cimport Host, Peer, Protocol
+from .events cimport RawData
 from .kernels cimport raw_data, send_bytes
 
 cdef double _NEVER
@@ -13,13 +13,10 @@ cdef double CROWDED_SHARE
 
 
 @cython.final
-cdef class TCPConnection(Connection):
-    cdef readonly Host host
+cdef class TCPConnection(LiveConnection):
     cdef readonly object transport
-    cdef readonly Protocol protocol
-    cdef object make_tls_facts
+    cdef object _pipeline
     cdef object _write
-    cdef Peer _peer
     cdef object __weakref__
     cdef double _idle_deadline
     cdef double _stall_deadline
@@ -29,12 +26,9 @@ cdef class TCPConnection(Connection):
 
     cpdef sweep(self, double now)
     cpdef drain(self)
-    cdef _update(self, Updated event)
-    @cython.locals(data=bytes, written=Py_ssize_t)
-    cdef _write_out(self, RawData event)
+    cdef _refuse(self, bytes answer)
     cdef int _find_plain_fd(self) except? -3
     cdef double _idle_until(self) except? -1
-    cdef bint _is_readable(self) except -1
     cdef int _fileno(self) except? -2
     cdef _arm_stall(self)
     cdef _watch_rest(self)

@@ -1,8 +1,8 @@
 """The asyncio edge of a stream connection: TCP, TLS and Unix sockets.
 
-``TCPConnection`` is the ``asyncio.Protocol`` that the loop calls and the ``Connection`` that a wire protocol writes to.
-It turns what the loop says into events, and events into calls of the transport; it keeps the idle deadline, the stall
-deadline of writing and the place in ``host.connections``.  It parses nothing.
+``TCPConnection`` is the ``asyncio.Protocol`` that the loop calls and the ``Connection`` that a wire protocol writes
+to.  It turns what the loop says into events, and events into calls of the transport; it keeps the idle deadline and the
+stall deadline of writing.  It parses nothing, and knows no protocol: which one serves is its pipeline's word.
 """
 
 import fcntl
@@ -11,9 +11,8 @@ import socket
 import struct
 import termios
 
-from .contract import FULL_LOG_S, Connection, Peer
-from .events import Closed, RawData, Updated
-from .h1 import H1Connection
+from .connection import LiveConnection
+from .contract import FULL_LOG_S, Peer
 from .kernels import raw_data, send_bytes
 
 _NEVER = float("inf")
@@ -29,19 +28,20 @@ WRITE_HIGH_WATER_BYTES = 64 * 1024
 CROWDED_SHARE = 0.8
 CROWDED_KEEP_ALIVE_S = 5.0
 
-_OVERLOADED = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nretry-after: 1\r\nconnection: close\r\n\r\n"
 
+class TCPConnection(LiveConnection):
+    """One accepted connection.
 
-class TCPConnection(Connection):
-    """One accepted connection.  ``make_tls_facts`` gives the ASGI ``tls`` extension of a transport's TLS object."""
+    ``pipeline.choose(alpn)`` gives the protocol that serves it: an object with ``name``, ``refusal`` (what a connection
+    above the limit is told) and ``open(connection, host)``.  ``pipeline.make_tls_facts`` gives the ASGI ``tls``
+    extension of a transport's TLS object.
+    """
 
-    def __init__(self, host, make_tls_facts=None):
-        self.host = host
-        self.make_tls_facts = make_tls_facts
+    def __init__(self, host, pipeline):
+        LiveConnection.__init__(self, host)
         self.transport = None
-        self.protocol = None
+        self._pipeline = pipeline
         self._write = None
-        self._peer = None
         self._idle_deadline = _NEVER
         self._stall_deadline = _NEVER
         self._stalled_bytes = 0
@@ -53,79 +53,75 @@ class TCPConnection(Connection):
     # What the loop calls.
 
     def connection_made(self, transport):
-        host = self.host
         self.transport = transport
+        host = self.host
+        ssl_object = transport.get_extra_info("ssl_object")
+        lane = self._pipeline.choose(None if ssl_object is None else ssl_object.selected_alpn_protocol())
         if len(host.connections) >= host.limits.connections > 0:
-            if host.clock.now - host.full_since >= FULL_LOG_S:
-                host.full_since = host.clock.now
-                host.error_log.warning("%d connections are open, the limit; more get 503", len(host.connections))
-            transport.write(_OVERLOADED)
-            transport.close()
+            self._refuse(lane.refusal)
             return
         self._write = transport.write
         transport.set_write_buffer_limits(WRITE_HIGH_WATER_BYTES)
-        self.protocol = H1Connection(self, host)
-        host.connections.add(self)
-        self._idle_deadline = self._idle_until()
+        self.enter(lane.open(self, host), lane.name)
+
+    def _refuse(self, answer):
+        """There are too many connections already."""
+        host = self.host
+        host.arriving.discard(self)
+        host.metrics.connections_refused += 1
+        if host.clock.now - host.full_since >= FULL_LOG_S:
+            host.full_since = host.clock.now
+            host.error_log.warning("%d connections are open, the limit; more are refused", len(host.connections))
+        if answer:
+            self.transport.write(answer)
+        self.transport.close()
 
     def data_received(self, data):
-        if self.protocol is not None:
-            self.protocol.handle(raw_data(data))
+        if self.wire is not None:
+            self.take(raw_data(data))
 
     def eof_received(self):
-        if self.protocol is None:
+        if self.wire is None:
             return False
-        self.protocol.on_eof()
+        self.wire.on_eof()
         # The peer may still be reading; a TLS transport has no half-close and closes.
         return self.transport is not None and self.transport.can_write_eof()
 
     def connection_lost(self, exc):
-        host = self.host
-        protocol = self.protocol
-        if protocol is not None:
-            self.protocol = None
-            host.connections.discard(self)
-            protocol.handle(Closed())
-            if host.draining and not host.connections and host.on_empty is not None:
-                host.on_empty()
+        """The last call; also for a connection that never was: its TLS handshake has failed."""
+        if self.transport is None and self.wire is None:
+            self.host.metrics.handshakes_failed += 1
+        self.lose()
         self.transport = None
         self._write = None
         self._fd = -1
 
     def pause_writing(self):
-        if self.protocol is not None:
+        if self.wire is not None:
             self._stalled_bytes = self._count_unsent()
             self._arm_stall()
-            self.protocol.pause_writing()
+            self.wire.pause_writing()
 
     def resume_writing(self):
         self._stall_deadline = _NEVER
-        if self.protocol is not None:
-            self.protocol.resume_writing()
+        if self.wire is not None:
+            self.wire.resume_writing()
 
-    # What the protocol calls.
+    # What the protocol calls; ``send`` is the base's.
 
-    def send(self, event):
-        if self.transport is None:
-            return
-        if type(event) is RawData:
-            self._write_out(event)
-        elif type(event) is Updated:
-            self._update(event)
-        elif type(event) is Closed:
-            self._fd = -1
-            self._watch_rest()
-            self.transport.close()
+    def close_out(self):
+        self._fd = -1
+        self._watch_rest()
+        self.transport.close()
 
-    def _update(self, event):
-        self._idle_deadline = self._idle_until() if event.idle else _NEVER
+    def set_idle(self, idle):
+        self._idle_deadline = self._idle_until() if idle else _NEVER
 
-    def _write_out(self, event):
+    def write_out(self, data):
         """Write at once where the transport holds nothing, else behind what it holds.
 
         The loop's transport would queue the bytes until its turn ends, which costs more than the bytes are worth.
         """
-        data = event.data
         if self._fd == _UNKNOWN_FD:
             self._fd = self._find_plain_fd()
         if self._fd >= 0 and (not self._queued or self.transport.get_write_buffer_size() == 0):
@@ -148,6 +144,7 @@ class TCPConnection(Connection):
         return self._fileno()
 
     def abort(self):
+        self.end()
         self._fd = -1
         transport = self.transport
         if transport is None:
@@ -162,6 +159,7 @@ class TCPConnection(Connection):
         transport = self.transport
         if transport is None:
             return
+        self.end()
         self._fd = -1
         self._watch_rest()
         if transport.can_write_eof():
@@ -180,9 +178,13 @@ class TCPConnection(Connection):
 
     def send_file(self, file, offset, count):
         transport = self.transport
-        if transport is None or self.host.send_file is None or transport.get_extra_info("sslcontext") is not None:
+        host = self.host
+        # What the kernel writes by itself no observer would hear of.
+        if transport is None or host.send_file is None or host.observers is not None:
             return None
-        return self.host.send_file(self, file, offset, count)
+        if transport.get_extra_info("sslcontext") is not None:
+            return None
+        return host.send_file(self, file, offset, count)
 
     def get_peer(self):
         if self._peer is None:
@@ -193,22 +195,23 @@ class TCPConnection(Connection):
 
     def sweep(self, now):
         """Act on the deadlines that have passed."""
-        protocol = self.protocol
-        if protocol is None:
+        wire = self.wire
+        if wire is None:
             return
-        if now >= protocol.deadline:
-            protocol.on_deadline(now)
-        if now >= self._idle_deadline and not self._is_readable():
-            protocol.on_idle_timeout()
+        if now >= wire.deadline:
+            wire.on_deadline(now)
+        if now >= self._idle_deadline and not self.is_readable():
+            self.host.metrics.timeouts_idle += 1
+            wire.on_idle_timeout()
         if now >= self._stall_deadline:
             self._check_stall()
 
     def drain(self):
         """Give an idle connection a last moment for a request that is on its way, then let the sweep close it."""
+        if self.wire is not None:
+            self.wire.drain()
         if self._idle_deadline < _NEVER:
             self._idle_deadline = min(self._idle_deadline, self._idle_until())
-        if self.protocol is not None:
-            self.protocol.drain()
 
     def _idle_until(self):
         host = self.host
@@ -221,8 +224,7 @@ class TCPConnection(Connection):
             return host.clock.now + min(CROWDED_KEEP_ALIVE_S, limits.timeout_keep_alive)
         return host.clock.now + limits.timeout_keep_alive
 
-    def _is_readable(self):
-        """Whether a request is waiting in the kernel: then an idle connection must not be closed under it."""
+    def is_readable(self):
         fd = self._fileno()
         if fd < 0:
             return False
@@ -254,6 +256,7 @@ class TCPConnection(Connection):
             self._stalled_bytes = size
             self._arm_stall()
         else:
+            self.host.metrics.timeouts_write += 1
             self.abort()
 
     def _count_unsent(self):
@@ -274,7 +277,7 @@ class TCPConnection(Connection):
         else:
             scheme = "https"
             alpn = ssl_object.selected_alpn_protocol()
-            tls = None if self.make_tls_facts is None else self.make_tls_facts(ssl_object)
+            tls = self._pipeline.make_tls_facts(ssl_object)
         return Peer(
             _as_address(transport.get_extra_info("peername"), False),
             _as_address(transport.get_extra_info("sockname"), True),

@@ -35,6 +35,7 @@ from fastserver.exchange.pathsend import send_path
 from fastserver.server.accesslog import AccessLog, make_access_logger
 from fastserver.server.errorlog import configure_error_log, find_handlers, get_error_log, revive
 from fastserver.server.loader import load_app
+from fastserver.server.pipeline import Pipeline
 from fastserver.transport.acceptor import Acceptor, accept_rest
 from fastserver.transport.sendfile import send_file
 from fastserver.transport.sockets import BindError, Listener, open_listeners, seal
@@ -265,14 +266,14 @@ class Server:
     def _accept(self, host: Host) -> None:
         context = self._ssl_context
         options: dict[str, Any] = {}
-        make_tls_facts = None
+        pipeline = Pipeline()
         if context is not None:
             options = {"ssl": context, "ssl_handshake_timeout": self.config.timeout_handshake}
             if sys.version_info >= (3, 11) or type(host.loop).__module__.startswith("uvloop"):
                 options["ssl_shutdown_timeout"] = SSL_SHUTDOWN_S
             certificate = read_server_certificate(self.config)
-            make_tls_facts = lambda tls: tls_facts(tls, certificate)  # noqa: E731
-        factory = functools.partial(TCPConnection, host, make_tls_facts)
+            pipeline = Pipeline(make_tls_facts=lambda tls: tls_facts(tls, certificate))
+        factory = functools.partial(TCPConnection, host, pipeline)
         for listener in self._listeners:
             acceptor = Acceptor(host.loop, listener, factory, self._log, options)
             self._acceptors.append(acceptor)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from logging import Logger
@@ -78,9 +79,9 @@ class Acceptor:
                     self._pause(error)
                     return count
                 continue  # this client is gone, or could not be reached (accept(2)); the next one may be fine
-            task = self._loop.create_task(self._loop.connect_accepted_socket(self._factory, sock, **self._options))
+            task = self._loop.create_task(self._arrive(self._factory(), sock))
             self.arriving.add(task)
-            task.add_done_callback(self._on_arrived)
+            task.add_done_callback(self.arriving.discard)
         return limit
 
     def close(self) -> None:
@@ -103,10 +104,15 @@ class Acceptor:
         self._last_s = now
         self.accept(1 + int(elapsed_s * ACCEPT_RATE) if elapsed_s < LONG_TURN_S else 1)
 
-    def _on_arrived(self, task: asyncio.Task[Any]) -> None:
-        self.arriving.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+    async def _arrive(self, connection: Any, sock: socket.socket) -> None:
+        """Make ``sock`` the connection's; one that does not get through its TLS handshake is lost before it is made."""
+        try:
+            await self._loop.connect_accepted_socket(lambda: connection, sock, **self._options)
+        except BaseException as error:
             self._log.debug("a connection did not arrive: %s", error or type(error).__name__)
+            connection.connection_lost(error)
+            if not isinstance(error, Exception):
+                raise
 
     def _pause(self, error: OSError) -> None:
         """Without this the loop would spin: the queue stays readable."""

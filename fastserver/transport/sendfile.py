@@ -53,7 +53,9 @@ async def send_file(connection: TCPConnection, file: Descriptor, offset: int, co
         await outlet.wait_writable()
         while True:
             try:
-                return await outlet.copy(file, offset, min(count, SLICE_BYTES))
+                sent = await outlet.copy(file, offset, min(count, SLICE_BYTES))
+                connection.note_sent(sent)
+                return sent
             except BlockingIOError:
                 await outlet.wait()
     except OSError as error:

@@ -16,6 +16,7 @@ import uvloop
 
 from fastserver._speedups.contract import Host
 from fastserver._speedups.tcp import TCPConnection, abort
+from fastserver.server.pipeline import Pipeline
 from tests.fakes import App, Message, Receive, Send, make_host, make_log
 from tests.responses import MalformedResponse, Response, split_responses
 
@@ -127,7 +128,7 @@ class Live:
         self.host = make_host(self.app, loop, error_log, **self.limits)
         # TCPConnection has what a loop calls, and cannot inherit from asyncio.Protocol: it is compiled.
         make_connection: Any = TCPConnection
-        self._server = await loop.create_server(lambda: make_connection(self.host), "127.0.0.1", 0)
+        self._server = await loop.create_server(lambda: make_connection(self.host, Pipeline()), "127.0.0.1", 0)
         return self
 
     async def __aexit__(self, kind: object, error: object, traceback: object) -> None:

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from fastserver._speedups.lifecycle import ConnectionState
 from fastserver._speedups.metrics import Metrics
 from fastserver.metrics.endpoint import MetricsApp
 from fastserver.metrics.scoreboard import Board
@@ -16,11 +15,11 @@ from tests.top.samples import STARTED
 def test_what_the_server_says_is_read() -> None:
     metrics = Metrics()
     tally = metrics.get_tally("http/1.1")
-    tally.enter(list(ConnectionState).index(ConnectionState.ACTIVE))
     tally.count_request(204)
     metrics.refuse_request(431)
     metrics.latency.add(0.02)
     snapshot = metrics.snapshot()
+    snapshot["gauges"]["connections"]["http/1.1"]["active"] = 1
     snapshot["gauges"].update(pid=7, started=STARTED)
     sent: list[dict[str, Any]] = []
 

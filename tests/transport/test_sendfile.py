@@ -19,6 +19,7 @@ from fastserver._speedups.contract import ClientDisconnected
 from fastserver._speedups.events import RawData
 from fastserver._speedups.tcp import TCPConnection
 from fastserver.descriptor import Descriptor
+from fastserver.server.pipeline import Pipeline
 from fastserver.transport import sendfile
 from fastserver.transport.sendfile import SLICE_BYTES, send_file
 from tests.fakes import ignore, make_host
@@ -63,7 +64,7 @@ class Lane:
         self._end, self._client = pair
         self._client.setblocking(False)
         self.loop = asyncio.get_running_loop()
-        self.connection = TCPConnection(make_host(ignore, self.loop, **limits))
+        self.connection = TCPConnection(make_host(ignore, self.loop, **limits), Pipeline())
 
     async def __aenter__(self) -> "Lane":
         connection: Any = self.connection  # which has the methods of an asyncio.Protocol, and is none

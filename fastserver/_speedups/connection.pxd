@@ -1,0 +1,56 @@
+# The account is C numbers; what a transport gives is cpdef, called through the vtable.
+cimport cython
+
+from .clock cimport Clock
+from .contract cimport Connection, Host, Peer, Protocol
+from .events cimport Closed, RawData, Updated
+from .metrics cimport Metrics, Tally
+
+# Imported objects that are held as C globals.
+cdef Updated IS_ACTIVE
+cdef Updated IS_IDLE
+cdef Closed IS_CLOSED
+cdef object _IN
+cdef object _OUT
+cdef tuple _STATES
+
+cdef int CONNECTING
+cdef int ACTIVE
+cdef int IDLE
+cdef int CLOSING
+cdef int CLOSED
+
+
+cdef class LiveConnection(Connection):
+    cdef readonly Host host
+    cdef readonly Protocol wire
+    cdef readonly str protocol
+    cdef readonly double since
+    cdef readonly double opened
+    cdef readonly long long id
+    cdef readonly long long bytes_in
+    cdef readonly long long bytes_out
+    cdef Metrics _metrics
+    cdef Clock _clock
+    cdef Peer _peer
+    cdef int _stage
+    cdef bint _ended_here
+
+    cpdef _close_gracefully(self)
+    @cython.locals(host=Host)
+    cdef enter(self, Protocol wire, str name)
+    @cython.locals(size=Py_ssize_t)
+    cdef take(self, RawData event)
+    @cython.locals(host=Host, wire=Protocol)
+    cdef lose(self)
+    cdef end(self)
+    @cython.locals(size=Py_ssize_t)
+    cdef _send_data(self, RawData event)
+    @cython.locals(stage=int)
+    cdef _update(self, Updated event)
+    cdef _move(self, int stage)
+    cpdef note_sent(self, Py_ssize_t size)
+    cpdef write_out(self, bytes data)
+    cpdef close_out(self)
+    cpdef set_idle(self, bint idle)
+    cpdef bint is_readable(self) except -1

@@ -1,0 +1,46 @@
+# Counters are C numbers; the sizes of arrays are those of the lists that the text fills them from.
+cimport cython
+
+cdef int _LAST_BUCKET
+cdef double _BOUNDS[16]
+
+
+@cython.final
+cdef class Histogram:
+    cdef readonly double sum_s
+    cdef long long _buckets[17]
+
+    @cython.locals(index=int)
+    cpdef add(self, double seconds)
+
+
+@cython.final
+cdef class Tally:
+    cdef readonly str name
+    cdef long long connections[5]
+    cdef long long _requests[6]
+
+    cpdef count_request(self, int status)
+
+
+@cython.final
+cdef class Metrics:
+    cdef public long long raw_data_in
+    cdef public long long raw_data_out
+    cdef public long long updated_idle
+    cdef public long long updated_active
+    cdef public long long closed
+    cdef public long long bytes_in
+    cdef public long long bytes_out
+    cdef public long long connections_opened
+    cdef public long long connections_refused
+    cdef public long long handshakes_failed
+    cdef public long long timeouts_idle
+    cdef public long long timeouts_write
+    cdef readonly Histogram latency
+    cdef readonly Histogram loop_lag
+    cdef dict _tallies
+    cdef dict _refused_requests
+
+    cpdef Tally get_tally(self, str name)
+    cpdef refuse_request(self, int status)

@@ -1,0 +1,30 @@
+cimport cython
+
+from .kernels cimport read_timer
+
+cdef unsigned int _SAMPLE
+cdef double _SLOW_S
+
+
+@cython.final
+cdef class Observer:
+    cdef readonly object hear
+    cdef readonly object take
+    cdef readonly str name
+    cdef readonly long long errors
+    cdef object _log
+    cdef bint _was_slow
+
+    cpdef fail(self, error)
+    cpdef note_duration(self, double seconds)
+
+
+@cython.final
+cdef class Observers:
+    cdef readonly tuple all
+    cdef unsigned int _heard
+
+    @cython.locals(observer=Observer)
+    cpdef notify(self, connection, direction, event)
+    @cython.locals(observer=Observer, started_s=double)
+    cdef _notify_timed(self, connection, direction, event)
