@@ -394,8 +394,7 @@ class HandlerProtocol(Protocol):
             self.connection.send(RawData(out[0] if len(out) == 1 else b"".join(out)))
 
     async def wait_writable(self) -> None:
-        """See ``HandlerConnection.wait_writable``."""
-        self.flush()
+        """See ``HandlerConnection.wait_writable``.  What is corked stays so: it is bounded, and leaves by itself."""
         while self._link is Link.OPEN and self._writing_paused:
             waiter = self.host.create_future()
             self._waiters.add(waiter)
@@ -462,8 +461,6 @@ class HandlerProtocol(Protocol):
 
     def _lose(self) -> None:
         """The transport has closed: what was read before is still handled, unless this side has ended it."""
-        if self._link is Link.LOST or self._link is Link.CLOSED:
-            return
         self._stop(Link.LOST)
         if self._handle is None and not self._is_busy:
             self._link = Link.CLOSED

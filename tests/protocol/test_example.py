@@ -10,6 +10,7 @@ from examples.events.protocol_handler import (
     Echo,
     Ping,
 )
+from fastserver.protocol.handler import CORK_BYTES
 from tests.fakes import every_cut
 from tests.protocol.bench import Bench
 
@@ -107,10 +108,12 @@ def test_the_longest_line_of_echo(size: int) -> None:
 
 
 def test_echo_waits_for_a_slow_peer() -> None:
+    line = b"x" * (LONGEST_LINE_BYTES - 1) + b"\n"
+    full = line * (CORK_BYTES // len(line))
     bench = Bench(Echo)
-    bench.connection.full_at = b"a\n"
-    bench.feed(b"a\nb\n")
-    assert bench.writes == [b"a\n"]
+    bench.connection.full_at = full
+    bench.feed(full + b"rest\n")
+    assert bench.writes == [full]
     bench.unblock()
-    assert bench.writes == [b"a\n", b"b\n"]
+    assert bench.writes == [full, b"rest\n"]
     bench.hang_up()

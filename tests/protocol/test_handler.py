@@ -11,7 +11,7 @@ from fastserver._speedups.contract import ClientDisconnected
 from fastserver._speedups.events import Event, RawData, Updated
 from fastserver.protocol.facade import HandlerConnection
 from fastserver.protocol.handler import CORK_BYTES, UNREAD_BYTES
-from tests.protocol.bench import BOTH, Bench, Plain, Recorder, make_busy, make_recorder, spell
+from tests.protocol.bench import BOTH, Bench, Coroutine, Plain, Recorder, make_busy, make_recorder, spell
 
 
 def echo(handler: Any, event: RawData) -> RawData:
@@ -296,6 +296,18 @@ def test_a_handler_that_holds_is_active_until_it_says_otherwise(base: type[Recor
     assert bench.ended
 
 
+def test_who_says_idle_before_hearing_that_it_is_active_hears_it_once() -> None:
+    handler = make_recorder(Coroutine)
+    bench = Bench(handler)
+    with bench.loop.running():
+        bench.protocol.handle(RawData(b"x"))
+        handler.last.connection.send(Updated(False))
+        handler.last.connection.send(Updated(True))
+    bench.settle()
+    assert handler.last.heard == ["IDLE", "ACTIVE", "x", "IDLE"]
+    assert bench.updates == [False, True]
+
+
 @BOTH
 def test_hold_and_release_from_elsewhere(base: type[Recorder]) -> None:
     handler = make_recorder(base)
@@ -379,6 +391,16 @@ def test_bytes_on_their_way_wait_for_a_slow_peer(base: type[Recorder]) -> None:
     assert handler.last.heard == ["IDLE", "ACTIVE", "a", "b", "IDLE"]
 
 
+@BOTH
+def test_what_waits_for_a_slow_peer_is_not_lost_to_the_idle_timeout(base: type[Recorder]) -> None:
+    bench = Bench(make_recorder(base, echo))
+    bench.block()
+    bench.act(bench.protocol.handle, RawData(b"a"))
+    bench.act(bench.protocol.on_idle_timeout)
+    bench.unblock()
+    assert (bench.out, bench.over) == (b"a", False)
+
+
 def test_a_write_that_fills_the_transport_stops_the_reading() -> None:
     handler = make_recorder(Plain, echo)
     bench = Bench(handler)
@@ -402,7 +424,7 @@ def test_a_busy_coroutine_lets_so_much_wait_and_no_more(size: int) -> None:
 
 
 class Writing:
-    """Writes when told and waits until it may write again."""
+    """Writes as much as a cork holds when told, and waits until it may write again."""
 
     last: Any = None
 
@@ -413,7 +435,7 @@ class Writing:
 
     async def handle_event(self, event: Event) -> None:
         if isinstance(event, RawData):
-            self.connection.send(event)
+            self.connection.send(RawData(event.data * CORK_BYTES))
             try:
                 await self.connection.wait_writable()
             except BaseException as error:
@@ -425,9 +447,9 @@ class Writing:
 def test_wait_writable() -> None:
     bench = Bench(Writing).feed(b"a")
     assert Writing.last.said == ["writable"]
-    bench.connection.full_at = b"b"
+    bench.connection.full_at = b"b" * CORK_BYTES
     bench.feed(b"b")
-    assert (bench.out, Writing.last.said) == (b"ab", ["writable"])
+    assert (len(bench.writes), Writing.last.said) == (2, ["writable"])
     bench.unblock()
     assert Writing.last.said == ["writable", "writable"]
     bench.hang_up()
@@ -437,9 +459,9 @@ def test_wait_writable() -> None:
 def test_wait_writable_raises_once_the_connection_has_ended(end: str) -> None:
     bench = Bench(Writing)
     first = Writing.last
-    bench.connection.full_at = b"x"
+    bench.connection.full_at = b"x" * CORK_BYTES
     bench.act(bench.protocol.handle, RawData(b"x"))
-    assert (bench.out, first.said) == (b"x", [])
+    assert (len(bench.writes), first.said) == (1, [])
     if end == "vanish":
         bench.vanish()
     else:
@@ -451,6 +473,16 @@ def test_wait_writable_raises_once_the_connection_has_ended(end: str) -> None:
     waiting = first.connection.wait_writable()
     with pytest.raises(ClientDisconnected):
         waiting.send(None)
+
+
+def test_to_wait_where_there_is_room_makes_no_write() -> None:
+    class Chatting(Coroutine):
+        async def handle_event(self, event: Event) -> None:
+            for _ in range(100):
+                self.connection.send(RawData(b"x"))
+                await self.connection.wait_writable()
+
+    assert Bench(Chatting).writes == [b"x" * 100]
 
 
 def test_a_cancelled_wait_leaves_nothing_behind() -> None:

@@ -42,7 +42,6 @@ def test_what_came_before_the_loss_is_handled(base: type[Recorder]) -> None:
         bench.protocol.handle(RawData(b"a"))
         bench.protocol.handle(RawData(b"b"))
         bench.protocol.handle(Closed())
-        bench.protocol.handle(Closed())
     bench.settle()
     assert handler.last.heard == ["IDLE", "ACTIVE", "a", "b", "CLOSED"]
     assert (bench.updates, bench.out) == ([], b"")
