@@ -7,6 +7,9 @@ from typing import Final
 from fastserver.config.bind import TCPBind, parse_bind
 
 STATSD_PORT: Final = 8125
+#: Both stand in every line, and leave 397 bytes of a packet of 1,400 to the line's own name and number.
+PREFIX_BYTES: Final = 200
+TAGS_BYTES: Final = 800
 #: What the error messages offer.
 WANT_STATSD: Final = "host, host:port, [ipv6]:port or unix:///PATH"
 WANT_PREFIX: Final = "a name such as fastserver"
@@ -14,8 +17,8 @@ WANT_TAGS: Final = "tags such as env:live,zone:a"
 
 #: What ends a name in StatsD's lines, or would not be one character of it.
 _NO_NAME = re.compile(r"[^!-~]|[:|@#]")
-#: What ends the tags in a line.
-_NO_TAG = re.compile(r"[\x00-\x1f\x7f|#]")
+#: What ends the tags in a line, or has no bytes in UTF-8.  Blanks are allowed: they end nothing.
+_NO_TAG = re.compile(r"[\x00-\x1f\x7f|#\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +57,17 @@ def parse_statsd_prefix(text: str) -> str:
     """``text`` without the dots at its end; empty is no prefix.  ``ValueError`` says what is wrong."""
     if _NO_NAME.search(text) is not None:
         raise ValueError("it has a blank, or a character that ends a name")
-    return text.rstrip(".")
+    return _limit(text.rstrip("."), PREFIX_BYTES)
 
 
 def parse_dogstatsd_tags(text: str) -> str:
     """``text`` without empty tags and blanks around them.  ``ValueError`` says what is wrong."""
     if _NO_TAG.search(text) is not None:
         raise ValueError("it has a character that no tag may have")
-    return ",".join(tag for tag in (part.strip() for part in text.split(",")) if tag)
+    return _limit(",".join(tag for tag in (part.strip() for part in text.split(",")) if tag), TAGS_BYTES)
+
+
+def _limit(text: str, limit_bytes: int) -> str:
+    if len(text.encode()) > limit_bytes:
+        raise ValueError(f"it is longer than {limit_bytes} bytes")
+    return text

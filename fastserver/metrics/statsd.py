@@ -31,23 +31,15 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterable, Iterator
-from ipaddress import AddressValueError, IPv6Address
 from logging import Logger
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
+from fastserver.config.statsd import StatsdTarget
 from fastserver.metrics.scoreboard import Board
 from fastserver.metrics.snapshot import Histogram, Snapshot, quantile, select
 
-DEFAULT_PORT: Final = 8125
-
 #: What fits into one packet of an Ethernet (1,500 bytes with its headers), whatever tunnel it goes through.
 PACKET_BYTES: Final = 1400
-
-#: Of a line, the prefix and the tags may take so much together.
-AFFIX_BYTES: Final = 1000
-
-#: A host and a port, or the path of a Unix socket: an address as ``socket`` takes it.
-StatsdAddress: TypeAlias = tuple[str, int] | str
 
 _COUNTERS: Final = (
     ("requests", "requests * *"),
@@ -72,68 +64,27 @@ _QUANTILES: Final = (
     ("request.duration", "latency", (50, 95, 99)),
     ("event_loop.lag", "loop_lag", (99,)),
 )
-_HOST: Final = re.compile(r"[^\s\x00-\x20\x7f/\\?#@\[\]:,]+")
-_DIGITS: Final = re.compile(r"[0-9]{1,5}", re.ASCII)
 _NOT_OF_A_NAME: Final = re.compile(r"[^A-Za-z0-9_-]")
 
 
-def parse_statsd_host(text: str) -> StatsdAddress:
-    """The address that ``host``, ``host:port``, ``[ipv6]:port`` or ``unix:///path`` means; it resolves no name.
-
-    ``ValueError`` says what is wrong.
-    """
-    if text.startswith("unix:"):
-        path = text[5:].removeprefix("//")
-        if not path or "\0" in path:
-            raise ValueError("a path follows unix://")
-        return path
-    if text.startswith("["):
-        return _parse_bracketed(text)
-    if text.count(":") > 1:
-        raise ValueError("an IPv6 address stands in brackets, as in [::1]:8125")
-    host, colon, port = text.partition(":")
-    if _HOST.fullmatch(host) is None:
-        raise ValueError("the host has a character that no host has, or is missing")
-    return host, _parse_port(port) if colon else DEFAULT_PORT
-
-
-def _parse_bracketed(text: str) -> StatsdAddress:
-    host, bracket, rest = text[1:].partition("]")
-    if not bracket or (rest and not rest.startswith(":")):
-        raise ValueError("after the brackets comes a colon and a port, or nothing")
-    try:
-        IPv6Address(host)
-    except AddressValueError:
-        raise ValueError("the brackets hold no IPv6 address") from None
-    return host, _parse_port(rest[1:]) if rest else DEFAULT_PORT
-
-
-def _parse_port(text: str) -> int:
-    if _DIGITS.fullmatch(text) is None or not 0 < int(text) <= 65535:
-        raise ValueError("the port is a number from 1 to 65535")
-    return int(text)
-
-
 class StatsdReporter:
-    """Sends to ``host`` (see ``parse_statsd_host``), without ever waiting for it or failing because of it.
+    """Sends to ``target``, without ever waiting for it or failing because of it.
 
-    ``prefix`` gets a dot behind it if it has none; ``tags`` are DogStatsD's, as in ``env:live,region:eu``, or empty.
-    ``ValueError`` says which of the three is wrong.  The host's name is looked up here, once, which may take a while.
+    ``prefix``, as in ``fastserver``, and ``tags``, as in ``env:live,region:eu``, are what the config has checked;
+    either may be empty.  The target's name is looked up here, once, which may take a while.
     """
 
-    def __init__(self, host: str, prefix: str, tags: str, log: Logger) -> None:
-        self._prefix = _parse_prefix(prefix)
-        self._suffix = _parse_tags(tags)
-        if len(self._prefix) + len(self._suffix.encode()) > AFFIX_BYTES:
-            raise ValueError(f"the prefix and the tags take more than {AFFIX_BYTES} bytes")
+    def __init__(self, target: StatsdTarget, prefix: str, tags: str, log: Logger) -> None:
+        self._prefix = f"{prefix}." if prefix else ""
+        self._suffix = f"|#{tags}" if tags else ""
         self._log = log
-        self._host = host
+        self._target = target
         self._told = False
         self._counters: dict[str, int] | None = None
         self._histograms: dict[str, list[int]] = {}
         self._socket: socket.socket | None = None
         self._address: Any = None
-        self._open(parse_statsd_host(host))
+        self._open(target.address)
 
     def report(self, board: Board, now: float) -> None:
         """Send what has changed since the last report; ``now`` in Unix seconds.
@@ -158,7 +109,7 @@ class StatsdReporter:
             self._socket.close()
             self._socket = None
 
-    def _open(self, address: StatsdAddress) -> None:
+    def _open(self, address: tuple[str, int] | str) -> None:
         try:
             if isinstance(address, str):
                 family, self._address = socket.AF_UNIX, address
@@ -172,7 +123,7 @@ class StatsdReporter:
     def _warn(self, error: Exception) -> None:
         if not self._told:
             self._told = True
-            self._log.warning("metrics cannot be sent to %s: %s", self._host, error)
+            self._log.warning("metrics cannot be sent to %s: %s", self._target, error)
 
     def _list_counters(self, total: Snapshot) -> Iterator[str]:
         counters = {
@@ -209,29 +160,15 @@ class StatsdReporter:
                     yield f"{name}.p{percent}:{quantile({'buckets': added}, percent / 100) * 1000:.3f}|g"
 
 
-def _parse_prefix(text: str) -> str:
-    if re.fullmatch(r"[A-Za-z0-9_.-]*", text) is None:
-        raise ValueError("a StatsD prefix has letters, digits, dots, - and _")
-    return f"{text.rstrip('.')}." if text else ""
-
-
-def _parse_tags(text: str) -> str:
-    if re.search(r"[|\s\x00-\x20]", text):
-        raise ValueError("DogStatsD tags have no blanks and no |, as in env:live,region:eu")
-    return f"|#{text}" if text else ""
-
-
 def _clean(label: str) -> str:
     """``label`` as one part of a name: a dot would divide it, and ``:|@#`` are StatsD's own."""
     return _NOT_OF_A_NAME.sub("_", label)
 
 
 def _pack(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Packets of ``lines``; a single line that fits into none is left out."""
+    """Packets of ``lines``; one that is too long for a packet goes alone, and the network may cut it."""
     packet = b""
     for line in lines:
-        if len(line) > PACKET_BYTES:
-            continue
         if packet and len(packet) + 1 + len(line) > PACKET_BYTES:
             yield packet
             packet = b""

@@ -2,7 +2,14 @@
 
 import pytest
 
-from fastserver.config.statsd import StatsdTarget, parse_dogstatsd_tags, parse_statsd_prefix, parse_statsd_target
+from fastserver.config.statsd import (
+    PREFIX_BYTES,
+    TAGS_BYTES,
+    StatsdTarget,
+    parse_dogstatsd_tags,
+    parse_statsd_prefix,
+    parse_statsd_target,
+)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +75,21 @@ def test_tags(text: str, tags: str) -> None:
     assert parse_dogstatsd_tags(text) == tags
 
 
-@pytest.mark.parametrize("text", ["a|b", "#a", "a\nb", "a\tb"])
+@pytest.mark.parametrize("text", ["a|b", "#a", "a\nb", "a\tb", "a\udcff"])
 def test_tags_that_are_none(text: str) -> None:
     with pytest.raises(ValueError, match="no tag may have"):
         parse_dogstatsd_tags(text)
+
+
+@pytest.mark.parametrize("spare", [1, 0])
+def test_what_leaves_room_in_a_packet(spare: int) -> None:
+    prefix, tags = "a" * (PREFIX_BYTES - spare), "é" * (TAGS_BYTES // 2 - spare)
+    assert parse_statsd_prefix(f"{prefix}...") == prefix
+    assert parse_dogstatsd_tags(f" {tags},") == tags
+
+
+def test_what_leaves_none() -> None:
+    with pytest.raises(ValueError, match="longer than 200 bytes"):
+        parse_statsd_prefix("a" * (PREFIX_BYTES + 1))
+    with pytest.raises(ValueError, match="longer than 800 bytes"):
+        parse_dogstatsd_tags("é" * (TAGS_BYTES // 2) + "a")

@@ -1,4 +1,4 @@
-"""StatsD: addresses, names and numbers, and what arrives on real sockets."""
+"""StatsD: names and numbers, and what arrives on real sockets."""
 
 import logging
 import os
@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastserver.metrics.statsd import AFFIX_BYTES, PACKET_BYTES, StatsdReporter, parse_statsd_host
+from fastserver.config.statsd import PREFIX_BYTES, TAGS_BYTES, StatsdTarget
+from fastserver.metrics.statsd import PACKET_BYTES, StatsdReporter
 from tests.metrics.samples import make_board, make_histogram, make_snapshot
 
 LOG = logging.getLogger("tests.metrics.statsd")
@@ -28,11 +29,9 @@ class Sink:
         self.sock.setblocking(False)
 
     @property
-    def host(self) -> str:
+    def target(self) -> StatsdTarget:
         name = self.sock.getsockname()
-        if isinstance(name, str):
-            return f"unix://{name}"
-        return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
+        return StatsdTarget(path=name) if isinstance(name, str) else StatsdTarget(*name[:2])
 
     def take_packets(self) -> list[bytes]:
         """What has arrived: on this machine a datagram is there once it is sent."""
@@ -58,76 +57,8 @@ def sink() -> Iterator[Sink]:
         yield Sink(sock)
 
 
-@pytest.mark.parametrize(
-    ("text", "address"),
-    [
-        ("localhost", ("localhost", 8125)),
-        ("127.0.0.1:9125", ("127.0.0.1", 9125)),
-        ("stats_d.example:1", ("stats_d.example", 1)),
-        ("[::1]:65535", ("::1", 65535)),
-        ("[::1]", ("::1", 8125)),
-        ("unix:///run/datadog/dsd.socket", "/run/datadog/dsd.socket"),
-        ("unix://dsd.socket", "dsd.socket"),
-        ("unix:/run/dsd.socket", "/run/dsd.socket"),
-    ],
-)
-def test_parse_statsd_host(text: str, address: object) -> None:
-    assert parse_statsd_host(text) == address
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("", "missing"),
-        (":8125", "missing"),
-        ("a b", "host"),
-        ("udp://host", "port"),
-        ("host/x", "host"),
-        ("host:", "port"),
-        ("host:0", "port"),
-        ("host:65536", "port"),
-        ("host:x", "port"),
-        ("host:٣", "port"),
-        ("host:8125\n", "port"),
-        ("::1", "brackets"),
-        ("::1:8125", "brackets"),
-        ("[::1", "brackets"),
-        ("[::1]8125", "brackets"),
-        ("[localhost]:8125", "IPv6"),
-        ("[::1]:", "port"),
-        ("unix:", "path"),
-        ("unix://", "path"),
-        ("unix://a\0b", "path"),
-    ],
-)
-def test_parse_statsd_host_refuses(text: str, reason: str) -> None:
-    with pytest.raises(ValueError, match=reason) as error:
-        parse_statsd_host(text)
-    assert "\n" not in str(error.value)
-    with pytest.raises(ValueError, match=reason):
-        StatsdReporter(text, "fastserver", "", LOG)
-
-
-@pytest.mark.parametrize(
-    ("prefix", "tags", "reason"),
-    [
-        ("a:b", "", "prefix"),
-        ("a b", "", "prefix"),
-        ("a\n", "", "prefix"),
-        ("a", "x|y", "tags"),
-        ("a", "x y", "tags"),
-        ("a", "x\ny", "tags"),
-        ("a" * AFFIX_BYTES, "", "bytes"),
-        ("a", "é" * (AFFIX_BYTES // 2), "bytes"),
-    ],
-)
-def test_prefix_and_tags_are_checked(prefix: str, tags: str, reason: str) -> None:
-    with pytest.raises(ValueError, match=reason):
-        StatsdReporter("127.0.0.1:1", prefix, tags, LOG)
-
-
 def test_the_first_report_has_gauges_only(sink: Sink) -> None:
-    reporter = StatsdReporter(sink.host, "fastserver", "", LOG)
+    reporter = StatsdReporter(sink.target, "fastserver", "", LOG)
     reporter.report(make_board(make_snapshot(1), make_snapshot(2)), STARTED + 12.3)
     assert sink.take() == {
         "fastserver.uptime": "12|g",
@@ -141,7 +72,7 @@ def test_the_first_report_has_gauges_only(sink: Sink) -> None:
 
 
 def test_counters_are_what_was_added(sink: Sink) -> None:
-    reporter = StatsdReporter(sink.host, "app.", "", LOG)
+    reporter = StatsdReporter(sink.target, "app", "", LOG)
     reporter.report(make_board(), STARTED)
     sink.take()
     reporter.report(make_board(make_snapshot()), STARTED + 1)
@@ -178,7 +109,7 @@ def test_counters_are_what_was_added(sink: Sink) -> None:
 
 
 def test_latency_is_of_the_interval_in_milliseconds(sink: Sink) -> None:
-    reporter = StatsdReporter(sink.host, "", "", LOG)
+    reporter = StatsdReporter(sink.target, "", "", LOG)
     slow, late = make_histogram(b15=1000), make_histogram(b3=1)
     reporter.report(make_board({"latency": slow, "loop_lag": late}), STARTED)
     assert not {name for name in sink.take() if ".p" in name}
@@ -192,7 +123,7 @@ def test_latency_is_of_the_interval_in_milliseconds(sink: Sink) -> None:
 
 
 def test_tags_follow_every_line(sink: Sink) -> None:
-    reporter = StatsdReporter(sink.host, "fastserver", "env:live,région:eu", LOG)
+    reporter = StatsdReporter(sink.target, "fastserver", "env:live,région:eu", LOG)
     reporter.report(make_board(make_snapshot()), STARTED)
     values = list(sink.take().values())
     assert len(values) == 6
@@ -200,12 +131,12 @@ def test_tags_follow_every_line(sink: Sink) -> None:
     reporter.close()
 
 
-@given(st.text(min_size=1, max_size=12), st.integers(1, 60), st.integers(0, AFFIX_BYTES - 20))
+@given(st.text(min_size=1, max_size=12), st.integers(1, 60), st.integers(0, TAGS_BYTES))
 def test_packets_are_short_and_their_lines_whole(name: str, count: int, tags: int) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
         sink = Sink(sock)
-        reporter = StatsdReporter(sink.host, "fastserver", "t" * tags, LOG)
+        reporter = StatsdReporter(sink.target, "p" * PREFIX_BYTES, "t" * tags, LOG)
         reporter.report(make_board(), STARTED)
         sink.take_packets()
         observers = {f"{name}{index}": {"errors": index + 1} for index in range(count)}
@@ -217,14 +148,14 @@ def test_packets_are_short_and_their_lines_whole(name: str, count: int, tags: in
     lines = [line for packet in packets for line in packet.decode().split("\n")]
     assert len(lines) == count + 4
     for index, line in enumerate(lines[:count]):
-        assert line.startswith("fastserver.observer.")
+        assert line.startswith("p" * PREFIX_BYTES + ".observer.")
         assert line.endswith(f"{index}.errors:{index + 1}|c{suffix}")
         assert line.count(":") == 1
 
 
 @pytest.mark.parametrize(("spare", "first_packet"), [(0, PACKET_BYTES), (1, PACKET_BYTES - 1), (-1, 700)])
 def test_a_packet_is_filled_to_the_last_byte(sink: Sink, spare: int, first_packet: int) -> None:
-    reporter = StatsdReporter(sink.host, "", "", LOG)
+    reporter = StatsdReporter(sink.target, "", "", LOG)
     reporter.report(make_board(), STARTED)
     sink.take()
     around = len("observer..errors:1|c")
@@ -234,21 +165,34 @@ def test_a_packet_is_filled_to_the_last_byte(sink: Sink, spare: int, first_packe
     reporter.close()
 
 
-def test_a_line_that_fits_into_no_packet_is_left_out(sink: Sink) -> None:
-    reporter = StatsdReporter(sink.host, "", "", LOG)
+def test_a_line_that_fits_into_no_packet_goes_alone(sink: Sink, caplog: pytest.LogCaptureFixture) -> None:
+    reporter = StatsdReporter(sink.target, "", "", LOG)
     reporter.report(make_board(), STARTED)
-    sink.take()
-    longest = PACKET_BYTES - len("observer..errors:1|c")
-    for length, there in ((longest, True), (longest + 1, False)):
-        name = str(length)[-1] * length
-        reporter.report(make_board({"observers": {name: {"errors": 1}}}), STARTED)
-        assert (f"observer.{name}.errors" in sink.take()) is there
+    sink.take_packets()
+    name = "a" * PACKET_BYTES
+    reporter.report(make_board({"bytes_in": 1, "observers": {name: {"errors": 1}}}), STARTED)
+    before, alone, after = sink.take_packets()
+    assert before == b"bytes.received:1|c"
+    assert alone == f"observer.{name}.errors:1|c".encode()
+    assert after.startswith(b"uptime:")
+    assert caplog.messages == []
+    reporter.close()
+
+
+def test_a_line_that_the_system_refuses_is_told(sink: Sink, caplog: pytest.LogCaptureFixture) -> None:
+    reporter = StatsdReporter(sink.target, "", "", LOG)
+    reporter.report(make_board(), STARTED)
+    sink.take_packets()
+    reporter.report(make_board({"observers": {"a" * 65536: {"errors": 1}}}), STARTED)
+    assert len(sink.take_packets()) == 1
+    (message,) = caplog.messages
+    assert "too long" in message
     reporter.close()
 
 
 def test_a_unix_socket_that_comes_late_and_comes_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = str(tmp_path / "dsd.socket")
-    reporter = StatsdReporter(f"unix://{path}", "app", "", LOG)
+    reporter = StatsdReporter(StatsdTarget(path=path), "app", "", LOG)
     for _ in range(2):
         reporter.report(make_board(), STARTED)
     (message,) = caplog.messages
@@ -257,7 +201,6 @@ def test_a_unix_socket_that_comes_late_and_comes_again(tmp_path: Path, caplog: p
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
             sock.bind(path)
             sink = Sink(sock)
-            assert sink.host == f"unix://{path}"
             reporter.report(make_board(), STARTED)
             assert sink.take() == {"app.uptime": "0|g", "app.workers": "0|g", **NOTHING}
         os.unlink(path)
@@ -265,7 +208,7 @@ def test_a_unix_socket_that_comes_late_and_comes_again(tmp_path: Path, caplog: p
 
 
 def test_nobody_listens(sink: Sink, caplog: pytest.LogCaptureFixture) -> None:
-    reporter = StatsdReporter(sink.host, "fastserver", "", LOG)
+    reporter = StatsdReporter(sink.target, "fastserver", "", LOG)
     sink.sock.close()
     for _ in range(3):
         reporter.report(make_board(make_snapshot()), STARTED)
@@ -277,7 +220,7 @@ def test_nobody_listens(sink: Sink, caplog: pytest.LogCaptureFixture) -> None:
 def test_a_reader_that_does_not_read_stops_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(str(tmp_path / "dsd.socket"))
-        reporter = StatsdReporter(Sink(sock).host, "fastserver", "", LOG)
+        reporter = StatsdReporter(Sink(sock).target, "fastserver", "", LOG)
         for count in range(2000):
             reporter.report(make_board({"bytes_in": count}), STARTED)
         reporter.close()
@@ -292,7 +235,7 @@ def test_ipv6() -> None:
         except OSError:
             pytest.skip("this machine has no IPv6")
         sink = Sink(sock)
-        reporter = StatsdReporter(sink.host, "fastserver", "", LOG)
+        reporter = StatsdReporter(sink.target, "fastserver", "", LOG)
         reporter.report(make_board(), STARTED)
         assert "fastserver.workers" in sink.take()
         reporter.close()
@@ -306,7 +249,7 @@ def test_a_name_that_does_not_resolve_is_told_once(
         raise fault
 
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    reporter = StatsdReporter("nowhere.example:8125", "fastserver", "", LOG)
+    reporter = StatsdReporter(StatsdTarget("nowhere.example"), "fastserver", "", LOG)
     for _ in range(2):
         reporter.report(make_board(make_snapshot()), STARTED)
     reporter.close()
