@@ -8,11 +8,12 @@ import sys
 from collections.abc import Sequence
 from typing import Final, NoReturn
 
+from fastserver.config.bind import METRICS_PORT
 from fastserver.config.units import parse_duration
 from fastserver.errors import ExitCode
-from fastserver.top.endpoint import DEFAULT_PORT, Endpoint, Unreachable, parse_endpoint
+from fastserver.top.endpoint import Endpoint, Unreachable, parse_endpoint
 
-_DEFAULT: Final = f"127.0.0.1:{DEFAULT_PORT}"
+_DEFAULT: Final = f"127.0.0.1:{METRICS_PORT}"
 _SHORTEST_S: Final = 0.1
 _LONGEST_S: Final = 86400.0
 _STDIN: Final = 0

@@ -13,9 +13,8 @@ from http.client import HTTPConnection, HTTPException
 from threading import Event, Timer
 from typing import Final
 
-from fastserver.config.bind import FDBind, TCPBind, UnixBind, parse_bind
+from fastserver.config.bind import METRICS_PORT, FDBind, TCPBind, UnixBind, parse_bind
 
-DEFAULT_PORT: Final = 9100
 DEFAULT_PATH: Final = "/stats"
 #: For one whole answer, from the connection's start to the last byte.
 TIMEOUT_S: Final = 2.0
@@ -71,11 +70,11 @@ class Endpoint:
 
 
 def parse_endpoint(text: str) -> Endpoint:
-    """``host:port``, ``:port`` and ``host`` (port 9100), ``unix:PATH``, or a URL whose path goes over ``/stats``.
+    """``host:port``, ``:port``, ``host`` (``METRICS_PORT``), ``unix:PATH``, or a URL whose path goes over ``/stats``.
 
     ``ValueError`` says in one line what is wrong.
     """
-    path, port = DEFAULT_PATH, DEFAULT_PORT
+    path, port = DEFAULT_PATH, METRICS_PORT
     url = _URL.fullmatch(text)
     if url is not None:
         text, rest = url.groups()

@@ -75,7 +75,7 @@ def test_usage_is_exit_2_and_one_line(line: str, reason: str, capsys: pytest.Cap
 
 def test_help_is_exit_0(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["top", "--help"]) == ExitCode.OK
-    assert "127.0.0.1:9100" in capsys.readouterr().out
+    assert "127.0.0.1:9090" in capsys.readouterr().out
 
 
 def test_without_rich_there_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

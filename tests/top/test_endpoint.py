@@ -23,13 +23,13 @@ from tests.top.site import Site, say
 @pytest.mark.parametrize(
     ("text", "bind", "path"),
     [
-        ("127.0.0.1:9100", TCPBind("127.0.0.1", 9100), "/stats"),
+        ("127.0.0.1:9090", TCPBind("127.0.0.1", 9090), "/stats"),
         (":1234", TCPBind("127.0.0.1", 1234), "/stats"),
-        ("box", TCPBind("box", 9100), "/stats"),
-        ("[::1]", TCPBind("::1", 9100), "/stats"),
+        ("box", TCPBind("box", 9090), "/stats"),
+        ("[::1]", TCPBind("::1", 9090), "/stats"),
         ("[::1]:80", TCPBind("::1", 80), "/stats"),
         ("unix:/run/stats.sock", UnixBind("/run/stats.sock"), "/stats"),
-        ("http://box:9100", TCPBind("box", 9100), "/stats"),
+        ("http://box:9090", TCPBind("box", 9090), "/stats"),
         ("http://box/", TCPBind("box", 80), "/stats"),
         ("HTTP://[::1]:1/inner/stats?x=1", TCPBind("::1", 1), "/inner/stats?x=1"),
     ],

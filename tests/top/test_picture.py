@@ -16,7 +16,7 @@ def draw(facts: Facts, width: int = 80, height: int | None = None) -> list[str]:
     """The lines of the picture; with ``height`` as on a screen of so many lines."""
     console = Console(file=io.StringIO(), width=width, color_system=None)
     options = console.options if height is None else console.options.update(height=height)
-    lines = console.render_lines(picture.Picture("127.0.0.1:9100", facts), options, pad=False)
+    lines = console.render_lines(picture.Picture("127.0.0.1:9090", facts), options, pad=False)
     return ["".join(segment.text for segment in line) for line in lines]
 
 
@@ -52,7 +52,7 @@ def test_the_picture_says_it_all_in_words() -> None:
     text = "\n".join(
         draw(compare_totals(compose_snapshot(1000), compose_snapshot(1500, failed=4, observers=observers)))
     )
-    assert "fastserver 1.2.3 at 127.0.0.1:9100, up 00:01:02, 1 worker" in text
+    assert "fastserver 1.2.3 at 127.0.0.1:9090, up 00:01:02, 1 worker" in text
     assert "requests/s 252   errors/s 2   in/s 24.4 KiB   out/s 250.0 KiB" in text
     assert re.search(r"latency p50 0\.\d\d ms   p95 0\.\d\d ms   p99 0\.\d\d ms   loop lag p99 -", text)
     assert re.search(r"4711 +25\.0 +29\.6 MiB +2 +40 +252 +00:01:02", text)
