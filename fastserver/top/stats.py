@@ -1,6 +1,7 @@
 """The answer of ``/stats`` as frozen facts: what is not of its shape is refused, so the rest of this room may trust it.
 
-Absent keys mean 0, as the server may leave them out; unknown keys are passed over, as a newer server may have them.
+Absent keys mean 0, as the server may leave them out, and so do numbers below 0: one wrong gauge is no reason to show
+nothing.  Unknown keys are passed over, as a newer server may have them.
 """
 
 from __future__ import annotations
@@ -146,10 +147,10 @@ def _number(table: _Table, key: str) -> float:
 
 
 def _take_number(value: object, key: str) -> float:
-    # The upper end keeps out infinity and what no float holds; NaN is never within.
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1 << 63:
+    # The ends keep out infinity and what no float holds; NaN is never within.
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not -1 << 63 < value < 1 << 63:
         _refuse(key)
-    return value
+    return max(value, 0)
 
 
 def _clean(text: object) -> str:

@@ -1,6 +1,7 @@
 """The shape of an answer: what is absent is 0, and rubbish is refused."""
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -45,6 +46,14 @@ def test_absent_keys_mean_nothing_counted() -> None:
     assert stats.total.bytes_in == stats.total.latency.sum == sum(stats.total.lag.buckets) == 0
 
 
+def test_numbers_below_0_are_0() -> None:
+    gauges = {"connections": {"http/1.1": {"active": -1, "idle": 3}}, "tasks": -2, "cpu_s": -0.5, "resident_bytes": 7}
+    stats = parse_stats(json.dumps({"uptime": -1, "total": {"gauges": gauges}, "workers": []}).encode())
+    assert stats.uptime_s == stats.total.tasks == stats.total.cpu_s == 0
+    assert stats.total.connections == {"http/1.1": {"active": 0, "idle": 3}}
+    assert stats.total.resident_bytes == 7
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -60,7 +69,8 @@ def test_absent_keys_mean_nothing_counted() -> None:
         b'{"uptime": "long", "total": {}, "workers": []}',
         b'{"uptime": NaN, "total": {}, "workers": []}',
         b'{"uptime": Infinity, "total": {}, "workers": []}',
-        b'{"uptime": -1, "total": {}, "workers": []}',
+        b'{"uptime": -Infinity, "total": {}, "workers": []}',
+        b'{"uptime": -1' + b"0" * 400 + b', "total": {}, "workers": []}',
         b'{"uptime": true, "total": {}, "workers": []}',
         b'{"uptime": 1' + b"0" * 400 + b', "total": {}, "workers": []}',
         b'{"uptime": 1' + b"0" * 5000 + b', "total": {}, "workers": []}',
