@@ -113,6 +113,16 @@ class Site:
         """What the error log holds above debug level."""
         return [record.getMessage() for record in self.log if record.levelname != "DEBUG"]
 
+    @property
+    def address(self) -> Any:
+        """Where it listens."""
+        return self._socket.getsockname()
+
+    def make_connection(self) -> TCPConnection:
+        """What the next client gets."""
+        self.connections.append(TCPConnection(self.host, Pipeline()))
+        return self.connections[-1]
+
     async def __aenter__(self) -> "Site":
         if self.family == "unix":
             assert self.path is not None
@@ -129,7 +139,7 @@ class Site:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             CERTIFICATE.configure_cert(context)
         create = self.host.loop.create_unix_server if self.family == "unix" else self.host.loop.create_server
-        self._server = await create(self._connect, sock=self._socket, ssl=context)
+        self._server = await create(self.make_connection, sock=self._socket, ssl=context)
         self._tick()
         return self
 
@@ -144,10 +154,6 @@ class Site:
         assert self._timer is not None
         self._timer.cancel()
 
-    def _connect(self) -> TCPConnection:
-        self.connections.append(TCPConnection(self.host, Pipeline()))
-        return self.connections[-1]
-
     def _tick(self) -> None:
         loop = self.host.loop
         self.host.clock.tick(loop.time(), time.time())
@@ -160,7 +166,7 @@ class Site:
         if receive_buffer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         sock.setblocking(False)
-        await self.host.loop.sock_connect(sock, self._socket.getsockname())
+        await self.host.loop.sock_connect(sock, self.address)
         context = None
         if self.family == "tls":
             context = ssl.create_default_context()
@@ -182,7 +188,11 @@ class Client:
     def ask(self, target: str = "/", method: str = "GET", *fields: str) -> None:
         """Send a request."""
         lines = [f"{method} {target} HTTP/1.1", "host: localhost", *fields]
-        self._writer.write("\r\n".join([*lines, "", ""]).encode("ascii"))
+        self.send("\r\n".join([*lines, "", ""]).encode("ascii"))
+
+    def send(self, data: bytes) -> None:
+        """Send `data` as it is."""
+        self._writer.write(data)
 
     async def read_head(self) -> tuple[int, dict[str, str]]:
         """The next response's status and fields."""
@@ -214,6 +224,10 @@ class Client:
         except OSError:
             pass
         return b"".join(pieces)
+
+    def stop_reading(self) -> None:
+        """Take no more of what the server sends, the end of TLS included."""
+        self._writer.transport.pause_reading()  # type: ignore[attr-defined]
 
     def close_half(self) -> None:
         """Say that no more is coming."""

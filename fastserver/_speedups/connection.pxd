@@ -35,12 +35,16 @@ cdef class LiveConnection(Connection):
     cdef Peer _peer
     cdef int _stage
     cdef bint _ended_here
+    cdef bint _ended_there
+    cdef bint _is_leaving
 
+    @cython.locals(wire=Protocol)
     cpdef _close_gracefully(self)
     @cython.locals(host=Host)
     cdef enter(self, Protocol wire, str name)
     @cython.locals(size=Py_ssize_t)
     cdef take(self, RawData event)
+    cdef take_eof(self)
     @cython.locals(host=Host, wire=Protocol)
     cdef lose(self)
     cdef end(self)

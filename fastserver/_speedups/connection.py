@@ -46,6 +46,8 @@ class LiveConnection(Connection):
         self._clock = host.clock
         self._stage = CONNECTING
         self._ended_here = False
+        self._ended_there = False
+        self._is_leaving = False
         self._peer = None
         host.connections_seen += 1
         self.id = host.connections_seen
@@ -78,10 +80,17 @@ class LiveConnection(Connection):
         self.host.call_soon(self._close_gracefully)
 
     def _close_gracefully(self):
-        if self.wire is not None:
-            self.wire.drain()
-            if self._stage == IDLE and not self.is_readable():
-                self.wire.on_idle_timeout()
+        wire = self.wire
+        if wire is None:
+            return
+        self._is_leaving = True
+        wire.drain()
+        if self._stage == IDLE:
+            if self.is_readable():
+                # Most likely a request; should it be none, the idle deadline of one that leaves is short.
+                self.set_idle(True)
+            else:
+                wire.on_idle_timeout()
 
     # What a transport calls.
 
@@ -114,6 +123,11 @@ class LiveConnection(Connection):
             self.host.observers.notify(self, _IN, event)
         self.wire.handle(event)
 
+    def take_eof(self):
+        """The peer has sent its last byte; if the connection ends now, it was the peer who ended it."""
+        self._ended_there = self._stage < CLOSING
+        self.wire.on_eof()
+
     def lose(self):
         """The connection is gone, whoever ended it: the last that observers and the protocol hear of it."""
         host = self.host
@@ -139,8 +153,8 @@ class LiveConnection(Connection):
 
     def end(self):
         """This server ends the connection, one way or another."""
-        if self._stage < CLOSING:
-            self._ended_here = True
+        if CONNECTING < self._stage < CLOSING:
+            self._ended_here = not self._ended_there
             self._move(CLOSING)
 
     # What a protocol calls.
@@ -179,6 +193,8 @@ class LiveConnection(Connection):
             if self.host.observers is not None:
                 self.host.observers.notify(self, _OUT, IS_IDLE if event.idle else IS_ACTIVE)
         self.set_idle(event.idle)
+        if event.idle and self._is_leaving:
+            self.close()  # it was busy when it was asked to leave
 
     def _move(self, stage):
         self.tally.connections[self._stage] -= 1

@@ -83,7 +83,7 @@ class TCPConnection(LiveConnection):
     def eof_received(self):
         if self.wire is None:
             return False
-        self.wire.on_eof()
+        self.take_eof()
         # The peer may still be reading; a TLS transport has no half-close and closes.
         return self.transport is not None and self.transport.can_write_eof()
 
@@ -201,8 +201,11 @@ class TCPConnection(LiveConnection):
         if now >= wire.deadline:
             wire.on_deadline(now)
         if now >= self._idle_deadline and not self.is_readable():
-            self.host.metrics.timeouts_idle += 1
             wire.on_idle_timeout()
+            if self._ended_here:
+                # A transport may take many ticks to close; TLS waits for its peer.
+                self._idle_deadline = _NEVER
+                self.host.metrics.timeouts_idle += 1
         if now >= self._stall_deadline:
             self._check_stall()
 
@@ -216,7 +219,7 @@ class TCPConnection(LiveConnection):
     def _idle_until(self):
         host = self.host
         limits = host.limits
-        if host.draining:
+        if host.draining or self._is_leaving:
             return host.clock.now + limits.timeout_keep_alive_min
         if limits.timeout_keep_alive <= 0:
             return _IDLE_FOR_EVER

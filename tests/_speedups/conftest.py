@@ -1,10 +1,14 @@
-"""The fixtures that run a test on both texts of a pointer module."""
+"""The fixtures that run a test on both texts of a pointer module, or in both loops."""
 
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeAlias
 
 import pytest
 
 from tests._speedups.twin import HEADS, KERNELS, RENDERING, Texts, needs_extension
+from tests.site import LOOPS, run_in_loop
+
+Run: TypeAlias = Callable[[Coroutine[Any, Any, None]], None]
 
 
 def list_params(texts: Texts) -> list[Any]:
@@ -24,3 +28,9 @@ def heads(request: pytest.FixtureRequest) -> Any:
 @pytest.fixture(params=list_params(RENDERING))
 def rendering(request: pytest.FixtureRequest) -> Any:
     return request.param
+
+
+@pytest.fixture(params=list(LOOPS.values()), ids=list(LOOPS))
+def run(request: pytest.FixtureRequest) -> Run:
+    """Runs a coroutine in a loop of its own, which must leave nothing behind."""
+    return lambda main: run_in_loop(request.param, main)
