@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fastserver.version import VERSION
+
 if TYPE_CHECKING:
     from fastserver import events
     from fastserver._speedups.contract import ClientDisconnected
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from fastserver.server.run import run, serve
     from fastserver.server.server import Server
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 __all__ = [
     "ClientDisconnected",

@@ -56,6 +56,7 @@ FLOORS: list[dict[str, str]] = [
         "fastserver.errors": "errors",
         "fastserver.events": "events",
         "fastserver.typing": "typing",
+        "fastserver.version": "version",
         "fastserver._speedups.events": "events",
         "fastserver._speedups.lifecycle": "events",
         "fastserver._speedups": "events",

@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from fastserver.config.errors import ConfigError
 from fastserver.config.model import Config
 from fastserver.config.tls import create_ssl_context
 from fastserver.errors import ExitCode
+from fastserver.server.endpoints import list_alpn, open_endpoints
 from fastserver.server.errorlog import configure_error_log
 from fastserver.server.server import Server
 from fastserver.server.signals import STOP_SIGNALS, SignalWatch
 from fastserver.server.supervisor import Supervisor, count_workers
 from fastserver.server.worker import Worker, log_startup_failure
-from fastserver.transport.sockets import BindError, open_listeners
+from fastserver.transport.sockets import BindError
 from fastserver.typing import App
 
 
@@ -42,15 +44,10 @@ def run(app: App | str, config: Config | None = None, **settings: Any) -> int:
         return ExitCode.NOT_STARTED
     count = count_workers(config.workers)
     try:
-        ssl_context = create_ssl_context(config)
+        ssl_context = create_ssl_context(config, list_alpn(config))
         if count >= 2 and not hasattr(os, "fork"):
             raise ConfigError("workers", "more than one needs fork, which this system lacks")
-        listeners = open_listeners(
-            config.binds,
-            backlog=config.backlog,
-            dual_stack=config.dual_stack,
-            uds_permissions=config.uds_permissions,
-        )
+        listeners = open_endpoints(config)
     except (ConfigError, BindError) as error:
         log_startup_failure(log, str(error))
         return ExitCode.NOT_STARTED
@@ -63,18 +60,21 @@ async def serve(
     app: App | str,
     config: Config | None = None,
     *,
+    observers: Iterable[str | Callable[..., object]] = (),
     shutdown_trigger: Callable[[], Awaitable[object]] | None = None,
     mode: str | None = None,
 ) -> None:
     """Serve ``app`` in the running loop, in this process alone, until ``shutdown_trigger()`` returns.
 
     Without a trigger SIGINT and SIGTERM end it, where the loop runs in the main thread; a second one cuts what is open.
+    ``observers`` hear its events beside those of ``config``.
     ``mode`` is there for hypercorn's signature: only ``"asgi"`` is known.  Raises ``StartupFailed``, and what the
     trigger raises.  A cancelled ``serve`` cuts open requests and is gone at once.
     """
     if mode not in (None, "asgi"):
         raise ConfigError("mode", f"{mode!r} is not supported yet: want 'asgi'")
-    server = Server(app, config)
+    config = config if config is not None else Config()
+    server = Server(app, replace(config, observers=(*config.observers, *observers)))
     loop = asyncio.get_running_loop()
     jobs: set[asyncio.Future[Any]] = set()
 

@@ -27,18 +27,25 @@ from fastserver._speedups.contract import Host, Limits
 from fastserver._speedups.http import HTTPApplication
 from fastserver._speedups.tcp import TCPConnection, abort, drain, sweep
 from fastserver.config.errors import ConfigError
+from fastserver.config.extension import ProtocolBinding
 from fastserver.config.model import Config
 from fastserver.config.tls import create_ssl_context, read_server_certificate
 from fastserver.errors import StartupFailed
 from fastserver.exchange.lifespan import Lifespan
 from fastserver.exchange.pathsend import send_path
+from fastserver.metrics.scoreboard import Scoreboard
+from fastserver.observe import Observation
 from fastserver.server.accesslog import AccessLog, make_access_logger
+from fastserver.server.connections import ConnectionTable
+from fastserver.server.endpoints import METRICS, describe_endpoint, list_alpn, open_endpoints
 from fastserver.server.errorlog import configure_error_log, find_handlers, get_error_log, revive
+from fastserver.server.extensions import Extensions, load_extensions
 from fastserver.server.loader import load_app
+from fastserver.server.monitor import PUBLISH_S, Monitor, has_readers
 from fastserver.server.pipeline import Pipeline
 from fastserver.transport.acceptor import Acceptor, accept_rest
 from fastserver.transport.sendfile import send_file
-from fastserver.transport.sockets import BindError, Listener, open_listeners, seal
+from fastserver.transport.sockets import BindError, Listener, seal
 from fastserver.transport.tls import tls_facts
 from fastserver.typing import App
 
@@ -49,6 +56,9 @@ except ImportError:  # not a POSIX system
 
 #: Seconds that cancelled requests get for their ``finally`` blocks.
 CANCEL_S: Final = 1.0
+
+#: Seconds that asynchronous observers get for what they have not heard yet.
+OBSERVERS_S: Final = 1.0
 
 #: Seconds between two looks at what a stop still waits for.
 DRAIN_POLL_S: Final = 0.02
@@ -77,7 +87,9 @@ class Server:
     """Serves ``app``, an ASGI callable or ``module:attr``, in the loop that runs ``start``.
 
     ``listeners`` and ``ssl_context`` are given by a process that has made them already.  The server closes given
-    listeners too, but seals them only in ``shutdown``: others may share them.
+    listeners too, but seals them only in ``shutdown``: others may share them.  ``place`` is where to publish what is
+    counted: a scoreboard and the slot on it that was claimed for this server.  ``timed=False`` spares the timing of
+    requests where nobody can read it: no metrics, no access log, and a caller who does not ask ``get_stats``.
     """
 
     def __init__(
@@ -87,12 +99,19 @@ class Server:
         *,
         listeners: Sequence[Listener] | None = None,
         ssl_context: ssl.SSLContext | None = None,
+        place: tuple[Scoreboard, int] | None = None,
+        timed: bool = True,
     ) -> None:
         self.config = config if config is not None else Config()
         self.addresses: list[tuple[str, int] | str] = []
+        self.protocol_addresses: dict[str, tuple[str, int] | str] = {}
+        self.metrics_addresses: list[tuple[str, int] | str] = []
         self.urls: list[str] = []
         self._spec = app
         self._app: App | None = None
+        self._extensions: Extensions | None = None
+        self._place = place
+        self._timed = timed
         self._listeners = list(listeners or [])
         self._borrowed = listeners is not None
         self._ssl_context = ssl_context
@@ -106,11 +125,15 @@ class Server:
         self._wake = asyncio.Event()
         self._deadline = 0.0
         self._host: Host | None = None
+        self._metrics_host: Host | None = None
+        self._monitor: Monitor | None = None
+        self._observation = Observation(())
         self._lifespan: Lifespan | None = None
         self._access_log: AccessLog | None = None
         self._acceptors: list[Acceptor] = []
         self._timer: asyncio.TimerHandle | None = None
         self._tick_s = get_tick_s(self.config)
+        self._tick_due = 0.0
 
     @property
     def started(self) -> bool:
@@ -126,13 +149,28 @@ class Server:
     def should_exit(self, value: bool) -> None:
         (self._exit.set if value else self._exit.clear)()
 
-    def load(self) -> App:
-        """Import the application now, for a loop that is not running yet; else ``start`` does it.
+    @property
+    def connections(self) -> ConnectionTable:
+        """The open connections, to look at and to close; without those to the metrics' address."""
+        return ConnectionTable(self._host)
 
-        Raises ``StartupFailed``.
+    def get_stats(self) -> dict[str, Any]:
+        """What this process has counted since it started: events, bytes, connections, requests, latency, lag.
+
+        Durations are in seconds.  Raises ``RuntimeError`` before the server has started.
+        """
+        if self._monitor is None:
+            raise RuntimeError("the server has not started")
+        return self._monitor.get_stats()
+
+    def load(self) -> App:
+        """Import the application, its observers and protocol handlers now, for a loop that is not running yet.
+
+        Else ``start`` does it.  Raises ``StartupFailed``.
         """
         config = self.config
         self._app = load_app(self._spec, app_dir=config.app_dir, factory=config.factory, interface=config.interface)
+        self._extensions = load_extensions(config, self._log)
         return self._app
 
     async def start(self) -> None:
@@ -229,20 +267,22 @@ class Server:
             self._app = self.load()
         revive(self._log)
         if not self._borrowed:
-            self._ssl_context = self._ssl_context or create_ssl_context(config)
-            self._listeners = open_listeners(
-                config.binds,
-                backlog=config.backlog,
-                dual_stack=config.dual_stack,
-                uds_permissions=config.uds_permissions,
-            )
+            self._ssl_context = self._ssl_context or create_ssl_context(config, list_alpn(config))
+            self._listeners = open_endpoints(config)
         self._access_log = make_access_logger(config, loop.call_soon)
         self._lifespan = Lifespan(
             self._app, config.lifespan, config.timeout_lifespan_startup, config.timeout_lifespan_shutdown, self._log
         )
         await self._lifespan.startup()
-        self._host = self._make_host(loop, self._app, self._lifespan.state)
-        self._accept(self._host)
+        self._host = host = self._make_host(loop, self._app, self._lifespan.state)
+        assert self._extensions is not None
+        host.observers, self._observation = self._extensions.observe(self._log)
+        self._observation.start()
+        self._monitor = Monitor(config, host, self._observation, self._log, self._place)
+        if config.metrics_bind:
+            self._metrics_host = self._monitor.make_host()
+        self._accept(host)
+        self._tick_due = loop.time()
         self._tick()
 
     def _make_host(self, loop: asyncio.AbstractEventLoop, app: App, state: dict[str, Any] | None) -> Host:
@@ -258,37 +298,60 @@ class Server:
             extra_fields=b"".join(f"{name}: {value}\r\n".encode("latin-1") for name, value in config.header_fields),
         )
         host.send_file = send_file
+        host.timed = self._timed or config.access_log or has_readers(config)
         application = HTTPApplication(app, host, config.root_path, send_path)
         application.state = state
         host.application = application
         return host
 
     def _accept(self, host: Host) -> None:
+        assert self._extensions is not None
         context = self._ssl_context
         options: dict[str, Any] = {}
-        pipeline = Pipeline()
+        facts: dict[str, Any] = {}
         if context is not None:
             options = {"ssl": context, "ssl_handshake_timeout": self.config.timeout_handshake}
             if sys.version_info >= (3, 11) or type(host.loop).__module__.startswith("uvloop"):
                 options["ssl_shutdown_timeout"] = SSL_SHUTDOWN_S
             certificate = read_server_certificate(self.config)
-            pipeline = Pipeline(make_tls_facts=lambda tls: tls_facts(tls, certificate))
-        factory = functools.partial(TCPConnection, host, pipeline)
+            facts["make_tls_facts"] = lambda tls: tls_facts(tls, certificate)
         for listener in self._listeners:
-            acceptor = Acceptor(host.loop, listener, factory, self._log, options)
+            if listener.purpose == METRICS:
+                factory = functools.partial(TCPConnection, self._metrics_host, Pipeline())
+                acceptor = Acceptor(host.loop, listener, factory, self._log)
+            else:
+                factory = functools.partial(
+                    TCPConnection, host, self._extensions.make_pipeline(listener.purpose, **facts)
+                )
+                acceptor = Acceptor(host.loop, listener, factory, self._log, options)
             self._acceptors.append(acceptor)
             acceptor.start()
-        self.addresses = [listener.address for listener in self._listeners]
-        self.urls = [listener.get_url("http" if context is None else "https") for listener in self._listeners]
+            self._note_address(listener)
+
+    def _note_address(self, listener: Listener) -> None:
+        if listener.purpose == METRICS:
+            self.metrics_addresses.append(listener.address)
+        elif isinstance(listener.purpose, ProtocolBinding):
+            self.protocol_addresses[listener.purpose.where] = listener.address
+        else:
+            self.addresses.append(listener.address)
+        self.urls.append(describe_endpoint(listener, self.config))
 
     def _tick(self) -> None:
         host = self._host
         if host is None:
             return
         loop = host.loop
+        now, wall_s = loop.time(), time.time()
+        host.metrics.loop_lag.add(max(0.0, now - self._tick_due))
+        self._tick_due = now + self._tick_s
         self._timer = loop.call_later(self._tick_s, self._tick)
-        host.clock.tick(loop.time(), time.time())
+        host.clock.tick(now, wall_s)
         sweep(host)
+        if self._metrics_host is not None:
+            sweep(self._metrics_host)
+        if self._monitor is not None:
+            self._monitor.tick(wall_s)
         if self._access_log is not None:
             self._access_log.flush()
         for handler in find_handlers(self._log):
@@ -328,13 +391,21 @@ class Server:
             if left:
                 self._log.error("%d requests ignore their cancellation", len(left))
         self._drop_connections(host)
-        for _ in range(3):  # the loop reports a closed transport in a later turn
-            await asyncio.sleep(0)
+        await _turn_loop()
+
+    async def _finish_observation(self) -> None:
+        """Let the observers hear the end of the last connections, and account for all of it."""
+        await _turn_loop()
+        await self._observation.stop(OBSERVERS_S)
+        if self._monitor is not None:
+            self._monitor.close()
 
     def _drop_connections(self, host: Host) -> None:
         for acceptor in self._acceptors:
             acceptor.abort()
         abort(host)
+        if self._metrics_host is not None:
+            abort(self._metrics_host)
 
     def _close_sockets(self) -> None:
         for acceptor in self._acceptors:
@@ -359,12 +430,18 @@ class Server:
                 for task in list(self._host.tasks):
                     task.cancel()
                 self._drop_connections(self._host)
+                await self._finish_observation()
             if self._access_log is not None:
                 self._access_log.close()
             self._state = State.STOPPED
             self._settled.set()
             self._stopped.set()
             self._exit.set()
+
+
+async def _turn_loop() -> None:
+    for _ in range(3):  # the loop reports a closed transport in a later turn
+        await asyncio.sleep(0)
 
 
 def _explain(error: BaseException) -> BaseException:
@@ -379,7 +456,7 @@ def _explain(error: BaseException) -> BaseException:
 
 
 def get_tick_s(config: Config) -> float:
-    """Seconds between two sweeps: often enough for the shortest timeout, at most once a second."""
+    """Seconds between two sweeps: often enough for the shortest timeout and for metrics, at least once a second."""
     timeouts = (
         config.timeout_keep_alive,
         config.timeout_keep_alive_min,
@@ -388,7 +465,8 @@ def get_tick_s(config: Config) -> float:
         config.timeout_write,
     )
     shortest = min((timeout for timeout in timeouts if timeout > 0), default=TICK_MAX_S)
-    return max(TICK_MIN_S, min(shortest / 4, TICK_MAX_S))
+    longest = PUBLISH_S if has_readers(config) else TICK_MAX_S
+    return max(TICK_MIN_S, min(shortest / 4, longest))
 
 
 def get_connections_max() -> int:

@@ -27,7 +27,10 @@ from typing import Final, NoReturn
 from fastserver.config.model import Config
 from fastserver.errors import ExitCode
 from fastserver.server.channel import Channel, Message, open_channel
+from fastserver.server.endpoints import describe_endpoint
 from fastserver.server.errorlog import find_handlers, get_error_log
+from fastserver.server.monitor import has_readers
+from fastserver.server.report import Place, Report
 from fastserver.server.signals import STOP_SIGNALS, EchoFilter, SignalWatch, name_signal
 from fastserver.server.worker import Worker, log_startup_failure
 from fastserver.transport.sockets import Listener, release, seal
@@ -82,12 +85,16 @@ _MOVES: Final = {
 
 @dataclass(eq=False)
 class WorkerProcess:
-    """One child.  ``since`` is when it entered its state; at ``retire_at`` and ``kill_at`` it is retired, or killed."""
+    """One child.  ``since`` is when it entered its state; at ``retire_at`` and ``kill_at`` it is retired, or killed.
+
+    ``place`` is where it publishes its counters.
+    """
 
     pid: int
     channel: Channel
     slot: Slot
     since: float
+    place: Place | None = None
     state: WorkerState = WorkerState.STARTING
     retire_at: float = math.inf
     kill_at: float = math.inf
@@ -126,8 +133,8 @@ class Supervisor:
         self._echoes = EchoFilter()
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = socket.socketpair()
-        scheme = "http" if self.ssl_context is None else "https"
-        self._urls = [listener.get_url(scheme) for listener in self.listeners]
+        self._urls = [describe_endpoint(listener, self.config) for listener in self.listeners]
+        self._report = Report(self.config, self.count, self.log) if has_readers(self.config) else None
 
     def run(self) -> int:
         """Blocks until all workers are gone, and gives the exit code."""
@@ -147,6 +154,8 @@ class Supervisor:
             for worker in self._workers.values():
                 os.kill(worker.pid, signal.SIGKILL)  # only a fault of the supervisor itself leaves any
             release(self.listeners)
+            if self._report is not None:
+                self._report.close()
             self._selector.close()
             self._wake_read.close()
             self._wake_write.close()
@@ -164,6 +173,8 @@ class Supervisor:
             if worker.kill_at <= now:
                 self._kill(worker)
             due = min(due, worker.retire_at, worker.kill_at)
+        if self._report is not None:
+            due = min(due, self._report.tick(now))
         if self._phase is Phase.SERVING:
             for slot in self._slots:
                 if slot.worker is None and slot.due <= now:
@@ -252,12 +263,15 @@ class Supervisor:
         elif state is WorkerState.GONE:
             if worker.slot.worker is worker:
                 worker.slot.worker = None
+            if self._report is not None:
+                self._report.retire(worker.place)
             del self._workers[worker.pid]
             self._deafen(worker)
             worker.channel.close()
 
     def _spawn(self, slot: Slot) -> None:
         ours, theirs = open_channel()
+        place = self._report.claim() if self._report is not None else None
         # A signal before the child has handlers of its own would reach the parent through the shared wakeup descriptor.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {*STOP_SIGNALS, signal.SIGQUIT, signal.SIGCHLD})
         try:
@@ -266,16 +280,16 @@ class Supervisor:
             pid = os.fork()
             if pid == 0:
                 ours.close()
-                self._become_worker(theirs)
+                self._become_worker(theirs, place)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         theirs.close()
-        worker = WorkerProcess(pid, ours, slot, time.monotonic())
+        worker = WorkerProcess(pid, ours, slot, time.monotonic(), place)
         slot.worker = worker
         self._workers[pid] = worker
         self._selector.register(ours, selectors.EVENT_READ, lambda: self._on_message(worker))
 
-    def _become_worker(self, channel: Channel) -> NoReturn:
+    def _become_worker(self, channel: Channel, place: Place | None) -> NoReturn:
         """In the child, with its signals blocked: shed what is the parent's, serve, and end without returning."""
         code: int = ExitCode.FAULT
         try:
@@ -292,7 +306,7 @@ class Supervisor:
             for handler in find_handlers(self.log):
                 handler.forget_pending()
             atexit._clear()  # what the parent's program has registered is the parent's to do
-            code = Worker(self.app, self.config, self.listeners, self.ssl_context, channel).run()
+            code = Worker(self.app, self.config, self.listeners, self.ssl_context, channel, place).run()
         except BaseException:
             self.log.critical("worker failed\n%s", traceback.format_exc())
         finally:

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from fastserver.config.model import Config
 from fastserver.errors import ExitCode, StartupFailed
+from fastserver.metrics.scoreboard import Scoreboard
 from fastserver.server.channel import Channel, Message
 from fastserver.server.errorlog import find_handlers, get_error_log
 from fastserver.server.server import Server
@@ -43,7 +44,10 @@ class Interrupted(BaseException):
 
 
 class Worker:
-    """Serves ``app`` until it is told to stop.  ``channel`` leads to a supervisor."""
+    """Serves ``app`` until it is told to stop.
+
+    ``channel`` leads to a supervisor; ``place`` is where it wants the counters (see ``Server``).
+    """
 
     def __init__(
         self,
@@ -52,12 +56,13 @@ class Worker:
         listeners: Sequence[Listener],
         ssl_context: ssl.SSLContext | None,
         channel: Channel | None = None,
+        place: tuple[Scoreboard, int] | None = None,
     ) -> None:
         self._config = config
         self._listeners = list(listeners)
         self._channel = channel
         self._log = get_error_log()
-        self._server = Server(app, config, listeners=listeners, ssl_context=ssl_context)
+        self._server = Server(app, config, listeners=listeners, ssl_context=ssl_context, place=place, timed=False)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
         self._serving = False

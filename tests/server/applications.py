@@ -1,6 +1,7 @@
 """Applications and clients that the server's tests share."""
 
 import asyncio
+import contextlib
 import os
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -41,12 +42,9 @@ class Recorder:
         if path == "/hold":
             await self.hold(path)
         elif path == "/stubborn":
-            while True:
-                try:
+            while not self.release.is_set():
+                with contextlib.suppress(asyncio.CancelledError):
                     await self.hold(path)
-                except asyncio.CancelledError:
-                    if self.release.is_set():
-                        raise
         await answer(send, path.encode())
 
     async def hold(self, path: str) -> None:

@@ -1,0 +1,163 @@
+"""What a worker tells of itself: its counters as a snapshot, on the scoreboard, at the metrics' address, to StatsD.
+
+Where there is a supervisor, it owns the scoreboard and reports to StatsD for all workers; a server that is alone does
+both itself.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from logging import Logger
+from typing import Any, Final
+
+from fastserver._speedups.contract import Host, Limits
+from fastserver._speedups.http import HTTPApplication
+from fastserver.config.model import Config
+from fastserver.metrics.endpoint import MetricsApp
+from fastserver.metrics.process import read_cpu_s, read_resident_bytes
+from fastserver.metrics.scoreboard import Board, Scoreboard
+from fastserver.metrics.snapshot import Snapshot, quantile
+from fastserver.metrics.statsd import StatsdReporter
+from fastserver.observe import Observation
+from fastserver.version import VERSION
+
+#: Seconds between two reports to StatsD.
+REPORT_S: Final = 1.0
+
+#: Seconds between two publications on the scoreboard, at most.
+PUBLISH_S: Final = 0.25
+
+#: Connections to the metrics' address; its readers are few.
+METRICS_CONNECTIONS: Final = 64
+
+
+def has_readers(config: Config) -> bool:
+    """Whether anybody outside the process gets to see the metrics."""
+    return bool(config.metrics_bind) or config.statsd_host is not None
+
+
+def open_statsd(config: Config, log: Logger) -> StatsdReporter | None:
+    """What sends to StatsD, where ``config`` asks for it."""
+    target = config.statsd_target
+    return None if target is None else StatsdReporter(target, config.statsd_prefix, config.dogstatsd_tags, log)
+
+
+class Monitor:
+    """The account of the worker of ``host``.
+
+    ``place`` is a scoreboard and the slot on it that a supervisor has claimed for this worker.
+    """
+
+    def __init__(
+        self, config: Config, host: Host, observation: Observation, log: Logger, place: tuple[Scoreboard, int] | None
+    ) -> None:
+        self.started = time.time()
+        self._config = config
+        self._host = host
+        self._observation = observation
+        self._log = log
+        self._statsd: StatsdReporter | None = None
+        self._report_at = 0.0
+        if place is None and has_readers(config):
+            board = Scoreboard(1, self.started, log)
+            slot = board.claim()
+            assert slot is not None
+            place = board, slot
+            self._statsd = open_statsd(config, log)
+        self._place = place
+
+    def snapshot(self) -> Snapshot:
+        """All that is counted, and the state of the process, as ``fastserver.metrics`` wants it."""
+        host = self._host
+        snapshot: Snapshot = host.metrics.snapshot()
+        observers = self._observation.counts()
+        for observer in () if host.observers is None else host.observers.all:
+            observers[observer.name]["errors"] += observer.errors
+        snapshot["observers"] = observers
+        gauges = snapshot["gauges"]
+        gauges["connections"]["none"] = {"connecting": len(host.arriving)}
+        gauges.update(
+            pid=os.getpid(),
+            started=self.started,
+            tasks=len(host.tasks),
+            resident_bytes=read_resident_bytes(),
+            cpu_s=read_cpu_s(),
+        )
+        return snapshot
+
+    def get_stats(self) -> dict[str, Any]:
+        """A summary for people; ``snapshot`` is the whole."""
+        snapshot = self.snapshot()
+        uptime_s = max(time.time() - self.started, 1e-9)
+        events = snapshot["events"]
+        open_connections = snapshot["gauges"]["connections"].values()
+        latency, lag = snapshot["latency"], snapshot["loop_lag"]
+        return {
+            "uptime": uptime_s,
+            "event_counts": {
+                "RawData": events["raw_data_in"] + events["raw_data_out"],
+                "Updated": events["updated_idle"] + events["updated_active"],
+                "Closed": events["closed"],
+            },
+            "events_per_second": sum(events.values()) / uptime_s,
+            "total_data_bytes": snapshot["bytes_in"] + snapshot["bytes_out"],
+            "bytes_in": snapshot["bytes_in"],
+            "bytes_out": snapshot["bytes_out"],
+            "active_connections": sum(states.get("active", 0) for states in open_connections),
+            "idle_connections": sum(states.get("idle", 0) for states in open_connections),
+            "connections_opened": snapshot["connections_opened"],
+            "connections_refused": snapshot["connections_refused"],
+            "requests": {name: counts for name, counts in snapshot["requests"].items() if any(counts.values())},
+            "refused_requests": snapshot["refused_requests"],
+            "latency": _summarise(latency),
+            "loop_lag": _summarise(lag),
+            "observers": snapshot["observers"],
+            "resident_bytes": snapshot["gauges"]["resident_bytes"],
+        }
+
+    def tick(self, now: float) -> None:
+        """Publish, and report where it is due; ``now`` in Unix seconds."""
+        if self._place is None:
+            return
+        board, slot = self._place
+        board.publish(slot, self.snapshot())
+        if self._statsd is not None and now >= self._report_at:
+            self._report_at = now + REPORT_S
+            self._statsd.report(board.read(), now)
+
+    def close(self) -> None:
+        """Say the last words: what has been counted since the last tick."""
+        self._report_at = 0.0
+        self.tick(time.time())
+        if self._statsd is not None:
+            self._statsd.close()
+
+    def make_host(self) -> Host:
+        """The host of the connections to the metrics' address; they are none of the users', and not counted."""
+        host = Host(
+            loop=self._host.loop,
+            clock=self._host.clock,
+            limits=Limits.from_config(self._config, METRICS_CONNECTIONS),
+            error_log=self._log,
+            server_field=self._host.server_field,
+        )
+        app = MetricsApp(self._read, time.time, VERSION, self._config.metrics_path)
+        host.application = HTTPApplication(app, host)
+        return host
+
+    def _read(self) -> Board:
+        """The board with this worker as it is now, and the others as they were at their last tick."""
+        assert self._place is not None
+        board, slot = self._place
+        board.publish(slot, self.snapshot())
+        return board.read()
+
+
+def _summarise(histogram: dict[str, Any]) -> dict[str, float]:
+    count = histogram["count"]
+    return {
+        "count": count,
+        "mean": histogram["sum"] / count if count else 0.0,
+        **{f"p{percent}": quantile(histogram, percent / 100) for percent in (50, 95, 99)},
+    }
