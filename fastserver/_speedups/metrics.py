@@ -13,6 +13,7 @@ _NO_BUCKETS = [0] * (len(BOUNDS) + 1)
 
 #: Where a connection is counted, by its state's place; those that are closed are counted for symmetry and never shown.
 _STAGE_NAMES = tuple(state.value for state in ConnectionState)
+_OPEN = ("active", "idle", "closing")
 _NO_CONNECTIONS = [0] * len(_STAGE_NAMES)
 
 #: How a request ended: by the first digit of its status; 0 is one that the client did not wait for.
@@ -56,7 +57,8 @@ class Tally:
         self._requests[status // 100 if 100 <= status < 600 else 0] += 1
 
     def snapshot_connections(self):
-        return {name: self.connections[stage] for stage, name in enumerate(_STAGE_NAMES[:-1])}
+        """Those that are open: what still arrives has no protocol yet."""
+        return {name: self.connections[stage] for stage, name in enumerate(_STAGE_NAMES) if name in _OPEN}
 
     def snapshot_requests(self):
         return {name: self._requests[index] for index, name in enumerate(_CLASS_NAMES)}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
@@ -183,7 +183,10 @@ def _create_table(*titles: str) -> Table:
     """A table without lines; the first of ``titles`` stands left, the others right."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for place, title in enumerate(titles):
-        table.add_column(title, justify="right" if place else "left", no_wrap=True, overflow="ellipsis")
+        # A long name is cut, a number and its title never.
+        width = len(title) if place else None
+        justify: Literal["left", "right"] = "right" if place else "left"
+        table.add_column(title, justify=justify, no_wrap=True, overflow="ellipsis", min_width=width)
     return table
 
 
