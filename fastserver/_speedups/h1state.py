@@ -95,7 +95,6 @@ TRANSITIONS = {
         _T.CLOSE: _S.CLOSED,
     },
     _S.ENDING: {
-        _T.BODY_WHOLE: _S.ENDING,
         _T.WRITING_ENDS: _S.LINGERING,
         _T.CLOSE: _S.CLOSED,
     },
