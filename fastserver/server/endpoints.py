@@ -38,8 +38,11 @@ def open_endpoints(config: Config) -> list[Listener]:
 
 
 def list_alpn(config: Config) -> list[str]:
-    """The ALPN names (RFC 7301) that the TLS listeners offer, the server's own first."""
-    return ["http/1.1", *(binding.alpn for binding in config.protocols if binding.alpn is not None)]
+    """The ALPN names (RFC 7301) that the TLS listeners offer, those of handlers first.
+
+    The first that a client has too is taken, and for one that knows a handler's protocol HTTP is a second choice.
+    """
+    return [*(binding.alpn for binding in config.protocols if binding.alpn is not None), "http/1.1"]
 
 
 def describe_endpoint(listener: Listener, config: Config) -> str:
