@@ -88,8 +88,11 @@ class TCPConnection(LiveConnection):
         return self.transport is not None and self.transport.can_write_eof()
 
     def connection_lost(self, exc):
-        """The last call; also for a connection that never was: its TLS handshake has failed."""
-        if self.transport is None and self.wire is None:
+        """The last call; also for a connection that never was: its TLS handshake has failed.
+
+        One that was cancelled while it arrived may hear it from the acceptor and from its transport.
+        """
+        if self.transport is None and self in self.host.arriving:
             self.host.metrics.handshakes_failed += 1
         self.lose()
         self.transport = None

@@ -79,7 +79,7 @@ class Acceptor:
                     self._pause(error)
                     return count
                 continue  # this client is gone, or could not be reached (accept(2)); the next one may be fine
-            task = self._loop.create_task(self._arrive(self._factory(), sock))
+            task = self._loop.create_task(self._arrive(sock))
             self.arriving.add(task)
             task.add_done_callback(self.arriving.discard)
         return limit
@@ -104,8 +104,9 @@ class Acceptor:
         self._last_s = now
         self.accept(1 + int(elapsed_s * ACCEPT_RATE) if elapsed_s < LONG_TURN_S else 1)
 
-    async def _arrive(self, connection: Any, sock: socket.socket) -> None:
-        """Make ``sock`` the connection's; one that does not get through its TLS handshake is lost before it is made."""
+    async def _arrive(self, sock: socket.socket) -> None:
+        """Make ``sock`` a connection's; one that does not get through its TLS handshake is lost before it is made."""
+        connection = self._factory()  # here: a task that is cancelled before its first step runs none of this
         try:
             await self._loop.connect_accepted_socket(lambda: connection, sock, **self._options)
         except BaseException as error:

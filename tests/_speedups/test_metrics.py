@@ -342,6 +342,8 @@ class Connections(RuleBasedStateMachine):
         self.loop.settle()
         for _, transport in self.connections:
             transport.lose()
+        for connection, _ in self.connections:
+            connection.connection_lost(None)  # again, as where it was cancelled while it arrived
         self.gauges_are_what_is_there()
         self.counters_are_what_was_heard()
         self.each_is_told_from_its_opening_to_its_end()

@@ -7,6 +7,7 @@ import logging
 import os
 import resource
 import socket
+import ssl
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -15,10 +16,15 @@ from typing import Any
 import pytest
 import uvloop
 
+from fastserver._speedups.observers import Observer, Observers
+from fastserver._speedups.tcp import TCPConnection, abort
 from fastserver.config.bind import parse_bind
+from fastserver.server.pipeline import Pipeline
 from fastserver.transport import acceptor as acceptor_module
 from fastserver.transport.acceptor import Acceptor, accept_rest
 from fastserver.transport.sockets import Listener, open_listeners, release, seal
+from tests.fakes import echo, make_host
+from tests.site import CERTIFICATE
 
 LOG = logging.getLogger("test.acceptor")
 Run = Callable[[Coroutine[Any, Any, None]], None]
@@ -310,6 +316,69 @@ def test_connections_that_are_arriving_can_be_dropped(run: Run, listener: Listen
         await wait_until(lambda: not acceptor.arriving)
         acceptor.close()
         assert clients[0].recv(1) == b""
+        await close([], clients)
+
+    run(main())
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_what_is_dropped_while_it_arrives_is_forgotten(run: Run, listener: Listener, turns: int) -> None:
+    """However far it has come: it is no failed handshake once it is open, and it is told of its end once."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        host = make_host(echo, loop)
+        acceptor = Acceptor(loop, listener, lambda: TCPConnection(host, Pipeline()), LOG)
+        clients = connect(listener)
+        assert acceptor.accept(8) == 1
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        acceptor.abort()
+        await wait_until(lambda: not acceptor.arriving)
+        abort(host)
+        await wait_until(lambda: not host.connections)
+        with contextlib.suppress(ConnectionResetError):
+            assert clients[0].recv(1) == b""
+        for _ in range(3):
+            await asyncio.sleep(0)
+        snapshot = host.metrics.snapshot()
+        assert not host.arriving
+        assert snapshot["connections_opened"] == snapshot["events"]["closed"]
+        assert snapshot["connections_opened"] + snapshot["handshakes_failed"] == host.connections_seen <= 1
+        await close([], clients)
+
+    run(main())
+
+
+@pytest.mark.parametrize("how", ["no TLS", "gone", "silent"])
+def test_a_failed_handshake(run: Run, listener: Listener, how: str) -> None:
+    """It is counted, nobody hears of it, and nothing of it stays."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    CERTIFICATE.configure_cert(context)
+    heard: list[object] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        host = make_host(echo, loop)
+        host.observers = Observers([Observer(lambda *what: heard.append(what), "m:a", LOG, None)])
+        options = {"ssl": context, "ssl_handshake_timeout": 0.05 if how == "silent" else 10}
+        acceptor = Acceptor(loop, listener, lambda: TCPConnection(host, Pipeline()), LOG, options)
+        acceptor.start()
+        clients = connect(listener)
+        await wait_until(lambda: len(host.arriving) == 1)
+        connection: Any = next(iter(host.arriving))
+        assert connection.state.value == "connecting"
+        if how == "no TLS":
+            clients[0].sendall(b"GET / HTTP/1.1\r\n\r\n")
+        elif how == "gone":
+            clients[0].close()
+        await wait_until(lambda: not acceptor.arriving)
+        assert not host.arriving
+        assert connection.state.value == "closed"
+        snapshot = host.metrics.snapshot()
+        assert (snapshot["handshakes_failed"], snapshot["connections_opened"]) == (1, 0)
+        assert heard == []
+        acceptor.close()
         await close([], clients)
 
     run(main())
