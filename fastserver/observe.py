@@ -223,7 +223,7 @@ def _load(item: object, app_dir: str, log: Logger) -> LoadedObserver:
             raise StartupFailed(reason, format_error(error)) from error
     _check(call, name)
     queue = AsyncObserver(name, call, log)
-    return LoadedObserver(name, queue.hear if is_asynchronous(call) else call, queue)
+    return LoadedObserver(name, queue.hear if is_asynchronous(call) else _bind(call), queue)
 
 
 def _check(call: Any, name: str) -> None:
@@ -234,6 +234,12 @@ def _check(call: Any, name: str) -> None:
     function = _find_function(call)
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise StartupFailed(f"observer {name} is a generator function: want one that returns, plain or async")
+
+
+def _bind(call: Any) -> Any:
+    """What is called for each event: of an object its bound ``__call__``, which spares a look-up in its class."""
+    function = type(call).__call__
+    return function.__get__(call) if inspect.isfunction(function) else call
 
 
 def _unwrap(call: Any) -> Any:

@@ -31,7 +31,8 @@ def build_parser() -> argparse.ArgumentParser:
     """The options; ``--help`` is their reference."""
     parser = argparse.ArgumentParser(prog="python -m bench.macro", description=__doc__.partition(":")[2].strip())
     add = parser.add_argument
-    add("--servers", type=_names, default=list(SERVERS), help=f"of the table: {','.join(SERVERS)} (all)")
+    usual = [server.name for server in SERVERS.values() if not server.variant]
+    add("--servers", type=_names, default=usual, help=f"of {','.join(SERVERS)} ({','.join(usual)})")
     add(
         "--server",
         action="append",

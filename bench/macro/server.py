@@ -21,7 +21,8 @@ APP = "bench.macro.app:app"
 class Server:
     """One row: ``argv`` starts it, ``version`` prints what it is, ``files`` are written to ``{dir}`` before it starts.
 
-    ``files`` maps a name to text (a template like ``argv``) or bytes (copied).
+    ``files`` maps a name to text (a template like ``argv``) or bytes (copied).  A ``variant`` runs only where it is
+    asked for by name.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Server:
     env: Mapping[str, str] | None = None
     version: tuple[str, ...] = ()
     files: Mapping[str, str | bytes] | None = None
+    variant: bool = False
 
 
 def expand(template: str, values: Mapping[str, str]) -> str:
@@ -43,12 +45,22 @@ def _distribution(name: str) -> tuple[str, ...]:
     return ("{python}", "-c", f"from importlib.metadata import version; print('{name}', version('{name}'))")
 
 
+_OWN = Server(
+    name="fastserver",
+    argv=("{python}", "-m", "fastserver", APP, "-b", "127.0.0.1:{port}", "--workers", "1", "--loop", "uvloop"),
+    version=("{python}", "-m", "fastserver", "--version"),
+)
+
+
+def _vary(name: str, *flags: str) -> Server:
+    return replace(_OWN, name=name, argv=(*_OWN.argv, *flags), variant=True)
+
+
 _TABLE = (
-    Server(
-        name="fastserver",
-        argv=("{python}", "-m", "fastserver", APP, "-b", "127.0.0.1:{port}", "--workers", "1", "--loop", "uvloop"),
-        version=("{python}", "-m", "fastserver", "--version"),
-    ),
+    _OWN,
+    _vary("observed", "--observer", "bench.macro.observer:Count"),
+    _vary("observed-async", "--observer", "bench.macro.observer:count_later"),
+    _vary("metered", "--metrics-bind", "127.0.0.1:0"),
     Server(
         name="uvicorn",
         argv=(
