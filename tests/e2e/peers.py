@@ -3,6 +3,7 @@
 import re
 import socket
 import ssl
+import struct
 import time
 from collections.abc import Callable
 from typing import TypeAlias
@@ -71,6 +72,11 @@ class Client:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self.sock.close()
+
+    def reset(self) -> None:
+        """Drop the connection so that the server is told at once: a clean end only says that no more is sent."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.sock.close()
 
     def send(self, data: bytes) -> None:
