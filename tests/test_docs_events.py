@@ -1,0 +1,129 @@
+"""``docs/events.md`` says what is: its programs are run, its tables and its diagram are compared with the sources.
+
+``python -m tests.test_docs_events`` writes the diagram and the table of Prometheus' families anew.
+"""
+
+import asyncio
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import fastserver
+from fastserver import observe
+from fastserver._speedups.connection import LiveConnection
+from fastserver._speedups.h1state import draw
+from fastserver._speedups.histogram import BOUNDS
+from fastserver.events import ConnectionState
+from fastserver.metrics import statsd
+from fastserver.metrics.exposition import FAMILIES, WORKER_FAMILIES
+from fastserver.protocol.facade import HandlerConnection
+
+PATH = Path(__file__).parents[1] / "docs" / "events.md"
+TEXT = PATH.read_text("utf-8")
+PROGRAM = re.compile(r"^```python\n(.*?)^```\n(.*?)(?=^```python|^## |\Z)", re.MULTILINE | re.DOTALL)
+OUTPUT = re.compile(r"^```text\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PROGRAMS = [(found[1], found[2]) for found in PROGRAM.finditer(TEXT)]
+
+
+def draw_families() -> str:
+    lines = ["| Family | Kind | Labels | |", "|---|---|---|---|"]
+    for families, first in ((FAMILIES, ()), (WORKER_FAMILIES, ("pid",))):
+        for family in families:
+            labels = ", ".join(f"`{label}`" for label in (*first, *family.labels))
+            lines.append(f"| `{family.name}` | {family.kind} | {labels} | {family.help} |")
+    return "\n".join(lines)
+
+
+def write(text: str) -> str:
+    """``text`` with its written parts as they ought to be."""
+    for name, part in (("diagram", f"```mermaid\n{draw()}\n```"), ("families", draw_families())):
+        before, mark, rest = text.partition(f"<!-- {name}: ")
+        remark, _, rest = rest.partition("\n")
+        _, end, after = rest.partition("<!-- end -->")
+        assert end
+        text = f"{before}{mark}{remark}\n\n{part}\n\n{end}{after}"
+    return text
+
+
+def read_first_column(heading: str) -> list[str]:
+    """The names in backquotes of the first column of the table whose head begins with ``heading``."""
+    rows = TEXT.partition(f"\n| {heading} |")[2].partition("\n\n")[0].splitlines()[2:]
+    assert rows
+    return [name for row in rows for name in re.findall(r"`([^`]+)`", row.split("|")[1])]
+
+
+def test_what_is_written_is_up_to_date() -> None:
+    assert write(TEXT) == TEXT, "run python -m tests.test_docs_events"
+
+
+@pytest.mark.parametrize(("program", "rest"), PROGRAMS, ids=[str(place) for place in range(len(PROGRAMS))])
+def test_programs_print_what_is_shown(program: str, rest: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (shown,) = OUTPUT.findall(rest)
+    exec(compile(program, str(PATH), "exec"), {"__name__": "__main__"})
+    assert capsys.readouterr().out == shown
+
+
+def test_there_are_programs() -> None:
+    assert len(PROGRAMS) == TEXT.count("```python") == 3
+
+
+def test_stats_have_the_keys() -> None:
+    async def read() -> dict[str, object]:
+        async with fastserver.Server("examples.hello:app", fastserver.Config(bind="127.0.0.1:0")) as server:
+            return server.get_stats()
+
+    assert read_first_column("Key") == list(asyncio.run(read()))
+
+
+def list_public(kind: type) -> Iterator[str]:
+    return (name for name in dir(kind) if not name.startswith("_"))
+
+
+def test_connections_have_the_attributes() -> None:
+    names = {name.partition("(")[0] for name in read_first_column("Attribute")}
+    described = LiveConnection.__doc__ or ""
+    assert names <= set(list_public(LiveConnection)) | set(re.findall(r"``(\w+)``", described))
+    assert {"state", "protocol_state", "peer", "close"} <= names
+
+
+def test_handlers_have_the_attributes() -> None:
+    names = {re.sub(r"await |\(.*", "", name) for name in read_first_column("`connection` has")}
+    assert names == set(list_public(HandlerConnection))
+
+
+def test_states() -> None:
+    assert sorted(read_first_column("`ConnectionState`")) == sorted(state.name for state in ConnectionState)
+
+
+def test_names_of_statsd() -> None:
+    names = read_first_column("Name")
+    tables = (*statsd._COUNTERS, *statsd._GAUGES)
+    sent = [template for template, _ in tables]
+    patterns = [re.escape(name).replace("\\{\\}", "[A-Za-z0-9_]+") for name in sent]
+    for pattern in patterns:
+        assert any(re.fullmatch(pattern, name) for name in names), pattern
+    for name, _, percents in statsd._QUANTILES:
+        assert f"{name}.p{percents[0]}" in names
+    unknown = {name for name in names if not any(re.fullmatch(pattern, name) for pattern in patterns)}
+    assert unknown == {"request.duration.p50", ".p95", ".p99", "event_loop.lag.p99", "workers", "uptime"}
+
+
+def test_figures() -> None:
+    assert f"a queue of {observe.QUEUE_EVENTS:,} events and {observe.QUEUE_BYTES >> 20} MiB" in TEXT
+    assert f"{len(BOUNDS)} bounds from {BOUNDS[0] * 1000:g} ms to {BOUNDS[-1]:g} s" in TEXT
+
+
+def test_links_lead_somewhere() -> None:
+    headings = {re.sub(r"[^\w -]", "", line.lstrip("# ")).lower().replace(" ", "-") for line in TEXT.splitlines()}
+    for target in re.findall(r"\]\(([^)]+)\)", TEXT):
+        if target.startswith("#"):
+            assert target[1:] in headings, target
+        else:
+            assert os.path.exists(PATH.parent / target), target
+
+
+if __name__ == "__main__":
+    PATH.write_text(write(TEXT), "utf-8")
