@@ -60,20 +60,22 @@ async def serve(
     app: App | str,
     config: Config | None = None,
     *,
-    observers: Iterable[str | Callable[..., object]] = (),
+    observers: str | Callable[..., object] | Iterable[str | Callable[..., object]] = (),
     shutdown_trigger: Callable[[], Awaitable[object]] | None = None,
     mode: str | None = None,
 ) -> None:
     """Serve ``app`` in the running loop, in this process alone, until ``shutdown_trigger()`` returns.
 
     Without a trigger SIGINT and SIGTERM end it, where the loop runs in the main thread; a second one cuts what is open.
-    ``observers`` hear its events beside those of ``config``.
+    ``observers``, one or several, hear its events beside those of ``config``.
     ``mode`` is there for hypercorn's signature: only ``"asgi"`` is known.  Raises ``StartupFailed``, and what the
     trigger raises.  A cancelled ``serve`` cuts open requests and is gone at once.
     """
     if mode not in (None, "asgi"):
         raise ConfigError("mode", f"{mode!r} is not supported yet: want 'asgi'")
     config = config if config is not None else Config()
+    if isinstance(observers, str) or callable(observers):
+        observers = (observers,)
     server = Server(app, replace(config, observers=(*config.observers, *observers)))
     loop = asyncio.get_running_loop()
     jobs: set[asyncio.Future[Any]] = set()
