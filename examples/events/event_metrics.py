@@ -8,7 +8,7 @@ prints a line each second while you send requests to the first address.  The sec
 
     curl http://127.0.0.1:9090/metrics       # for Prometheus
     curl http://127.0.0.1:9090/stats         # the same counters as JSON
-    fastserver top 127.0.0.1:9090            # live in the terminal: pip install 'fastserver[top]'
+    fastserver top 127.0.0.1:9090            # live in the terminal, with the extra top
 
 The command has the same, and any number of workers at one address: ``fastserver --metrics-bind :9090 --workers 2 ...``.
 """
