@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from logging import Logger
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from fastserver._speedups.contract import Host, Limits
 from fastserver._speedups.http import HTTPApplication
@@ -31,6 +31,9 @@ PUBLISH_S: Final = 0.25
 #: Connections to the metrics' address; its readers are few.
 METRICS_CONNECTIONS: Final = 64
 
+#: A scoreboard, and the slot on it where one process publishes; ``None`` where there was none left: it only reads then.
+Place: TypeAlias = tuple[Scoreboard, int | None]
+
 
 def has_readers(config: Config) -> bool:
     """Whether anybody outside the process gets to see the metrics."""
@@ -44,14 +47,9 @@ def open_statsd(config: Config, log: Logger) -> StatsdReporter | None:
 
 
 class Monitor:
-    """The account of the worker of ``host``.
+    """The account of the worker of ``host``; ``place`` is what a supervisor has claimed for it."""
 
-    ``place`` is a scoreboard and the slot on it that a supervisor has claimed for this worker.
-    """
-
-    def __init__(
-        self, config: Config, host: Host, observation: Observation, log: Logger, place: tuple[Scoreboard, int] | None
-    ) -> None:
+    def __init__(self, config: Config, host: Host, observation: Observation, log: Logger, place: Place | None) -> None:
         self.started = time.time()
         self._config = config
         self._host = host
@@ -61,9 +59,7 @@ class Monitor:
         self._report_at = 0.0
         if place is None and has_readers(config):
             board = Scoreboard(1, self.started, log)
-            slot = board.claim()
-            assert slot is not None
-            place = board, slot
+            place = board, board.claim()
             self._statsd = open_statsd(config, log)
         self._place = place
 
@@ -120,8 +116,7 @@ class Monitor:
         """Publish, and report where it is due; ``now`` in Unix seconds."""
         if self._place is None:
             return
-        board, slot = self._place
-        board.publish(slot, self.snapshot())
+        board = self._publish(self._place)
         if self._statsd is not None and now >= self._report_at:
             self._report_at = now + REPORT_S
             self._statsd.report(board.read(), now)
@@ -149,9 +144,13 @@ class Monitor:
     def _read(self) -> Board:
         """The board with this worker as it is now, and the others as they were at their last tick."""
         assert self._place is not None
-        board, slot = self._place
-        board.publish(slot, self.snapshot())
-        return board.read()
+        return self._publish(self._place).read()
+
+    def _publish(self, place: Place) -> Scoreboard:
+        board, slot = place
+        if slot is not None:
+            board.publish(slot, self.snapshot())
+        return board
 
 
 def _summarise(histogram: dict[str, Any]) -> dict[str, float]:

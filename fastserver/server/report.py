@@ -5,35 +5,35 @@ from __future__ import annotations
 import math
 import time
 from logging import Logger
-from typing import Final, TypeAlias
+from typing import Final
 
 from fastserver.config.model import Config
 from fastserver.metrics.scoreboard import Scoreboard
-from fastserver.server.monitor import REPORT_S, open_statsd
+from fastserver.server.monitor import REPORT_S, Place, open_statsd
 
 #: Places for each worker: a worker that retires, or dies slowly, has its own beside its successor's.
 PLACES_PER_WORKER: Final = 4
-
-#: A scoreboard, and the slot on it where one process publishes.
-Place: TypeAlias = tuple[Scoreboard, int]
 
 
 class Report:
     """What ``count`` workers have counted together, those that are gone included."""
 
     def __init__(self, config: Config, count: int, log: Logger) -> None:
+        self._log = log
         self._board = Scoreboard(PLACES_PER_WORKER * count, time.time(), log)
         self._statsd = open_statsd(config, log)
         self._due = 0.0 if self._statsd is not None else math.inf
 
-    def claim(self) -> Place | None:
-        """A place for a worker that is about to be forked; ``None`` where too many are still dying."""
+    def claim(self) -> Place:
+        """A place for a worker that is about to be forked; one without a slot where too many are still ending."""
         slot = self._board.claim()
-        return None if slot is None else (self._board, slot)
+        if slot is None:
+            self._log.warning("metrics: too many workers are still ending: what the next one does is not counted")
+        return self._board, slot
 
     def retire(self, place: Place | None) -> None:
         """The worker that had ``place`` is gone: what it has counted stays."""
-        if place is not None:
+        if place is not None and place[1] is not None:
             self._board.retire(place[1])
 
     def tick(self, now: float) -> float:

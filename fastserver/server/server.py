@@ -33,7 +33,6 @@ from fastserver.config.tls import create_ssl_context, read_server_certificate
 from fastserver.errors import StartupFailed
 from fastserver.exchange.lifespan import Lifespan
 from fastserver.exchange.pathsend import send_path
-from fastserver.metrics.scoreboard import Scoreboard
 from fastserver.observe import Observation
 from fastserver.server.accesslog import AccessLog, make_access_logger
 from fastserver.server.connections import ConnectionTable
@@ -41,7 +40,7 @@ from fastserver.server.endpoints import METRICS, describe_endpoint, list_alpn, o
 from fastserver.server.errorlog import configure_error_log, find_handlers, get_error_log, revive
 from fastserver.server.extensions import Extensions, load_extensions
 from fastserver.server.loader import load_app
-from fastserver.server.monitor import PUBLISH_S, Monitor, has_readers
+from fastserver.server.monitor import PUBLISH_S, Monitor, Place, has_readers
 from fastserver.server.pipeline import Pipeline
 from fastserver.transport.acceptor import Acceptor, accept_rest
 from fastserver.transport.sendfile import send_file
@@ -99,7 +98,7 @@ class Server:
         *,
         listeners: Sequence[Listener] | None = None,
         ssl_context: ssl.SSLContext | None = None,
-        place: tuple[Scoreboard, int] | None = None,
+        place: Place | None = None,
         timed: bool = True,
     ) -> None:
         self.config = config if config is not None else Config()
@@ -375,6 +374,8 @@ class Server:
             timer = host.loop.call_later(min(left_s, DRAIN_POLL_S), self._wake.set)
             await self._wake.wait()
             timer.cancel()
+        ConnectionTable(self._metrics_host).close_idle()  # who reads the metrics until now sees a clean end
+        await _turn_loop()
         await self._cut(host)
 
     def _is_busy(self, host: Host) -> bool:

@@ -29,8 +29,8 @@ from fastserver.errors import ExitCode
 from fastserver.server.channel import Channel, Message, open_channel
 from fastserver.server.endpoints import describe_endpoint
 from fastserver.server.errorlog import find_handlers, get_error_log
-from fastserver.server.monitor import has_readers
-from fastserver.server.report import Place, Report
+from fastserver.server.monitor import Place, has_readers
+from fastserver.server.report import Report
 from fastserver.server.signals import STOP_SIGNALS, EchoFilter, SignalWatch, name_signal
 from fastserver.server.worker import Worker, log_startup_failure
 from fastserver.transport.sockets import Listener, release, seal

@@ -18,9 +18,9 @@ from typing import Any, Final
 
 from fastserver.config.model import Config
 from fastserver.errors import ExitCode, StartupFailed
-from fastserver.metrics.scoreboard import Scoreboard
 from fastserver.server.channel import Channel, Message
 from fastserver.server.errorlog import find_handlers, get_error_log
+from fastserver.server.monitor import Place
 from fastserver.server.server import Server
 from fastserver.server.signals import STOP_SIGNALS, SignalWatch, name_signal
 from fastserver.transport.sockets import Listener, seal
@@ -56,7 +56,7 @@ class Worker:
         listeners: Sequence[Listener],
         ssl_context: ssl.SSLContext | None,
         channel: Channel | None = None,
-        place: tuple[Scoreboard, int] | None = None,
+        place: Place | None = None,
     ) -> None:
         self._config = config
         self._listeners = list(listeners)
