@@ -16,6 +16,7 @@ import pytest
 from fastserver.errors import StartupFailed
 from fastserver.events import Closed, RawData, Updated
 from fastserver.observe import (
+    EVENTS,
     QUEUE_BYTES,
     QUEUE_EVENTS,
     AsyncObserver,
@@ -455,6 +456,34 @@ def test_what_cannot_observe_is_one_line(home: Path, text: str, reason: str, det
     assert bool(details) is bool(caught.value.details)
 
 
+class Reader:
+    """Hears what its class says."""
+
+    hears: object = (RawData,)
+
+    def __call__(self, connection: object, direction: object, event: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("hears", "kinds"), [((RawData,), (RawData,)), (Closed, (Closed,)), ([RawData, Updated], (RawData, Updated))]
+)
+def test_an_observer_says_what_it_wants_to_hear(
+    hears: object, kinds: tuple[type, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Reader, "hears", hears)
+    (instance,) = load_observers([Reader], ".", LOG)
+    (partial,) = load_observers([functools.partial(Reader())], ".", LOG)
+    (other,) = load_observers([hear], ".", LOG)
+    assert (instance.hears, partial.hears, other.hears) == (kinds, kinds, EVENTS)
+
+
+@pytest.mark.parametrize("hears", [(), "RawData", (RawData, str), None, 7])
+def test_what_cannot_be_heard_is_refused(hears: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Reader, "hears", hears)
+    with pytest.raises(StartupFailed, match=r"^observer tests\.test_observe:Reader has a wrong attribute hears: want"):
+        load_observers([Reader], ".", LOG)
+
+
 def test_what_is_not_there_is_one_line(home: Path) -> None:
     with pytest.raises(
         StartupFailed, match=r"^observer nowhere:o: no module named 'nowhere' in .* or on the Python path$"
@@ -463,7 +492,7 @@ def test_what_is_not_there_is_one_line(home: Path) -> None:
 
 
 def test_counts_of_one_name_are_summed() -> None:
-    loaded = [LoadedObserver("o", hear, AsyncObserver("o", hear, LOG)) for _ in range(2)]
+    loaded = [LoadedObserver("o", hear, EVENTS, AsyncObserver("o", hear, LOG)) for _ in range(2)]
     for index, each in enumerate(loaded, 1):
         each.queue.errors, each.queue.dropped = index, 10 * index
     assert Observation(loaded).counts() == {"o": {"errors": 3, "dropped": 30}}

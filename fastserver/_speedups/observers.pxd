@@ -1,5 +1,6 @@
 cimport cython
 
+from .events cimport Closed, RawData, Updated
 from .kernels cimport read_timer
 
 cdef unsigned int _SAMPLE
@@ -10,6 +11,7 @@ cdef double _SLOW_S
 cdef class Observer:
     cdef readonly object hear
     cdef readonly object take
+    cdef readonly tuple hears
     cdef readonly str name
     cdef readonly long long errors
     cdef object _log
@@ -22,9 +24,12 @@ cdef class Observer:
 @cython.final
 cdef class Observers:
     cdef readonly tuple all
+    cdef tuple _of_data
+    cdef tuple _of_updates
+    cdef tuple _of_ends
     cdef unsigned int _heard
 
-    @cython.locals(observer=Observer)
+    @cython.locals(observer=Observer, observers=tuple)
     cpdef notify(self, connection, direction, event)
     @cython.locals(observer=Observer, started_s=double)
-    cdef _notify_timed(self, connection, direction, event)
+    cdef _notify_timed(self, tuple observers, connection, direction, event)

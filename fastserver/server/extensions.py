@@ -28,7 +28,9 @@ class Extensions:
         observation = Observation(self.observers)
         if not self.observers:
             return None, observation
-        return Observers([Observer(each.hear, each.name, log, each.queue.take) for each in self.observers]), observation
+        return Observers(
+            [Observer(each.hear, each.name, log, each.queue.take, each.hears) for each in self.observers]
+        ), observation
 
     def make_pipeline(self, purpose: object, **facts: object) -> Pipeline:
         """What serves the connections of a listener of ``purpose``: a handler of its own, or HTTP; and ALPN's word."""

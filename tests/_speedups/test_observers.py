@@ -45,6 +45,25 @@ class Panel:
         return [record.getMessage() for record in self.log]
 
 
+def test_each_hears_what_it_wants(room: Room) -> None:
+    events, module = room.module("events"), room.module("observers")
+    heard: dict[str, list[str]] = {"data": [], "ends": [], "all": []}
+    wants = {"data": (events.RawData,), "ends": (events.Closed, events.Updated), "all": module.EVENTS}
+    observers = module.Observers(
+        module.Observer(
+            lambda connection, direction, event, name=name: heard[name].append(type(event).__name__),
+            name,
+            make_log()[0],
+            None,
+            wants[name],
+        )
+        for name in heard
+    )
+    for event in (events.RawData(b"x"), events.Updated(True), events.Closed()):
+        observers.notify("c", "in", event)
+    assert heard == {"data": ["RawData"], "ends": ["Updated", "Closed"], "all": ["RawData", "Updated", "Closed"]}
+
+
 def test_all_hear_in_the_order_given(room: Room) -> None:
     heard: list[tuple[Any, ...]] = []
     panel = Panel(room, *(lambda *what, place=place: heard.append((place, *what)) for place in range(3)))
