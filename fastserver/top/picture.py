@@ -106,7 +106,7 @@ class Picture:
         table = _create_table("CONNECTIONS", *(state.upper() for state in _STATES), "REQUESTS/S")
         for protocol in self.facts.protocols:
             states = (format_number(protocol.states.get(state, 0)) for state in _STATES)
-            table.add_row(Text(protocol.name), *states, format_number(protocol.requests))
+            table.add_row(_name(protocol.name), *states, format_number(protocol.requests))
         return table
 
     def _draw_requests(self) -> Table:
@@ -119,7 +119,7 @@ class Picture:
     def _draw_observers(self) -> Table:
         table = _create_table("OBSERVERS", "ERRORS", "DROPPED")
         for observer in self.facts.observers:
-            table.add_row(Text(observer.name), format_number(observer.errors), format_number(observer.dropped))
+            table.add_row(_name(observer.name), format_number(observer.errors), format_number(observer.dropped))
         return table
 
 
@@ -179,6 +179,11 @@ def format_uptime(seconds: float) -> str:
     return f"{days}d " * bool(days) + f"{hour:02}:{minute:02}:{second:02}"
 
 
+def _name(text: str) -> Text:
+    """A name for the first column, on one line however narrow that is."""
+    return Text(text, no_wrap=True, overflow="ellipsis")
+
+
 def _create_table(*titles: str) -> Table:
     """A table without lines; the first of ``titles`` stands left, the others right."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
@@ -186,7 +191,7 @@ def _create_table(*titles: str) -> Table:
         # A long name is cut, a number and its title never.
         width = len(title) if place else None
         justify: Literal["left", "right"] = "right" if place else "left"
-        table.add_column(title, justify=justify, no_wrap=True, overflow="ellipsis", min_width=width)
+        table.add_column(title, justify=justify, no_wrap=bool(place), min_width=width)
     return table
 
 
