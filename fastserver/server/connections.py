@@ -33,14 +33,17 @@ class ConnectionTable:
         """How many there are in each state."""
         return dict(Counter(connection.state for connection in self))
 
-    def close_idle(self, idle_s: float = 0.0) -> int:
+    def close_idle(self, idle_s: float | None = None) -> int:
         """End gracefully those that have been idle for at least ``idle_s`` seconds: how many.  It returns at once.
 
-        One on which a request is arriving at this moment answers it first.
+        One whose next request has arrived answers it first.  What a client is sending at this moment nobody can see, so
+        that one which was answered just now, or has just come, may lose its request by a short ``idle_s``; the default
+        is the configuration's ``timeout_keep_alive_min``.
         """
-        if self._host is None:
+        host = self._host
+        if host is None:
             return 0
-        latest = self._host.clock.wall_s - idle_s
+        latest = host.clock.wall_s - (host.limits.timeout_keep_alive_min if idle_s is None else idle_s)
         idle = [each for each in self if each.state is ConnectionState.IDLE and each.since <= latest]
         for connection in idle:
             connection.close()

@@ -15,6 +15,8 @@ from fastserver._speedups.connection import LiveConnection
 from fastserver.events import Closed, ConnectionState, RawData, Updated
 from fastserver.metrics.process import read_resident_bytes
 from fastserver.server.connections import ConnectionTable
+from tests.e2e.applications import app as answer_as_asked
+from tests.e2e.processes import Load
 from tests.server.applications import (
     Message,
     Receive,
@@ -109,7 +111,7 @@ def test_handlers_and_handshakes_are_listed_too(run: Run, tmp_path: Path) -> Non
                 await wait_until(lambda: count(server) == {"connecting": 1})
                 (connection,) = server.connections
                 assert (connection.protocol, connection.protocol_state, connection.requests) == ("", "", 0)
-                assert server.connections.close_idle() == 0
+                assert server.connections.close_idle(0) == 0
             await wait_until(lambda: len(server.connections) == 0)
             assert connection.state is ConnectionState.CLOSED
             assert server.get_stats()["connections_opened"] == 0
@@ -129,7 +131,7 @@ def test_the_connections_of_a_handler_are_told_apart_by_their_protocol(run: Run)
             assert (connection.protocol, connection.protocol_state) == (name, "held")
             assert count(server) == {"active": 1}
             assert server.get_stats()["active_connections"] == 1
-            assert server.connections.close_idle() == 0
+            assert server.connections.close_idle(0) == 0
             writer.close()
             await wait_until(lambda: len(server.connections) == 0)
 
@@ -204,6 +206,30 @@ def test_only_what_is_idle_for_long_enough_is_closed(run: Run) -> None:
                 writer.close()
 
     run(main())
+
+
+def test_closing_idle_ones_again_and_again_loses_no_request() -> None:
+    """What was at work a moment ago, or has just come, is left alone."""
+
+    async def main() -> None:
+        async with Server(answer_as_asked, make_config(timeout_keep_alive_min=1.0, lifespan="off")) as server:
+            idle = [await open_stream(server.addresses[0]) for _ in range(20)]
+            assert isinstance(server.addresses[0], tuple)
+            load = Load(server.addresses[0][1])
+            ends = asyncio.gather(*(reader.read() for reader, _ in idle))
+            closed = 0
+            while not ends.done():
+                closed += server.connections.close_idle()
+                await asyncio.sleep(0)
+            assert await ends == [b""] * 20
+            await load.wait_answers(100)
+            await load.stop()
+            assert (load.failures, load.outcomes["REFUSED"]) == ({}, 0)
+            assert closed >= 20
+            for _, writer in idle:
+                writer.close()
+
+    run_in_loop(LOOPS["uvloop"], main())
 
 
 async def answer_empty(scope: Message, receive: Receive, send: Send) -> None:
