@@ -1,4 +1,4 @@
-# The account is C numbers; what a transport gives is cpdef, called through the vtable.
+# The account is C numbers; what a transport gives is called through the vtable.
 cimport cython
 
 from .clock cimport Clock
@@ -13,6 +13,7 @@ cdef Closed IS_CLOSED
 cdef object _IN
 cdef object _OUT
 cdef tuple _STATES
+cdef tuple _OPEN
 
 cdef int CONNECTING
 cdef int ACTIVE
@@ -48,13 +49,20 @@ cdef class LiveConnection(Connection):
     @cython.locals(host=Host, wire=Protocol)
     cdef lose(self)
     cdef end(self)
+    @cython.final
     @cython.locals(size=Py_ssize_t)
-    cdef _send_data(self, RawData event)
+    cdef int _send_data(self, RawData event) except -1
+    @cython.final
     @cython.locals(stage=int)
-    cdef _update(self, Updated event)
-    cdef _move(self, int stage)
+    cdef int _update(self, Updated event) except -1
+    @cython.final
+    cdef void _move(self, int stage) noexcept
     cpdef note_sent(self, Py_ssize_t size)
     cpdef write_out(self, bytes data)
     cpdef close_out(self)
     cpdef set_idle(self, bint idle)
     cpdef bint is_readable(self) except -1
+
+
+@cython.locals(connection=LiveConnection)
+cpdef dict survey(Host host)

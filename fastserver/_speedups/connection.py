@@ -18,6 +18,7 @@ from .lifecycle import ConnectionState, Direction
 _IN = Direction.IN
 _OUT = Direction.OUT
 _STATES = tuple(ConnectionState)
+_OPEN = (ConnectionState.ACTIVE, ConnectionState.IDLE, ConnectionState.CLOSING)
 CONNECTING = _STATES.index(ConnectionState.CONNECTING)
 ACTIVE = _STATES.index(ConnectionState.ACTIVE)
 IDLE = _STATES.index(ConnectionState.IDLE)
@@ -105,7 +106,6 @@ class LiveConnection(Connection):
         self.tally = host.metrics.get_tally(name)
         self._stage = IDLE
         self.since = host.clock.wall_s
-        self.tally.connections[IDLE] += 1
         self.set_idle(True)
         host.metrics.updated_idle += 1
         if host.observers is not None:
@@ -182,9 +182,7 @@ class LiveConnection(Connection):
     def _update(self, event):
         """Arm or disarm the idle deadline; a change of state is told of."""
         stage = IDLE if event.idle else ACTIVE
-        if self._stage >= CLOSING:
-            return
-        if stage != self._stage:
+        if stage != self._stage < CLOSING:
             self._move(stage)
             if event.idle:
                 self._metrics.updated_idle += 1
@@ -192,13 +190,12 @@ class LiveConnection(Connection):
                 self._metrics.updated_active += 1
             if self.host.observers is not None:
                 self.host.observers.notify(self, _OUT, IS_IDLE if event.idle else IS_ACTIVE)
-        self.set_idle(event.idle)
-        if event.idle and self._is_leaving:
-            self.close()  # it was busy when it was asked to leave
+        if self._stage < CLOSING:
+            self.set_idle(event.idle)
+            if event.idle and self._is_leaving:
+                self.close()  # it was busy when it was asked to leave
 
     def _move(self, stage):
-        self.tally.connections[self._stage] -= 1
-        self.tally.connections[stage] += 1
         self._stage = stage
         self.since = self._clock.wall_s
 
@@ -219,3 +216,15 @@ class LiveConnection(Connection):
     def is_readable(self):
         """Whether something of the peer waits in the kernel: then an idle connection must not be closed under it."""
         raise NotImplementedError
+
+
+def survey(host):
+    """How many of the host's connections are in each state that an open one can have, by protocol."""
+    counts = {}
+    for connection in host.connections:
+        if connection.protocol not in counts:
+            counts[connection.protocol] = [0] * len(_STATES)
+        counts[connection.protocol][connection._stage] += 1
+    return {
+        protocol: {state.value: stages[_STATES.index(state)] for state in _OPEN} for protocol, stages in counts.items()
+    }

@@ -54,6 +54,7 @@ cdef class HTTPExchange(Exchange):
     cdef long long _remaining
     cdef long long _sent
     cdef double _started_at
+    cdef int _weight
 
     cdef begin(self, HTTPApplication application, Sink sink, Request request)
     cpdef receive(self)

@@ -157,7 +157,9 @@ class HTTPExchange(Exchange):
         # A pathsend is under way; nothing else may be sent until it has been awaited.
         self._busy = False
         self._accounted = False
-        self._started_at = read_timer() if self._host.timed else 0.0
+        self._weight = self._host.metrics.weigh_request() if self._host.timed else 0
+        if self._weight or self._host.access_log is not None:
+            self._started_at = read_timer()
 
     # What the wire calls.
 
@@ -355,12 +357,12 @@ class HTTPExchange(Exchange):
         self._accounted = True
         head = self._head if self._state >= SENDING_BODY else None
         status = 0 if head is None else head.status
-        duration_s = 0.0
         self._sink.get_tally().count_request(status if self._state == COMPLETE else 0)
-        if self._host.timed:
-            duration_s = read_timer() - self._started_at
-            if self._state == COMPLETE:
-                self._host.metrics.latency.add(duration_s)
+        if self._weight == 0 and self._host.access_log is None:
+            return
+        duration_s = read_timer() - self._started_at
+        if self._weight and self._state == COMPLETE:
+            self._host.metrics.latency.add(duration_s, self._weight)
         if self._host.access_log is not None:
             self._host.access_log(self._request, status, self._sent, duration_s, self._sink.get_peer(), head)
 

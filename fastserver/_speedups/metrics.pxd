@@ -2,6 +2,8 @@
 cimport cython
 
 cdef int _LAST_BUCKET
+cdef unsigned int _TIMED_ALL
+cdef unsigned int _TIMED_ONE_OF
 cdef double _BOUNDS[16]
 
 
@@ -11,13 +13,12 @@ cdef class Histogram:
     cdef long long _buckets[17]
 
     @cython.locals(index=int)
-    cpdef add(self, double seconds)
+    cpdef add(self, double seconds, int weight=*)
 
 
 @cython.final
 cdef class Tally:
     cdef readonly str name
-    cdef long long connections[5]
     cdef long long _requests[6]
 
     cpdef count_request(self, int status)
@@ -39,8 +40,11 @@ cdef class Metrics:
     cdef public long long timeouts_write
     cdef readonly Histogram latency
     cdef readonly Histogram loop_lag
+    cdef unsigned int _begun
     cdef dict _tallies
     cdef dict _refused_requests
 
     cpdef Tally get_tally(self, str name)
+    cpdef int weigh_request(self) except -1
+    cpdef tick(self)
     cpdef refuse_request(self, int status)

@@ -5,16 +5,15 @@ Adding is a few instructions and allocates nothing; a ``snapshot`` is for who re
 """
 
 from .histogram import BOUNDS
-from .lifecycle import ConnectionState
 
 _BOUNDS = BOUNDS
 _LAST_BUCKET = len(BOUNDS)
 _NO_BUCKETS = [0] * (len(BOUNDS) + 1)
 
-#: Where a connection is counted, by its state's place; those that are closed are counted for symmetry and never shown.
-_STAGE_NAMES = tuple(state.value for state in ConnectionState)
-_OPEN = ("active", "idle", "closing")
-_NO_CONNECTIONS = [0] * len(_STAGE_NAMES)
+#: Up to so many requests between two ticks are all timed; beyond them one of several, which stands for all of these.
+#: The number is prime, so that it does not fall into step with clients that alternate.
+_TIMED_ALL = 256
+_TIMED_ONE_OF = 7
 
 #: How a request ended: by the first digit of its status; 0 is one that the client did not wait for.
 _CLASS_NAMES = ("aborted", "1xx", "2xx", "3xx", "4xx", "5xx")
@@ -28,12 +27,13 @@ class Histogram:
         self.sum_s = 0.0
         self._buckets = list(_NO_BUCKETS)
 
-    def add(self, seconds):
+    def add(self, seconds, weight=1):
+        """Count a duration ``weight`` times."""
         index = 0
         while index < _LAST_BUCKET and seconds > _BOUNDS[index]:
             index += 1
-        self._buckets[index] += 1
-        self.sum_s += seconds
+        self._buckets[index] += weight
+        self.sum_s += seconds * weight
 
     def snapshot(self):
         """``{"count": ..., "sum": seconds, "buckets": [...]}``, each duration in one bucket."""
@@ -42,23 +42,15 @@ class Histogram:
 
 
 class Tally:
-    """One protocol's connections by where they stand, and its finished requests by the class of their status.
-
-    ``connections`` belongs to ``connection.LiveConnection``, which moves itself from one place to another.
-    """
+    """One protocol's finished requests by the class of their status."""
 
     def __init__(self, name):
         self.name = name
-        self.connections = list(_NO_CONNECTIONS)
         self._requests = list(_NO_REQUESTS)
 
     def count_request(self, status):
         """A request has ended with ``status``, or with 0 where its client left before there was one."""
         self._requests[status // 100 if 100 <= status < 600 else 0] += 1
-
-    def snapshot_connections(self):
-        """Those that are open: what still arrives has no protocol yet."""
-        return {name: self.connections[stage] for stage, name in enumerate(_STAGE_NAMES) if name in _OPEN}
 
     def snapshot_requests(self):
         return {name: self._requests[index] for index, name in enumerate(_CLASS_NAMES)}
@@ -82,6 +74,8 @@ class Metrics:
         self.timeouts_write = 0
         self.latency = Histogram()
         self.loop_lag = Histogram()
+        # Requests that have begun since the last tick.
+        self._begun = 0
         self._tallies = {}
         self._refused_requests = {}
 
@@ -92,12 +86,26 @@ class Metrics:
             tally = self._tallies[name] = Tally(name)
         return tally
 
+    def weigh_request(self):
+        """A request begins: for how many it stands where its duration is taken; 0 where it is not.
+
+        A look at the timer costs as much as the parser, so a busy worker takes a sample.
+        """
+        self._begun += 1
+        if self._begun <= _TIMED_ALL:
+            return 1
+        return _TIMED_ONE_OF if self._begun % _TIMED_ONE_OF == 0 else 0
+
+    def tick(self):
+        """A further tick begins."""
+        self._begun = 0
+
     def refuse_request(self, status):
         """A request was answered with ``status`` before any application saw it, or cut while one read it."""
         self._refused_requests[status] = self._refused_requests.get(status, 0) + 1
 
     def snapshot(self):
-        """All counters as plain data, fit for JSON; what is a state and no counter stands under ``gauges``."""
+        """All counters as plain data, fit for JSON."""
         tallies = list(self._tallies.values())
         return {
             "events": {
@@ -117,5 +125,4 @@ class Metrics:
             "refused_requests": {str(status): count for status, count in self._refused_requests.items()},
             "latency": self.latency.snapshot(),
             "loop_lag": self.loop_lag.snapshot(),
-            "gauges": {"connections": {tally.name: tally.snapshot_connections() for tally in tallies}},
         }

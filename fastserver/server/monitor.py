@@ -11,6 +11,7 @@ import time
 from logging import Logger
 from typing import Any, Final, TypeAlias
 
+from fastserver._speedups.connection import survey
 from fastserver._speedups.contract import Host, Limits
 from fastserver._speedups.http import HTTPApplication
 from fastserver.config.model import Config
@@ -71,15 +72,18 @@ class Monitor:
         for observer in () if host.observers is None else host.observers.all:
             observers[observer.name]["errors"] += observer.errors
         snapshot["observers"] = observers
-        gauges = snapshot["gauges"]
-        gauges["connections"]["none"] = {"connecting": len(host.arriving)}
-        gauges.update(
-            pid=os.getpid(),
-            started=self.started,
-            tasks=len(host.tasks),
-            resident_bytes=read_resident_bytes(),
-            cpu_s=read_cpu_s(),
-        )
+        connections = survey(host)
+        for protocol in snapshot["requests"]:
+            connections.setdefault(protocol, {"active": 0, "idle": 0, "closing": 0})
+        connections["none"] = {"connecting": len(host.arriving)}
+        snapshot["gauges"] = {
+            "connections": connections,
+            "pid": os.getpid(),
+            "started": self.started,
+            "tasks": len(host.tasks),
+            "resident_bytes": read_resident_bytes(),
+            "cpu_s": read_cpu_s(),
+        }
         return snapshot
 
     def get_stats(self) -> dict[str, Any]:

@@ -342,6 +342,7 @@ class Server:
             return
         loop = host.loop
         now, wall_s = loop.time(), time.time()
+        host.metrics.tick()
         host.metrics.loop_lag.add(max(0.0, now - self._tick_due))
         self._tick_due = now + self._tick_s
         self._timer = loop.call_later(self._tick_s, self._tick)
@@ -374,7 +375,7 @@ class Server:
             timer = host.loop.call_later(min(left_s, DRAIN_POLL_S), self._wake.set)
             await self._wake.wait()
             timer.cancel()
-        ConnectionTable(self._metrics_host).close_idle(0)  # who reads the metrics until now sees a clean end
+        ConnectionTable(self._metrics_host).close_idle()  # who reads the metrics until now sees a clean end
         await _turn_loop()
         await self._cut(host)
 

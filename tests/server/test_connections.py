@@ -250,6 +250,7 @@ def test_ten_thousand_leave_nothing_behind() -> None:
 
             await asyncio.gather(*(open_and_close(20) for _ in range(50)))
             gc.collect()
+            others = sum(isinstance(each, LiveConnection) for each in gc.get_objects())
             before = read_resident_bytes()
             for _ in range(10):
                 await asyncio.gather(*(open_and_close(20) for _ in range(50)))
@@ -258,6 +259,7 @@ def test_ten_thousand_leave_nothing_behind() -> None:
             assert server.get_stats()["connections_opened"] == 11000
             assert server.connections.count() == {}
             assert read_resident_bytes() - before < 1 << 20  # 100 bytes each; a leaked one takes 2 KB
-            assert not [each for each in gc.get_objects() if isinstance(each, LiveConnection)]
+            # A test that failed before may hold connections of its own in its traceback.
+            assert sum(isinstance(each, LiveConnection) for each in gc.get_objects()) <= others
 
     run_in_loop(LOOPS["uvloop"], main())

@@ -20,8 +20,7 @@ def test_what_the_server_says_is_read() -> None:
     metrics.refuse_request(431)
     metrics.latency.add(0.02)
     snapshot = metrics.snapshot()
-    snapshot["gauges"]["connections"]["http/1.1"]["active"] = 1
-    snapshot["gauges"].update(pid=7, started=STARTED)
+    snapshot["gauges"] = {"connections": {"http/1.1": {"active": 1}}, "pid": 7, "started": STARTED}
     sent: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
