@@ -186,7 +186,7 @@ def test_only_what_is_idle_for_long_enough_is_closed(run: Run) -> None:
 
     async def main() -> None:
         async with Server(app, make_config(timeout_write=0.2)) as server:  # ticks of 50 ms
-            old, _ = await open_stream(server.addresses[0])
+            old, old_writer = await open_stream(server.addresses[0])
             await wait_until(lambda: count(server) == {"idle": 1})
             (connection,) = server.connections
             await wait_until(lambda: time.time() - connection.since > 0.5)
@@ -196,6 +196,7 @@ def test_only_what_is_idle_for_long_enough_is_closed(run: Run) -> None:
             await app.holding.wait()
             await wait_until(lambda: server.connections.close_idle(0.3) == 1)
             assert await old.read() == b""
+            old_writer.close()
             assert count(server) == {"idle": 1, "active": 1}
             assert server.connections.close_idle(600) == 0
             app.release.set()
