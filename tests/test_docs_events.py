@@ -67,7 +67,7 @@ def test_programs_print_what_is_shown(program: str, rest: str, capsys: pytest.Ca
 
 
 def test_there_are_programs() -> None:
-    assert len(PROGRAMS) == TEXT.count("```python") == 3
+    assert len(PROGRAMS) == TEXT.count("```python") == 4
 
 
 def test_stats_have_the_keys() -> None:

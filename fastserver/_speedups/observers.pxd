@@ -24,6 +24,7 @@ cdef class Observer:
 @cython.final
 cdef class Observers:
     cdef readonly tuple all
+    cdef readonly bint hears_data
     cdef tuple _of_data
     cdef tuple _of_updates
     cdef tuple _of_ends

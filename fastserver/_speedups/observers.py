@@ -59,6 +59,7 @@ class Observers:
         self._of_data = tuple(observer for observer in self.all if RawData in observer.hears)
         self._of_updates = tuple(observer for observer in self.all if Updated in observer.hears)
         self._of_ends = tuple(observer for observer in self.all if Closed in observer.hears)
+        self.hears_data = bool(self._of_data)
         self._heard = 0
 
     def notify(self, connection, direction, event):
