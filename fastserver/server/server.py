@@ -375,7 +375,7 @@ class Server:
             timer = host.loop.call_later(min(left_s, DRAIN_POLL_S), self._wake.set)
             await self._wake.wait()
             timer.cancel()
-        ConnectionTable(self._metrics_host).close_idle()  # who reads the metrics until now sees a clean end
+        ConnectionTable(self._metrics_host).close_idle(0)  # who reads the metrics until now sees a clean end
         await _turn_loop()
         await self._cut(host)
 
