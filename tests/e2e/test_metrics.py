@@ -26,7 +26,7 @@ APP = "tests.e2e.applications:app"
 HERE = "tests.e2e.extensions"
 METRICS = ("--metrics-bind", "127.0.0.1:0")
 #: Seconds in which what has happened is told: two ticks, and what a busy machine adds.
-TICK_S = 2.0
+TICK_S = 5.0
 one_or_two = pytest.mark.parametrize("workers", [1, 2])
 
 Samples = dict[str, float]
