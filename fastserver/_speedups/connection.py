@@ -74,7 +74,10 @@ class LiveConnection(Connection):
         return self.get_peer()
 
     def close(self):
-        """End the connection gracefully: an idle one now, a busy one after what is open.  Loses no request.
+        """End the connection gracefully: an idle one now, a busy one after what is open.
+
+        A request that has arrived is answered; one that its client sends at this very moment may be lost, as HTTP/1.1
+        allows at any time (RFC 9112 section 9.6).
 
         It returns at once and may be called at any time, also from an observer.
         """
