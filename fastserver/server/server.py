@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import resource
 import ssl
 import sys
 import time
@@ -47,11 +48,6 @@ from fastserver.transport.sendfile import send_file
 from fastserver.transport.sockets import BindError, Listener, seal
 from fastserver.transport.tls import tls_facts
 from fastserver.typing import App
-
-try:
-    import resource
-except ImportError:  # not a POSIX system
-    resource = None  # type: ignore[assignment]
 
 #: Seconds that cancelled requests get for their ``finally`` blocks.
 CANCEL_S: Final = 1.0
@@ -473,8 +469,6 @@ def get_tick_s(config: Config) -> float:
 
 def get_connections_max() -> int:
     """How many connections one process may hold: what its descriptors allow, less what the application needs."""
-    if resource is None:
-        return CONNECTIONS_MAX
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return CONNECTIONS_MAX
