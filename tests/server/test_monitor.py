@@ -13,10 +13,18 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from fastserver import Config, Server
+from fastserver.metrics.exposition import FAMILIES, WORKER_FAMILIES
 from fastserver.metrics.scoreboard import Scoreboard
+from fastserver.metrics.snapshot import Snapshot
+from fastserver.metrics.statsd import _COUNTERS, _GAUGES, _QUANTILES
+from fastserver.server.extensions import load_extensions
 from fastserver.server.monitor import Monitor, has_readers
+from fastserver.top.stats import EMPTY, Counters, parse_stats
+from tests.fakes import ignore, make_host
+from tests.metrics.samples import make_snapshot
 from tests.server.applications import Recorder, fetch, open_stream, read_response, render_request
 from tests.site import LOOPS, Main, run_in_loop, wait_until
+from tests.top.samples import compose_snapshot
 
 LOG = logging.getLogger("test.monitor")
 Run = Callable[[Main], None]
@@ -228,3 +236,76 @@ def test_a_monitor_that_nobody_reads_publishes_nothing(monkeypatch: pytest.Monke
             assert await fetch(server.addresses[0]) == (200, b"/")
 
     run(main())
+
+
+# The shape of the snapshot.  What is absent counts as 0, so that a misspelt path would be 0 for ever.
+
+PATHS = [
+    *(family.at for family in (*FAMILIES[3:], *WORKER_FAMILIES)),
+    *(at for _, at in (*_COUNTERS, *_GAUGES)),
+    *(f"{key} buckets" for _, key, _ in _QUANTILES),
+]
+
+#: Tables whose keys are names of any kind: all of their values have one shape.
+NAMED = {("requests",), ("refused_requests",), ("observers",), ("gauges", "connections")}
+
+
+def take_snapshot() -> Snapshot:
+    """That of a worker with a protocol, an observer and a refusal."""
+    host = make_host(ignore)
+    host.metrics.get_tally("http/1.1")
+    host.metrics.refuse_request(400)
+    config = make_config(observers=[hear])
+    host.observers, observation = load_extensions(config, LOG).observe(LOG)
+    return Monitor(config, host, observation, LOG, None).snapshot()
+
+
+def list_at(value: Any, path: list[str]) -> list[Any]:
+    """All values at ``path``; a label or a star is any key.  ``KeyError`` where a step is not there."""
+    if not path:
+        return [value]
+    step, *rest = path
+    is_any = step == "*" or step.startswith("{")
+    return [found for child in (value.values() if is_any else [value[step]]) for found in list_at(child, rest)]
+
+
+def list_paths(value: Any, path: tuple[str, ...] = ()) -> set[tuple[str, ...]]:
+    """The ways to all that is in ``value``, with a star for a name."""
+    if not isinstance(value, dict):
+        return {path}
+    return {
+        found for key, child in value.items() for found in list_paths(child, (*path, "*" if path in NAMED else key))
+    }
+
+
+def fill(value: Any) -> Any:
+    """``value`` with each number in it as a 7."""
+    if isinstance(value, dict):
+        return {key: fill(child) for key, child in value.items()}
+    return [fill(child) for child in value] if isinstance(value, list) else 7
+
+
+def test_the_first_families_are_no_counters_of_a_snapshot() -> None:
+    assert [family.path[0] for family in FAMILIES[:3]] == ["build", "started", "workers"]
+
+
+@pytest.mark.parametrize("at", sorted(set(PATHS)))
+def test_what_is_exported_is_in_the_snapshot(at: str) -> None:
+    assert list_at(take_snapshot(), at.split())
+
+
+def test_a_step_that_is_not_there_is_found() -> None:
+    with pytest.raises(KeyError):
+        list_at(take_snapshot(), ["observers", "{observer}", "error"])
+
+
+@pytest.mark.parametrize("sample", [make_snapshot(), compose_snapshot()], ids=["metrics", "top"])
+def test_the_samples_have_the_keys_of_a_snapshot(sample: Snapshot) -> None:
+    assert list_paths(sample) - list_paths(take_snapshot()) == set()
+
+
+def test_what_top_reads_is_in_the_snapshot() -> None:
+    snapshot = fill(take_snapshot())
+    counters = parse_stats(json.dumps({"uptime": 1, "total": snapshot, "workers": []}).encode()).total
+    assert [name for name in Counters.__slots__ if getattr(counters, name) == getattr(EMPTY, name)] == []
+    assert set(counters.observers.values()) == {(7, 7)}
