@@ -15,7 +15,7 @@ from fastserver._speedups.connection import survey
 from fastserver._speedups.contract import Host, Limits
 from fastserver._speedups.http import HTTPApplication
 from fastserver.config.model import Config
-from fastserver.metrics.endpoint import MetricsApp
+from fastserver.metrics.application import MetricsApp
 from fastserver.metrics.process import read_cpu_s, read_resident_bytes
 from fastserver.metrics.scoreboard import Board, Scoreboard
 from fastserver.metrics.snapshot import Snapshot, quantile

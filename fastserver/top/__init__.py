@@ -1,6 +1,6 @@
 """``fastserver top``: a live server's figures in a terminal, read from the ``/stats`` of its ``--metrics-bind``.
 
-``endpoint`` asks, ``stats`` checks the answer, ``facts`` compares two answers, ``picture`` draws them, ``screen`` shows
+``client`` asks, ``stats`` checks the answer, ``facts`` compares two answers, ``picture`` draws them, ``screen`` shows
 the picture, and ``command`` is the command line.  Only ``picture`` and ``screen`` import rich, the extra ``top``.
 """
 

@@ -11,7 +11,7 @@ from typing import Final, NoReturn
 from fastserver.config.bind import METRICS_PORT
 from fastserver.config.units import parse_duration
 from fastserver.errors import ExitCode
-from fastserver.top.endpoint import Endpoint, Unreachable, parse_endpoint
+from fastserver.top.client import Client, Unreachable, parse_client
 
 _DEFAULT: Final = f"127.0.0.1:{METRICS_PORT}"
 _SHORTEST_S: Final = 0.1
@@ -43,7 +43,7 @@ def main(argv: Sequence[str]) -> int:
     return ExitCode.OK
 
 
-def _show(endpoint: Endpoint, interval_s: float, once: bool, plain: bool) -> None:
+def _show(client: Client, interval_s: float, once: bool, plain: bool) -> None:
     try:
         from fastserver.top import screen  # late: it imports rich, an extra
     except ModuleNotFoundError as error:
@@ -53,11 +53,11 @@ def _show(endpoint: Endpoint, interval_s: float, once: bool, plain: bool) -> Non
     plain = plain or not sys.stdout.isatty() or os.environ.get("TERM") == "dumb"
     console = screen.create_console(plain)
     if once:
-        screen.show_once(endpoint, interval_s, console)
+        screen.show_once(client, interval_s, console)
     elif plain:
-        screen.show_lines(endpoint, interval_s, console)
+        screen.show_lines(client, interval_s, console)
     else:
-        screen.show_screen(endpoint, interval_s, console, _STDIN)
+        screen.show_screen(client, interval_s, console, _STDIN)
 
 
 def _create_parser() -> argparse.ArgumentParser:
@@ -70,7 +70,7 @@ def _create_parser() -> argparse.ArgumentParser:
         "url",
         nargs="?",
         metavar="URL",
-        type=_take_endpoint,
+        type=_take_client,
         default=_DEFAULT,
         help=f"host:port, :port, unix:PATH or http://host:port [{_DEFAULT}]",
     )
@@ -89,9 +89,9 @@ class _Parser(argparse.ArgumentParser):
         raise _Refused(message.removeprefix("argument "))
 
 
-def _take_endpoint(text: str) -> Endpoint:
+def _take_client(text: str) -> Client:
     try:
-        return parse_endpoint(text)
+        return parse_client(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
 

@@ -1,7 +1,7 @@
 """The showing: readings at an interval, on a terminal until ``q``, or as plain lines.
 
 Readings are made and shown in one thread; keys are heard between them, so ``q`` waits for an answer at most
-``endpoint.TIMEOUT_S``.
+``client.TIMEOUT_S``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any, Final
 from rich.console import Console, RenderableType
 from rich.live import Live
 
-from fastserver.top.endpoint import Endpoint, Unreachable
+from fastserver.top.client import Client, Unreachable
 from fastserver.top.facts import Reading, compare
 from fastserver.top.picture import Picture, draw_outage
 from fastserver.top.stats import ShapeError, parse_stats
@@ -30,23 +30,23 @@ _PLAIN_WIDTH: Final = 80
 _QUIT: Final = frozenset(b"qQ")
 
 
-def read(endpoint: Endpoint) -> Reading:
+def read(client: Client) -> Reading:
     """One reading; ``Unreachable`` where the server gives none."""
     try:
-        stats = parse_stats(endpoint.fetch())
+        stats = parse_stats(client.fetch())
     except ShapeError as error:
         raise Unreachable(str(error)) from None
     return Reading(stats, monotonic(), time())
 
 
-def show_once(endpoint: Endpoint, interval_s: float, console: Console) -> None:
+def show_once(client: Client, interval_s: float, console: Console) -> None:
     """One picture of two readings ``interval_s`` apart; ``Unreachable`` where one of them fails."""
-    before = read(endpoint)
+    before = read(client)
     sleep(interval_s)
-    console.print(Picture(str(endpoint), compare(before, read(endpoint))))
+    console.print(Picture(str(client), compare(before, read(client))))
 
 
-def show_lines(endpoint: Endpoint, interval_s: float, console: Console) -> None:
+def show_lines(client: Client, interval_s: float, console: Console) -> None:
     """A picture for each interval, one under the other, until interrupted."""
 
     def show(picture: RenderableType) -> None:
@@ -57,21 +57,21 @@ def show_lines(endpoint: Endpoint, interval_s: float, console: Console) -> None:
         sleep(seconds)
         return False
 
-    watch(endpoint, interval_s, show, wait)
+    watch(client, interval_s, show, wait)
 
 
-def show_screen(endpoint: Endpoint, interval_s: float, console: Console, fd: int) -> None:
+def show_screen(client: Client, interval_s: float, console: Console, fd: int) -> None:
     """The terminal, as a whole, until ``q`` from ``fd`` or interrupted; afterwards it is as it was."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the terminal is restored then too
     try:
         with Keyboard(fd) as keyboard, Live(console=console, screen=True) as live:
-            watch(endpoint, interval_s, partial(live.update, refresh=True), keyboard.wait_quit)
+            watch(client, interval_s, partial(live.update, refresh=True), keyboard.wait_quit)
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
 def watch(
-    endpoint: Endpoint,
+    client: Client,
     interval_s: float,
     show: Callable[[RenderableType], object],
     wait: Callable[[float], bool],
@@ -82,13 +82,13 @@ def watch(
     while True:
         due = monotonic() + interval_s
         try:
-            now = read(endpoint)
+            now = read(client)
         except Unreachable as error:
             # Figures across an outage would be an average over it.
             before, since = None, since or strftime("%H:%M:%S")
-            show(draw_outage(str(endpoint), since, str(error)))
+            show(draw_outage(str(client), since, str(error)))
         else:
-            show(Picture(str(endpoint), compare(before, now)))
+            show(Picture(str(client), compare(before, now)))
             before, since = now, ""
         if wait(max(0.0, due - monotonic())):
             return

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 from fastserver.config.bind import TCPBind
-from fastserver.top.endpoint import Endpoint
+from fastserver.top.client import Client
 from tests.top.samples import compose_snapshot, compose_stats
 
 
@@ -28,7 +28,7 @@ class Site:
         self._server = HTTPServer(("127.0.0.1", port), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
         self.port = self._server.server_port
-        self.endpoint = Endpoint(TCPBind("127.0.0.1", self.port))
+        self.client = Client(TCPBind("127.0.0.1", self.port))
 
     def __enter__(self) -> "Site":
         self._thread.start()

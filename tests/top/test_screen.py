@@ -40,7 +40,7 @@ def test_a_server_that_goes_away_and_comes_back() -> None:
                 living.close()
             return len(shown) == 5
 
-        screen.watch(site.endpoint, 0.1, show, wait)
+        screen.watch(site.client, 0.1, show, wait)
     away, still_away, back, running, gone = shown
     assert re.fullmatch(rf"127\.0\.0\.1:{site.port}: not reachable since (\S+): Connection refused\n", away)
     assert away == still_away
@@ -70,7 +70,7 @@ def test_q_ends_the_screen(key: bytes, terminal: tuple[int, int]) -> None:
         os.write(user, key)
 
     with Site(answer) as site:
-        screen.show_screen(site.endpoint, 60, console, program)
+        screen.show_screen(site.client, 60, console, program)
     assert "fastserver 1.2.3" in out.getvalue()
     assert out.getvalue().index("\x1b[?1049h") < out.getvalue().rindex("\x1b[?1049l")  # the screen, and back
     assert termios.tcgetattr(program) == before

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fastserver._speedups.metrics import Metrics
-from fastserver.metrics.endpoint import MetricsApp
+from fastserver.metrics.application import MetricsApp
 from fastserver.metrics.scoreboard import Board
 from fastserver.top.stats import ShapeError, parse_stats
 from tests.top.samples import STARTED

@@ -30,8 +30,8 @@ class Unreachable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
-    """A place that answers ``GET path`` with stats.  ``str()`` is what a user calls it."""
+class Client:
+    """Asks a place that answers ``GET path`` with stats.  ``str()`` is what a user calls it."""
 
     bind: TCPBind | UnixBind
     path: str = DEFAULT_PATH
@@ -69,7 +69,7 @@ class Endpoint:
         return HTTPConnection(self.bind.host, self.bind.port, timeout=timeout_s)
 
 
-def parse_endpoint(text: str) -> Endpoint:
+def parse_client(text: str) -> Client:
     """``host:port``, ``:port``, ``host`` (``METRICS_PORT``), ``unix:PATH``, or a URL whose path goes over ``/stats``.
 
     ``ValueError`` says in one line what is wrong.
@@ -88,7 +88,7 @@ def parse_endpoint(text: str) -> Endpoint:
         raise ValueError("a descriptor is no address to ask")
     if isinstance(bind, TCPBind) and not bind.host:
         bind = TCPBind("127.0.0.1", bind.port)
-    return Endpoint(bind, path)
+    return Client(bind, path)
 
 
 class _UnixConnection(HTTPConnection):

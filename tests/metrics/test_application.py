@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from fastserver.metrics.endpoint import MetricsApp
+from fastserver.metrics.application import MetricsApp
 from tests.metrics.samples import make_board, make_snapshot
 
 BOARD = make_board(make_snapshot(1), make_snapshot(2), past={"bytes_in": 1000})

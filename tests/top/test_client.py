@@ -15,7 +15,7 @@ import pytest
 from fastserver.config.bind import TCPBind, UnixBind
 from fastserver.errors import ExitCode
 from fastserver.top import main, screen
-from fastserver.top.endpoint import LIMIT_BYTES, Endpoint, parse_endpoint
+from fastserver.top.client import LIMIT_BYTES, Client, parse_client
 from tests.top.samples import compose_snapshot, compose_stats
 from tests.top.site import Site, say
 
@@ -34,18 +34,18 @@ from tests.top.site import Site, say
         ("HTTP://[::1]:1/inner/stats?x=1", TCPBind("::1", 1), "/inner/stats?x=1"),
     ],
 )
-def test_endpoints(text: str, bind: TCPBind | UnixBind, path: str) -> None:
-    endpoint = parse_endpoint(text)
-    assert endpoint == Endpoint(bind, path)
-    assert parse_endpoint(f"http://{endpoint}" if path != "/stats" else str(endpoint)) == endpoint
+def test_addresses(text: str, bind: TCPBind | UnixBind, path: str) -> None:
+    client = parse_client(text)
+    assert client == Client(bind, path)
+    assert parse_client(f"http://{client}" if path != "/stats" else str(client)) == client
 
 
 @pytest.mark.parametrize(
     "text", ["", "fd://3", "https://box", "ftp://box", "http://box/a b", "http://user@box", "::1", "box:99999", "unix:"]
 )
-def test_no_endpoints(text: str) -> None:
+def test_no_addresses(text: str) -> None:
     with pytest.raises(ValueError, match=r"\w"):
-        parse_endpoint(text)
+        parse_client(text)
 
 
 def drip(handler: BaseHTTPRequestHandler) -> None:
@@ -92,7 +92,7 @@ def test_rubbish_gives_one_clear_line_and_exit_1(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if answer in (hang, drip):
-        monkeypatch.setattr(Endpoint.fetch, "__defaults__", (0.1,))
+        monkeypatch.setattr(Client.fetch, "__defaults__", (0.1,))
     with Site(answer) as site:
         assert main(["--once", f":{site.port}"]) == ExitCode.FAULT
     out, err = capsys.readouterr()
@@ -118,7 +118,7 @@ def test_a_unix_socket_is_asked(tmp_path: Path) -> None:
     with Server(path, Handler) as server:
         thread = threading.Thread(target=server.handle_request)
         thread.start()
-        reading = screen.read(parse_endpoint(f"unix:{path}"))
+        reading = screen.read(parse_client(f"unix:{path}"))
         thread.join()
     assert reading.stats.total.requests == {"http/1.1": {"2xx": 7, "5xx": 0}}
 
