@@ -72,7 +72,7 @@ class ProtocolFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class Count:
     """A counter: all since the server's start, and each second between the readings."""
 
     name: str
@@ -98,7 +98,7 @@ class Facts:
     flow: Flow
     workers: tuple[WorkerFacts, ...]
     protocols: tuple[ProtocolFacts, ...]
-    requests: tuple[Tally, ...]
+    requests: tuple[Count, ...]
     observers: tuple[ObserverFacts, ...]
 
 
@@ -164,10 +164,10 @@ def _compare_protocol(name: str, past: Counters, now: Counters, seconds: float) 
     return ProtocolFacts(name, now.connections.get(name, {}), _rate(earlier, later, seconds))
 
 
-def _compare_requests(past: Counters, now: Counters, seconds: float) -> tuple[Tally, ...]:
+def _compare_requests(past: Counters, now: Counters, seconds: float) -> tuple[Count, ...]:
     earlier, later = _count_classes(past), _count_classes(now)
-    classes = [Tally(name, later[name], _rate(earlier[name], later[name], seconds)) for name in sorted(later)]
-    return (*classes, Tally("refused", now.refused, _rate(past.refused, now.refused, seconds)))
+    classes = [Count(name, later[name], _rate(earlier[name], later[name], seconds)) for name in sorted(later)]
+    return (*classes, Count("refused", now.refused, _rate(past.refused, now.refused, seconds)))
 
 
 def _count_classes(counters: Counters) -> Counter[str]:

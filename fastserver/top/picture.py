@@ -110,10 +110,10 @@ class Picture:
         return table
 
     def _draw_requests(self) -> Table:
-        tallies = self.facts.requests
-        table = _create_table("REQUESTS", *(tally.name.upper() for tally in tallies))
-        table.add_row("a second", *(format_number(tally.rate) for tally in tallies))
-        table.add_row("in all", *(format_number(tally.total) for tally in tallies))
+        counts = self.facts.requests
+        table = _create_table("REQUESTS", *(count.name.upper() for count in counts))
+        table.add_row("a second", *(format_number(count.rate) for count in counts))
+        table.add_row("in all", *(format_number(count.total) for count in counts))
         return table
 
     def _draw_observers(self) -> Table:

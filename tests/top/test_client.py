@@ -17,7 +17,7 @@ from fastserver.errors import ExitCode
 from fastserver.top import main, screen
 from fastserver.top.client import LIMIT_BYTES, Client, parse_client
 from tests.top.samples import compose_snapshot, compose_stats
-from tests.top.site import Site, say
+from tests.top.source import Source, say
 
 
 @pytest.mark.parametrize(
@@ -93,11 +93,11 @@ def test_rubbish_gives_one_clear_line_and_exit_1(
 ) -> None:
     if answer in (hang, drip):
         monkeypatch.setattr(Client.fetch, "__defaults__", (0.1,))
-    with Site(answer) as site:
-        assert main(["--once", f":{site.port}"]) == ExitCode.FAULT
+    with Source(answer) as source:
+        assert main(["--once", f":{source.port}"]) == ExitCode.FAULT
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith(f"fastserver top: error: 127.0.0.1:{site.port}: ")
+    assert err.startswith(f"fastserver top: error: 127.0.0.1:{source.port}: ")
     assert reason in err
     assert err.count("\n") == 1
 

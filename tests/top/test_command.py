@@ -12,14 +12,14 @@ from fastserver import cli
 from fastserver.errors import ExitCode
 from fastserver.top import main, screen
 from tests.top.samples import compose_snapshot, compose_stats
-from tests.top.site import Site, count_up, say
+from tests.top.source import Source, count_up, say
 
 
 def test_once_prints_one_picture(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "80")
-    with Site(count_up()) as site:
-        assert cli.main(["top", "--once", "--interval", "0.1", f"http://127.0.0.1:{site.port}"]) == ExitCode.OK
+    with Source(count_up()) as source:
+        assert cli.main(["top", "--once", "--interval", "0.1", f"http://127.0.0.1:{source.port}"]) == ExitCode.OK
     out, err = capsys.readouterr()
     assert err == ""
     assert "\x1b" not in out
@@ -40,17 +40,17 @@ def test_lines_go_on_until_interrupted(capsys: pytest.CaptureFixture[str], monke
             raise KeyboardInterrupt
 
     monkeypatch.setattr(screen, "sleep", sleep)
-    with Site(answer) as site:
-        assert main(["--plain", f":{site.port}"]) == ExitCode.OK
+    with Source(answer) as source:
+        assert main(["--plain", f":{source.port}"]) == ExitCode.OK
     assert capsys.readouterr().out.count("fastserver 1.2.3 at") == 3
 
 
 def test_lines_end_with_their_reader(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    with os.fdopen(writer, "w") as out, Site(count_up()) as site:
+    with os.fdopen(writer, "w") as out, Source(count_up()) as source:
         monkeypatch.setattr(sys, "stdout", out)
-        assert main([f":{site.port}"]) == ExitCode.FAULT
+        assert main([f":{source.port}"]) == ExitCode.FAULT
     assert capfd.readouterr() == ("", "")
 
 

@@ -20,11 +20,11 @@ def test_rates_are_differences_over_the_time_between() -> None:
     assert worker.uptime_s == 62
     (protocol,) = facts.protocols
     assert (protocol.name, protocol.states["closing"], protocol.requests) == ("http/1.1", 3, 252)
-    tallies = {tally.name: (tally.total, tally.rate) for tally in facts.requests}
-    assert tallies["2xx"] == (1500, 250)
-    assert tallies["5xx"] == (4, 2)
-    assert tallies["3xx"] == (0, 0)
-    assert tallies["refused"] == (8, 4)
+    counts = {count.name: (count.total, count.rate) for count in facts.requests}
+    assert counts["2xx"] == (1500, 250)
+    assert counts["5xx"] == (4, 2)
+    assert counts["3xx"] == (0, 0)
+    assert counts["refused"] == (8, 4)
 
 
 def test_latency_is_of_the_last_interval_only() -> None:
@@ -39,7 +39,7 @@ def test_one_reading_has_totals_and_no_rate() -> None:
     facts = compare(None, take_reading(compose_stats(compose_snapshot(1000))))
     assert facts.flow.requests is facts.flow.bytes_in is facts.workers[0].cpu is None
     assert facts.flow.latency == Quantiles()
-    assert {tally.name: tally.total for tally in facts.requests}["2xx"] == 1000
+    assert {count.name: count.total for count in facts.requests}["2xx"] == 1000
 
 
 def test_a_counter_that_went_down_gives_no_rate() -> None:

@@ -16,11 +16,11 @@ from rich.console import Console, RenderableType
 
 from fastserver.top import screen
 from tests.top.samples import compose_snapshot, compose_stats
-from tests.top.site import Site, count_up, say
+from tests.top.source import Source, count_up, say
 
 
 def test_a_server_that_goes_away_and_comes_back() -> None:
-    with Site(count_up()) as site:
+    with Source(count_up()) as source:
         pass
     shown: list[str] = []
 
@@ -35,14 +35,14 @@ def test_a_server_that_goes_away_and_comes_back() -> None:
         def wait(seconds: float) -> bool:
             assert 0 <= seconds <= 0.1
             if len(shown) == 2:
-                living.enter_context(Site(count_up(), site.port))
+                living.enter_context(Source(count_up(), source.port))
             if len(shown) == 4:
                 living.close()
             return len(shown) == 5
 
-        screen.watch(site.client, 0.1, show, wait)
+        screen.watch(source.client, 0.1, show, wait)
     away, still_away, back, running, gone = shown
-    assert re.fullmatch(rf"127\.0\.0\.1:{site.port}: not reachable since (\S+): Connection refused\n", away)
+    assert re.fullmatch(rf"127\.0\.0\.1:{source.port}: not reachable since (\S+): Connection refused\n", away)
     assert away == still_away
     assert "requests/s -" in back
     assert re.search(r"requests/s \d", running)
@@ -69,8 +69,8 @@ def test_q_ends_the_screen(key: bytes, terminal: tuple[int, int]) -> None:
         say(json.dumps(compose_stats(compose_snapshot())).encode())(handler)
         os.write(user, key)
 
-    with Site(answer) as site:
-        screen.show_screen(site.client, 60, console, program)
+    with Source(answer) as source:
+        screen.show_screen(source.client, 60, console, program)
     assert "fastserver 1.2.3" in out.getvalue()
     assert out.getvalue().index("\x1b[?1049h") < out.getvalue().rindex("\x1b[?1049l")  # the screen, and back
     assert termios.tcgetattr(program) == before

@@ -13,7 +13,7 @@ from fastserver.top.client import Client
 from tests.top.samples import compose_snapshot, compose_stats
 
 
-class Site:
+class Source:
     """A real HTTP server on a thread; ``answer`` writes what it wants to a request."""
 
     def __init__(self, answer: Callable[[BaseHTTPRequestHandler], None], port: int = 0) -> None:
@@ -30,7 +30,7 @@ class Site:
         self.port = self._server.server_port
         self.client = Client(TCPBind("127.0.0.1", self.port))
 
-    def __enter__(self) -> "Site":
+    def __enter__(self) -> "Source":
         self._thread.start()
         return self
 
