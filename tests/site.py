@@ -18,9 +18,10 @@ from typing import Any, TypeAlias
 import trustme
 import uvloop
 
+from fastserver._speedups.connection import abort, sweep
 from fastserver._speedups.contract import Host
 from fastserver._speedups.http import HTTPApplication
-from fastserver._speedups.tcp import TCPConnection, abort, sweep
+from fastserver._speedups.tcp import TCPConnection
 from fastserver.exchange.pathsend import send_path
 from fastserver.server.pipeline import Pipeline
 from fastserver.transport.sendfile import send_file

@@ -48,6 +48,7 @@ FLOORS: list[dict[str, str]] = [
         "fastserver._speedups.metrics": "contract",
         "fastserver._speedups.observers": "contract",
         "fastserver._speedups.histogram": "contract",
+        "fastserver._speedups.bounds": "contract",
         "fastserver.reference": "contract",
         "fastserver.config": "contract",
     },

@@ -2,7 +2,7 @@
 cimport cython
 
 from .clock cimport Clock
-from .contract cimport Connection, Host, Peer, Protocol
+from .contract cimport Connection, Host, Limits, Peer, Protocol
 from .events cimport Closed, RawData, Updated
 from .metrics cimport Metrics, Tally
 
@@ -21,6 +21,10 @@ cdef int IDLE
 cdef int CLOSING
 cdef int CLOSED
 
+cdef double _NEVER
+cdef double _IDLE_FOR_EVER
+cdef double CROWDED_SHARE
+
 
 cdef class LiveConnection(Connection):
     cdef readonly Host host
@@ -34,6 +38,7 @@ cdef class LiveConnection(Connection):
     cdef Metrics _metrics
     cdef Clock _clock
     cdef Peer _peer
+    cdef double _idle_deadline
     cdef int _stage
     cdef bint _ended_here
     cdef bint _ended_there
@@ -41,14 +46,17 @@ cdef class LiveConnection(Connection):
 
     @cython.locals(wire=Protocol)
     cpdef _close_gracefully(self)
+    @cython.locals(host=Host, limit="long long")
+    cpdef bint is_admitted(self) except -1
     @cython.locals(host=Host)
-    cdef enter(self, Protocol wire, str name)
+    cpdef enter(self, Protocol wire, str name)
     @cython.locals(size=Py_ssize_t)
-    cdef take(self, RawData event)
-    cdef take_eof(self)
+    cpdef take(self, RawData event)
+    cpdef take_eof(self)
     @cython.locals(host=Host, wire=Protocol)
-    cdef lose(self)
-    cdef end(self)
+    cpdef lose(self)
+    cpdef note_sent(self, Py_ssize_t size)
+    cpdef end(self)
     @cython.final
     @cython.locals(size=Py_ssize_t)
     cdef int _send_data(self, RawData event) except -1
@@ -57,12 +65,23 @@ cdef class LiveConnection(Connection):
     cdef int _update(self, Updated event) except -1
     @cython.final
     cdef void _move(self, int stage) noexcept
-    cpdef note_sent(self, Py_ssize_t size)
-    cpdef write_out(self, bytes data)
+    @cython.locals(wire=Protocol)
+    cpdef sweep(self, double now)
+    cpdef drain(self)
+    @cython.final
+    @cython.locals(host=Host, limits=Limits)
+    cdef double _idle_until(self) except? -1
+    cpdef write_out(self, RawData event)
     cpdef close_out(self)
-    cpdef set_idle(self, bint idle)
     cpdef bint is_readable(self) except -1
+    cpdef check_writing(self, double now)
 
 
+@cython.locals(connection=LiveConnection, now=double)
+cpdef sweep(Host host)
+@cython.locals(connection=LiveConnection)
+cpdef drain(Host host)
+@cython.locals(connection=LiveConnection)
+cpdef abort(Host host)
 @cython.locals(connection=LiveConnection)
 cpdef dict survey(Host host)

@@ -2,13 +2,14 @@
 
 ``LiveConnection`` stands between a transport (``tcp``) and a wire protocol, and all that passes between the two goes
 through it: ``take`` for what came in, ``send`` for what goes out.  So each event is counted and told of in one place,
-for every protocol there is.  A transport derives from it and gives the ``write_out`` family; it owns the deadlines.
+for every protocol there is.  It keeps the deadlines that do not depend on the transport: the protocol's own, and that
+of an idle connection.  A transport derives from it and gives what stands last in the class.
 
 Invariants: observers hear ``Updated(idle=True)`` first and ``Closed`` last, each once in that place; nothing is told
 after ``Closed``.  An event is told before it is acted upon.
 """
 
-from .contract import Connection
+from .contract import FULL_LOG_S, Connection
 from .events import ACTIVE as IS_ACTIVE
 from .events import CLOSED as IS_CLOSED
 from .events import IDLE as IS_IDLE
@@ -24,6 +25,15 @@ ACTIVE = _STATES.index(ConnectionState.ACTIVE)
 IDLE = _STATES.index(ConnectionState.IDLE)
 CLOSING = _STATES.index(ConnectionState.CLOSING)
 CLOSED = _STATES.index(ConnectionState.CLOSED)
+
+
+_NEVER = float("inf")
+# An idle deadline that never comes, where keep-alive has no limit; finite, because it says that the connection is idle.
+_IDLE_FOR_EVER = 1e300
+
+#: Above this share of the connection limit, idle connections are closed after ``CROWDED_KEEP_ALIVE_S``.
+CROWDED_SHARE = 0.8
+CROWDED_KEEP_ALIVE_S = 5.0
 
 
 class LiveConnection(Connection):
@@ -49,6 +59,7 @@ class LiveConnection(Connection):
         self._ended_here = False
         self._ended_there = False
         self._is_leaving = False
+        self._idle_deadline = _NEVER
         self._peer = None
         host.connections_seen += 1
         self.id = host.connections_seen
@@ -92,11 +103,24 @@ class LiveConnection(Connection):
         if self._stage == IDLE:
             if self.is_readable():
                 # Most likely a request; should it be none, the idle deadline of one that leaves is short.
-                self.set_idle(True)
+                self._idle_deadline = self._idle_until()
             else:
                 wire.on_idle_timeout()
 
     # What a transport calls.
+
+    def is_admitted(self):
+        """Whether there is room for the connection; if not, it is counted, and its transport has to close it."""
+        host = self.host
+        limit = host.limits.connections
+        if not len(host.connections) >= limit > 0:
+            return True
+        host.arriving.discard(self)
+        host.metrics.connections_refused += 1
+        if host.clock.now - host.full_since >= FULL_LOG_S:
+            host.full_since = host.clock.now
+            host.error_log.warning("%d connections are open, the limit; more are refused", limit)
+        return False
 
     def enter(self, wire, name):
         """The connection is open, and ``wire`` serves it under ``name``."""
@@ -109,7 +133,7 @@ class LiveConnection(Connection):
         self.tally = host.metrics.get_tally(name)
         self._stage = IDLE
         self.since = host.clock.wall_s
-        self.set_idle(True)
+        self._idle_deadline = self._idle_until()
         host.metrics.updated_idle += 1
         if host.observers is not None:
             self.get_peer()  # while the socket can tell; an observer may ask when it is closed
@@ -180,7 +204,7 @@ class LiveConnection(Connection):
         self._metrics.bytes_out += size
         if self.host.observers is not None:
             self.host.observers.notify(self, _OUT, event)
-        self.write_out(event.data)
+        self.write_out(event)
 
     def _update(self, event):
         """Arm or disarm the idle deadline; a change of state is told of."""
@@ -194,7 +218,7 @@ class LiveConnection(Connection):
             if self.host.observers is not None:
                 self.host.observers.notify(self, _OUT, IS_IDLE if event.idle else IS_ACTIVE)
         if self._stage < CLOSING:
-            self.set_idle(event.idle)
+            self._idle_deadline = self._idle_until() if event.idle else _NEVER
             if event.idle and self._is_leaving:
                 self.close()  # it was busy when it was asked to leave
 
@@ -202,23 +226,78 @@ class LiveConnection(Connection):
         self._stage = stage
         self.since = self._clock.wall_s
 
+    # Deadlines.
+
+    def sweep(self, now):
+        """Act on the deadlines that have passed."""
+        wire = self.wire
+        if wire is None:
+            return
+        if now >= wire.deadline:
+            wire.on_deadline(now)
+        if now >= self._idle_deadline and not self.is_readable():
+            wire.on_idle_timeout()
+            if self._ended_here:
+                # A transport may take many ticks to close; TLS waits for its peer.
+                self._idle_deadline = _NEVER
+                if not (self.host.draining or self._is_leaving):
+                    self._metrics.timeouts_idle += 1
+        self.check_writing(now)
+
+    def drain(self):
+        """The worker stops: give an idle connection a last moment for a request that is on its way, then close it."""
+        if self.wire is not None:
+            self.wire.drain()
+        if self._idle_deadline < _NEVER:
+            self._idle_deadline = min(self._idle_deadline, self._idle_until())
+
+    def _idle_until(self):
+        host = self.host
+        limits = host.limits
+        if host.draining or self._is_leaving:
+            return host.clock.now + limits.timeout_keep_alive_min
+        if limits.timeout_keep_alive <= 0:
+            return _IDLE_FOR_EVER
+        if len(host.connections) > CROWDED_SHARE * limits.connections > 0:
+            return host.clock.now + min(CROWDED_KEEP_ALIVE_S, limits.timeout_keep_alive)
+        return host.clock.now + limits.timeout_keep_alive
+
     # What a transport gives.
 
-    def write_out(self, data):
-        """Write ``data`` behind what was written before."""
+    def write_out(self, event):
+        """Write the bytes of a ``RawData`` behind what was written before."""
         raise NotImplementedError
 
     def close_out(self):
         """Close once all is written."""
         raise NotImplementedError
 
-    def set_idle(self, idle):
-        """Arm the idle deadline, or disarm it."""
-        raise NotImplementedError
-
     def is_readable(self):
         """Whether something of the peer waits in the kernel: then an idle connection must not be closed under it."""
-        raise NotImplementedError
+        return False
+
+    def check_writing(self, now):
+        """Drop a connection whose peer takes nothing; called at each sweep."""
+
+
+def sweep(host):
+    """Act on every deadline that has passed; the worker calls this once a tick, after ``host.clock.tick``."""
+    now = host.clock.now
+    for connection in list(host.connections):
+        connection.sweep(now)
+
+
+def drain(host):
+    """Begin the graceful close of every connection (the listeners are the caller's business)."""
+    host.draining = True
+    for connection in list(host.connections):
+        connection.drain()
+
+
+def abort(host):
+    """Drop every connection at once."""
+    for connection in list(host.connections):
+        connection.abort()
 
 
 def survey(host):

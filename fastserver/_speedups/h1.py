@@ -10,16 +10,14 @@ nothing more of the connection is parsed.
 """
 
 from .bodyclock import BodyClock
+from .bounds import CORK_BYTES, LINGER_BYTES, LINGER_S
 from .contract import Protocol, WireError
 from .events import ACTIVE, CLOSED, IDLE, Closed, RawData
 from .h1limits import (
     BODY_BUFFER_BYTES,
     COPY_BYTES,
-    CORK_BYTES,
     DISCARD_BYTES,
     DISCARD_S,
-    LINGER_BYTES,
-    LINGER_S,
     PIPELINE_BYTES,
 )
 from .h1state import MOVES, NO_MOVE, STEPS, H1State, H1Step

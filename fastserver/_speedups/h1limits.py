@@ -1,7 +1,6 @@
 """Bounds of an HTTP/1 connection that have no flag; ``docs/limits.md`` lists them beside those that have one."""
 
-#: What leaves in one write at the most, and what may wait unparsed or unread before reading is paused; bytes.
-CORK_BYTES = 64 * 1024
+#: What may wait unparsed or unread before reading is paused; bytes.
 PIPELINE_BYTES = 64 * 1024
 BODY_BUFFER_BYTES = 64 * 1024
 #: Reading goes on once the application has left no more than this unread.
@@ -11,6 +10,3 @@ COPY_BYTES = 16 * 1024
 #: The rest of a body that nobody reads is discarded up to here before the connection is reused (H1-31).
 DISCARD_BYTES = 64 * 1024
 DISCARD_S = 5.0
-#: Lingering close: how much is read and thrown away, and for how long, so that no reset overtakes the answer (H1-33).
-LINGER_BYTES = 256 * 1024
-LINGER_S = 2.0

@@ -7,9 +7,7 @@ from .events cimport RawData
 from .kernels cimport raw_data, send_bytes
 
 cdef double _NEVER
-cdef double _IDLE_FOR_EVER
 cdef int _UNKNOWN_FD
-cdef double CROWDED_SHARE
 
 
 @cython.final
@@ -18,17 +16,12 @@ cdef class TCPConnection(LiveConnection):
     cdef object _pipeline
     cdef object _write
     cdef object __weakref__
-    cdef double _idle_deadline
     cdef double _stall_deadline
     cdef Py_ssize_t _stalled_bytes
     cdef int _fd
     cdef bint _queued
 
-    cpdef sweep(self, double now)
-    cpdef drain(self)
-    cdef _refuse(self, bytes answer)
     cdef int _find_plain_fd(self) except? -3
-    cdef double _idle_until(self) except? -1
     cdef int _fileno(self) except? -2
     cdef _arm_stall(self)
     cdef _watch_rest(self)
@@ -40,10 +33,3 @@ cdef class TCPConnection(LiveConnection):
 
 cpdef int count_unsent(int fd) except -1
 cdef tuple _as_address(name, bint is_server)
-
-@cython.locals(connection=TCPConnection, now=double)
-cpdef sweep(Host host)
-@cython.locals(connection=TCPConnection)
-cpdef drain(Host host)
-@cython.locals(connection=TCPConnection)
-cpdef abort(Host host)

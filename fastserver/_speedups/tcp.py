@@ -1,8 +1,8 @@
 """The asyncio edge of a stream connection: TCP, TLS and Unix sockets.
 
 ``TCPConnection`` is the ``asyncio.Protocol`` that the loop calls and the ``Connection`` that a wire protocol writes
-to.  It turns what the loop says into events, and events into calls of the transport; it keeps the idle deadline and the
-stall deadline of writing.  It parses nothing, and knows no protocol: which one serves is its pipeline's word.
+to.  It turns what the loop says into events, and events into calls of the transport; it keeps the stall deadline of
+writing.  It parses nothing, and knows no protocol: which one serves is its pipeline's word.
 """
 
 import fcntl
@@ -12,21 +12,15 @@ import struct
 import termios
 
 from .connection import LiveConnection
-from .contract import FULL_LOG_S, Peer
+from .contract import Peer
 from .kernels import raw_data, send_bytes
 
 _NEVER = float("inf")
 _UNKNOWN_FD = -2
-# An idle deadline that never comes, where keep-alive has no limit; finite, because it says that the connection is idle.
-_IDLE_FOR_EVER = 1e300
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 #: ``pause_writing`` comes when the transport holds more than this.
 WRITE_HIGH_WATER_BYTES = 64 * 1024
-
-#: Above this share of the connection limit, idle connections are closed after ``CROWDED_KEEP_ALIVE_S``.
-CROWDED_SHARE = 0.8
-CROWDED_KEEP_ALIVE_S = 5.0
 
 
 class TCPConnection(LiveConnection):
@@ -42,7 +36,6 @@ class TCPConnection(LiveConnection):
         self.transport = None
         self._pipeline = pipeline
         self._write = None
-        self._idle_deadline = _NEVER
         self._stall_deadline = _NEVER
         self._stalled_bytes = 0
         # The descriptor to write to directly; -1 where only the transport may write.
@@ -54,27 +47,16 @@ class TCPConnection(LiveConnection):
 
     def connection_made(self, transport):
         self.transport = transport
-        host = self.host
         ssl_object = transport.get_extra_info("ssl_object")
-        lane = self._pipeline.choose(None if ssl_object is None else ssl_object.selected_alpn_protocol())
-        if len(host.connections) >= host.limits.connections > 0:
-            self._refuse(lane.refusal)
+        choice = self._pipeline.choose(None if ssl_object is None else ssl_object.selected_alpn_protocol())
+        if not self.is_admitted():
+            if choice.refusal:
+                transport.write(choice.refusal)
+            transport.close()
             return
         self._write = transport.write
         transport.set_write_buffer_limits(WRITE_HIGH_WATER_BYTES)
-        self.enter(lane.open(self, host), lane.name)
-
-    def _refuse(self, answer):
-        """There are too many connections already."""
-        host = self.host
-        host.arriving.discard(self)
-        host.metrics.connections_refused += 1
-        if host.clock.now - host.full_since >= FULL_LOG_S:
-            host.full_since = host.clock.now
-            host.error_log.warning("%d connections are open, the limit; more are refused", len(host.connections))
-        if answer:
-            self.transport.write(answer)
-        self.transport.close()
+        self.enter(choice.open(self, self.host), choice.name)
 
     def data_received(self, data):
         if self.wire is not None:
@@ -117,14 +99,12 @@ class TCPConnection(LiveConnection):
         self._watch_rest()
         self.transport.close()
 
-    def set_idle(self, idle):
-        self._idle_deadline = self._idle_until() if idle else _NEVER
-
-    def write_out(self, data):
+    def write_out(self, event):
         """Write at once where the transport holds nothing, else behind what it holds.
 
         The loop's transport would queue the bytes until its turn ends, which costs more than the bytes are worth.
         """
+        data = event.data
         if self._fd == _UNKNOWN_FD:
             self._fd = self._find_plain_fd()
         if self._fd >= 0 and (not self._queued or self.transport.get_write_buffer_size() == 0):
@@ -195,41 +175,11 @@ class TCPConnection(LiveConnection):
             self._peer = self._make_peer()
         return self._peer
 
-    # Deadlines.
+    # The peer's progress.
 
-    def sweep(self, now):
-        """Act on the deadlines that have passed."""
-        wire = self.wire
-        if wire is None:
-            return
-        if now >= wire.deadline:
-            wire.on_deadline(now)
-        if now >= self._idle_deadline and not self.is_readable():
-            wire.on_idle_timeout()
-            if self._ended_here:
-                # A transport may take many ticks to close; TLS waits for its peer.
-                self._idle_deadline = _NEVER
-                self.host.metrics.timeouts_idle += 1
+    def check_writing(self, now):
         if now >= self._stall_deadline:
             self._check_stall()
-
-    def drain(self):
-        """Give an idle connection a last moment for a request that is on its way, then let the sweep close it."""
-        if self.wire is not None:
-            self.wire.drain()
-        if self._idle_deadline < _NEVER:
-            self._idle_deadline = min(self._idle_deadline, self._idle_until())
-
-    def _idle_until(self):
-        host = self.host
-        limits = host.limits
-        if host.draining or self._is_leaving:
-            return host.clock.now + limits.timeout_keep_alive_min
-        if limits.timeout_keep_alive <= 0:
-            return _IDLE_FOR_EVER
-        if len(host.connections) > CROWDED_SHARE * limits.connections > 0:
-            return host.clock.now + min(CROWDED_KEEP_ALIVE_S, limits.timeout_keep_alive)
-        return host.clock.now + limits.timeout_keep_alive
 
     def is_readable(self):
         fd = self._fileno()
@@ -309,23 +259,3 @@ def count_unsent(fd):
         return struct.unpack("i", fcntl.ioctl(fd, termios.TIOCOUTQ, bytes(4)))[0]
     except (OSError, ValueError):
         return 0
-
-
-def sweep(host):
-    """Act on every deadline that has passed; the worker calls this once a tick, after ``host.clock.tick``."""
-    now = host.clock.now
-    for connection in list(host.connections):
-        connection.sweep(now)
-
-
-def drain(host):
-    """Begin the graceful close of every connection (the listeners are the caller's business)."""
-    host.draining = True
-    for connection in list(host.connections):
-        connection.drain()
-
-
-def abort(host):
-    """Drop every connection at once."""
-    for connection in list(host.connections):
-        connection.abort()

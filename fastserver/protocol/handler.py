@@ -45,9 +45,9 @@ from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
+from fastserver._speedups.bounds import CORK_BYTES, LINGER_BYTES, LINGER_S
 from fastserver._speedups.contract import ClientDisconnected, Host, Protocol
 from fastserver._speedups.events import ACTIVE, CLOSED, IDLE, Closed, Event, RawData, Updated
-from fastserver._speedups.h1limits import LINGER_BYTES, LINGER_S
 
 from .facade import HandlerConnection
 
@@ -56,8 +56,6 @@ if TYPE_CHECKING:
 
 #: Reading pauses when more than this waits for the handler; one read may exceed it by its own size.
 UNREAD_BYTES: Final = 64 * 1024
-#: What the handler says in one call leaves in writes of at most this size, but for a single larger ``RawData``.
-CORK_BYTES: Final = 64 * 1024
 
 _NEVER: Final = float("inf")
 

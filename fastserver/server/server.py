@@ -24,9 +24,10 @@ from types import TracebackType
 from typing import Any, Final
 
 from fastserver._speedups.clock import Clock
+from fastserver._speedups.connection import abort, drain, sweep
 from fastserver._speedups.contract import Host, Limits
 from fastserver._speedups.http import HTTPApplication
-from fastserver._speedups.tcp import TCPConnection, abort, drain, sweep
+from fastserver._speedups.tcp import TCPConnection
 from fastserver.config.errors import ConfigError
 from fastserver.config.extension import ProtocolBinding
 from fastserver.config.model import Config

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fastserver._speedups.tcp import abort, drain
+from fastserver._speedups.connection import abort, drain
 from fastserver.events import ConnectionState
 from tests._speedups.conftest import Run
 from tests._speedups.ear import Ear, Hold

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastserver._speedups import h1, is_compiled
+from fastserver._speedups.bounds import LINGER_BYTES, LINGER_S
 from fastserver._speedups.contract import Application, Exchange, ResponseHead
 from fastserver._speedups.h1 import H1Connection
-from fastserver._speedups.h1limits import DISCARD_BYTES, DISCARD_S, LINGER_BYTES, LINGER_S
+from fastserver._speedups.h1limits import DISCARD_BYTES, DISCARD_S
 from fastserver._speedups.h1state import MOVES, NO_MOVE, STEPS, TRANSITIONS, H1State, H1Step, draw
 from tests._speedups import plain
 from tests.fakes import App, FakeConnection, Gate, Message, Receive, Send, Wire, echo, ignore, read_body, respond

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from bench.micro.rooms import Room, open_rooms
-from fastserver._speedups.connection import survey
+from fastserver._speedups.connection import abort, drain, survey, sweep
 from fastserver._speedups.histogram import BOUNDS
 from fastserver._speedups.observers import Observer, Observers
-from fastserver._speedups.tcp import TCPConnection, abort, drain, sweep
+from fastserver._speedups.tcp import TCPConnection
 from fastserver.events import Closed, ConnectionState, Direction, RawData, Updated
 from fastserver.server.pipeline import Pipeline
 from tests._speedups.ear import name

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from fastserver._speedups.connection import drain
 from fastserver._speedups.contract import ClientDisconnected
-from fastserver._speedups.tcp import drain
 from tests.fakes import App, Message, Receive, Send, echo
 from tests.site import LOOPS, Client, Site, run_in_loop, wait_until
 

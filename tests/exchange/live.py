@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 import uvloop
 
+from fastserver._speedups.connection import abort
 from fastserver._speedups.contract import Host
-from fastserver._speedups.tcp import TCPConnection, abort
+from fastserver._speedups.tcp import TCPConnection
 from fastserver.server.pipeline import Pipeline
 from tests.fakes import App, Message, Receive, Send, make_host, make_log
 from tests.responses import MalformedResponse, Response, split_responses

@@ -10,7 +10,7 @@ from examples.events.protocol_handler import (
     Echo,
     Ping,
 )
-from fastserver.protocol.handler import CORK_BYTES
+from fastserver._speedups.bounds import CORK_BYTES
 from tests.fakes import every_cut
 from tests.protocol.bench import Bench
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from fastserver._speedups.bounds import CORK_BYTES
 from fastserver._speedups.contract import ClientDisconnected
 from fastserver._speedups.events import Event, RawData, Updated
 from fastserver.protocol.facade import HandlerConnection
-from fastserver.protocol.handler import CORK_BYTES, UNREAD_BYTES
+from fastserver.protocol.handler import UNREAD_BYTES
 from tests.protocol.bench import BOTH, Bench, Coroutine, Plain, Recorder, make_busy, make_recorder, spell
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from fastserver._speedups.bounds import LINGER_BYTES, LINGER_S
 from fastserver._speedups.events import Closed, Event, RawData, Updated
-from fastserver._speedups.h1limits import LINGER_BYTES, LINGER_S
 from fastserver.protocol.facade import HandlerConnection
 from tests.protocol.bench import BOTH, Bench, Coroutine, Plain, Recorder, make_busy, make_recorder, spell
 

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 import uvloop
 
+from fastserver._speedups.connection import abort
 from fastserver._speedups.observers import Observer, Observers
-from fastserver._speedups.tcp import TCPConnection, abort
+from fastserver._speedups.tcp import TCPConnection
 from fastserver.config.bind import parse_bind
 from fastserver.server.pipeline import Pipeline
 from fastserver.transport import acceptor as acceptor_module

@@ -1,0 +1,114 @@
+"""A transport in plain Python on the compiled base: what QUIC, or anything that is no socket of asyncio's, will be."""
+
+from typing import Any
+
+from fastserver._speedups.connection import LiveConnection, abort, drain, survey, sweep
+from fastserver._speedups.contract import Host, Peer
+from fastserver._speedups.h1 import H1Connection
+from fastserver._speedups.observers import Observer, Observers
+from fastserver.events import Closed, ConnectionState, Direction, RawData
+from tests.fakes import echo, make_host
+from tests.handloop import HandLoop
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+class Pipe(LiveConnection):
+    """Keeps what is written, and is lost when it is closed."""
+
+    def __init__(self, host: Host) -> None:
+        super().__init__(host)
+        self.out = b""
+
+    def open(self) -> None:
+        self.enter(H1Connection(self, self.host), "http/1.1")
+
+    def get_peer(self) -> Peer:
+        return Peer(None, None, "http", None, None)
+
+    def write_out(self, event: RawData) -> None:
+        self.out += event.data
+
+    def close_out(self) -> None:
+        self.lose()
+
+    def finish_writing(self) -> None:
+        self.end()
+
+    def abort(self) -> None:
+        self.end()
+        self.lose()
+
+
+def make_pipes(count: int, **limits: float) -> tuple[HandLoop, Host, list[Any]]:
+    loop = HandLoop()
+    host = make_host(echo, loop, **limits)
+    return loop, host, [Pipe(host) for _ in range(count)]
+
+
+def test_it_serves_and_is_counted() -> None:
+    loop, host, (pipe,) = make_pipes(1)
+    assert (pipe.state, host.arriving) == (ConnectionState.CONNECTING, {pipe})
+    with loop.running():
+        pipe.open()
+        assert survey(host) == {"http/1.1": {"active": 0, "idle": 1, "closing": 0}}
+        pipe.take(RawData(REQUEST))
+    loop.settle()
+    assert pipe.out.startswith(b"HTTP/1.1 200")
+    assert (pipe.bytes_in, pipe.bytes_out, pipe.requests) == (len(REQUEST), len(pipe.out), 1)
+    assert pipe.state is ConnectionState.IDLE
+    with loop.running():
+        pipe.take_eof()
+    loop.settle()
+    assert (pipe.state, host.connections, host.metrics.closed) == (ConnectionState.CLOSED, set(), 1)
+
+
+def test_the_sweep_the_drain_and_the_abort_take_it() -> None:
+    loop, host, (idle, drained, aborted) = make_pipes(3, timeout_keep_alive=5, timeout_keep_alive_min=1)
+    with loop.running():
+        idle.open()
+        host.clock.tick(host.clock.now + 5, host.clock.wall_s + 5)
+        drained.open()
+        aborted.open()
+        sweep(host)
+        assert idle.state is ConnectionState.CLOSED
+        assert host.metrics.timeouts_idle == 1
+        drain(host)
+        host.clock.tick(host.clock.now + 1, host.clock.wall_s + 1)
+        aborted.take(RawData(REQUEST[:10]))
+        sweep(host)
+        assert (drained.state, aborted.state) == (ConnectionState.CLOSED, ConnectionState.ACTIVE)
+        abort(host)
+    assert (aborted.state, host.connections) == (ConnectionState.CLOSED, set())
+    assert host.metrics.timeouts_idle == 1  # a server that stops is no timeout
+
+
+def test_observers_hear_it() -> None:
+    loop, host, (pipe,) = make_pipes(1)
+    heard: list[tuple[Direction, str]] = []
+    hear = lambda connection, direction, event: heard.append((direction, type(event).__name__))  # noqa: E731
+    host.observers = Observers([Observer(hear, "a", host.error_log, None)])
+    with loop.running():
+        pipe.open()
+        pipe.take(RawData(REQUEST))
+        pipe.abort()
+    assert heard == [
+        (Direction.OUT, "Updated"),
+        (Direction.IN, "RawData"),
+        (Direction.OUT, "Updated"),
+        (Direction.OUT, "RawData"),
+        (Direction.OUT, "Updated"),
+        (Direction.OUT, "Closed"),
+    ]
+
+
+def test_there_is_room_for_so_many() -> None:
+    loop, host, (first, second) = make_pipes(2, connections=1)
+    with loop.running():
+        assert first.is_admitted()
+        first.open()
+        assert not second.is_admitted()
+        second.lose()
+    assert (second.state, host.arriving, host.metrics.connections_refused) == (ConnectionState.CLOSED, set(), 1)
+    assert first.send(Closed()) is None
+    assert host.metrics.connections_opened == host.metrics.closed == 1
