@@ -8,6 +8,8 @@ from typing import Final, TypeAlias
 DEFAULT_PORT: Final = 8000
 #: The port of metrics, as granian has it.
 METRICS_PORT: Final = 9090
+#: Where they are as JSON, at the same address.
+STATS_PATH: Final = "/stats"
 #: What the error messages offer.
 WANT_BIND: Final = "host, host:port, [ipv6]:port, :port, unix:PATH or fd://N"
 

@@ -6,7 +6,7 @@ Whatever cannot be is a ``ConfigError`` for the key that is at fault.
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fastserver.config.bind import WANT_BIND, Bind, TCPBind, parse_bind
+from fastserver.config.bind import STATS_PATH, WANT_BIND, Bind, TCPBind, parse_bind
 from fastserver.config.errors import ConfigError
 from fastserver.config.extension import WANT_OBSERVER, WANT_PROTOCOL, parse_observer, parse_protocol
 from fastserver.config.header import WANT_HEADER, parse_header
@@ -28,7 +28,9 @@ Item = TypeVar("Item")
 Fact = TypeVar("Fact")
 
 _WANT_FORMAT = "atoms such as %(h)s, or combined, or json"
-_WANT_METRICS_PATH = "a path that starts with /, has no blank, ? or #, and is not /stats, where the same stands as JSON"
+_WANT_METRICS_PATH = (
+    f"a path that starts with /, has no blank, ? or #, and is not {STATS_PATH}, where the same stands as JSON"
+)
 
 
 def canonicalise(config: "Config") -> dict[str, Any]:
@@ -110,5 +112,5 @@ def _check_tls(config: "Config") -> None:
 
 
 def _check_metrics_path(path: str) -> None:
-    if not path.startswith("/") or path == "/stats" or not path.isprintable() or any(each in path for each in " ?#"):
+    if not path.startswith("/") or path == STATS_PATH or not path.isprintable() or any(each in path for each in " ?#"):
         raise ConfigError("metrics_path", f"{quote(path)} is not allowed: want {_WANT_METRICS_PATH}")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from fastserver.config.aliases import translate
-from fastserver.config.bind import DEFAULT_PORT, METRICS_PORT, WANT_BIND, Bind, parse_bind
+from fastserver.config.bind import DEFAULT_PORT, METRICS_PORT, STATS_PATH, WANT_BIND, Bind, parse_bind
 from fastserver.config.consistency import canonicalise, check
 from fastserver.config.extension import ProtocolBinding
 from fastserver.config.header import WANT_HEADER, parse_header
@@ -367,7 +367,7 @@ class Config:
         "/metrics",
         TEXT,
         METRICS,
-        "Path of the metrics in Prometheus' format; they are at /stats as JSON.",
+        f"Path of the metrics in Prometheus' format; they are at {STATS_PATH} as JSON.",
         metavar="PATH",
     )
     statsd_host: str | None = setting(

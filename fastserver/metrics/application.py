@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Final
 
+from fastserver.config.bind import STATS_PATH
 from fastserver.metrics.exposition import CONTENT_TYPE, render
 from fastserver.metrics.scoreboard import Board
 from fastserver.typing import Receive, Scope, Send
-
-STATS_PATH: Final = "/stats"
 
 _Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
 

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias
 from fastserver._speedups.connection import survey
 from fastserver._speedups.contract import Host, Limits
 from fastserver._speedups.http import HTTPApplication
+from fastserver._speedups.lifecycle import ConnectionState
 from fastserver.config.model import Config
 from fastserver.metrics.application import MetricsApp
 from fastserver.metrics.process import read_cpu_s, read_resident_bytes
@@ -31,6 +32,11 @@ PUBLISH_S: Final = 0.25
 
 #: Connections to the metrics' address; its readers are few.
 METRICS_CONNECTIONS: Final = 64
+
+#: States of the connections that a protocol serves.
+_SERVED: Final = tuple(
+    state.value for state in ConnectionState if state not in (ConnectionState.CONNECTING, ConnectionState.CLOSED)
+)
 
 #: A scoreboard, and the slot on it where one process publishes; ``None`` where there was none left: it only reads then.
 Place: TypeAlias = tuple[Scoreboard, int | None]
@@ -74,8 +80,8 @@ class Monitor:
         snapshot["observers"] = observers
         connections = survey(host)
         for protocol in snapshot["requests"]:
-            connections.setdefault(protocol, {"active": 0, "idle": 0, "closing": 0})
-        connections["none"] = {"connecting": len(host.arriving)}
+            connections.setdefault(protocol, dict.fromkeys(_SERVED, 0))
+        connections["none"] = {ConnectionState.CONNECTING.value: len(host.arriving)}
         snapshot["gauges"] = {
             "connections": connections,
             "pid": os.getpid(),

@@ -13,9 +13,8 @@ from http.client import HTTPConnection, HTTPException
 from threading import Event, Timer
 from typing import Final
 
-from fastserver.config.bind import METRICS_PORT, FDBind, TCPBind, UnixBind, parse_bind
+from fastserver.config.bind import METRICS_PORT, STATS_PATH, FDBind, TCPBind, UnixBind, parse_bind
 
-DEFAULT_PATH: Final = "/stats"
 #: For one whole answer, from the connection's start to the last byte.
 TIMEOUT_S: Final = 2.0
 #: A worker's snapshot is about 2 KB; so this is a server of a thousand workers and more.
@@ -34,10 +33,10 @@ class Client:
     """Asks a place that answers ``GET path`` with stats.  ``str()`` is what a user calls it."""
 
     bind: TCPBind | UnixBind
-    path: str = DEFAULT_PATH
+    path: str = STATS_PATH
 
     def __str__(self) -> str:
-        return f"{self.bind}" if self.path == DEFAULT_PATH else f"{self.bind}{self.path}"
+        return f"{self.bind}" if self.path == STATS_PATH else f"{self.bind}{self.path}"
 
     def fetch(self, timeout_s: float = TIMEOUT_S) -> bytes:
         """The body of the answer; ``Unreachable`` where there is none, not in time, with another status, too long."""
@@ -74,11 +73,11 @@ def parse_client(text: str) -> Client:
 
     ``ValueError`` says in one line what is wrong.
     """
-    path, port = DEFAULT_PATH, METRICS_PORT
+    path, port = STATS_PATH, METRICS_PORT
     url = _URL.fullmatch(text)
     if url is not None:
         text, rest = url.groups()
-        path, port = (DEFAULT_PATH if rest in {"", "/"} else rest), 80
+        path, port = (STATS_PATH if rest in {"", "/"} else rest), 80
         if _PATH.fullmatch(path) is None:
             raise ValueError("the path of the URL has a character that no path has")
     elif "://" in text:

@@ -15,12 +15,13 @@ from rich.table import Table
 from rich.text import Text
 
 from fastserver._speedups.histogram import BOUNDS
+from fastserver._speedups.lifecycle import ConnectionState
 from fastserver.top.facts import Facts, WorkerFacts
 
 #: From this width on the table of workers has all its columns.
 WIDE: Final = 120
 
-_STATES: Final = ("connecting", "active", "idle", "closing")
+_STATES: Final = tuple(state.value for state in ConnectionState if state is not ConnectionState.CLOSED)
 _UNKNOWN: Final = "-"
 
 

@@ -19,6 +19,7 @@ from fastserver.metrics.snapshot import Snapshot
 from fastserver.metrics.statsd import _COUNTERS, _GAUGES, _QUANTILES
 from fastserver.server.extensions import load_extensions
 from fastserver.server.monitor import Monitor, has_readers
+from fastserver.top.facts import CLASSES
 from fastserver.top.stats import EMPTY, Counters, parse_stats
 from tests.fakes import ignore, make_host
 from tests.metrics.samples import make_snapshot
@@ -309,3 +310,4 @@ def test_what_top_reads_is_in_the_snapshot() -> None:
     counters = parse_stats(json.dumps({"uptime": 1, "total": snapshot, "workers": []}).encode()).total
     assert [name for name in Counters.__slots__ if getattr(counters, name) == getattr(EMPTY, name)] == []
     assert set(counters.observers.values()) == {(7, 7)}
+    assert set(counters.requests["http/1.1"]) == set(CLASSES)

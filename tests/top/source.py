@@ -8,7 +8,7 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
-from fastserver.config.bind import TCPBind
+from fastserver.config.bind import STATS_PATH, TCPBind
 from fastserver.top.client import Client
 from tests.top.samples import compose_snapshot, compose_stats
 
@@ -42,7 +42,7 @@ class Source:
 
 def say(body: bytes, status: int = 200) -> Callable[[BaseHTTPRequestHandler], None]:
     def answer(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_response(status if handler.path == "/stats" else 404)
+        handler.send_response(status if handler.path == STATS_PATH else 404)
         handler.send_header("Content-Length", str(len(body)))
         handler.end_headers()
         handler.wfile.write(body)
