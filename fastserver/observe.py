@@ -12,13 +12,13 @@ import asyncio
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from logging import Logger
 from typing import Any, Final, TypeAlias
 
+from fastserver._speedups.observers import EVENTS, Observer
 from fastserver.errors import StartupFailed
-from fastserver.events import Closed, Event, RawData, Updated
+from fastserver.events import Event, RawData
 from fastserver.reference import ImportFailed, count_arguments, describe, format_error, import_reference, summarise
 
 #: Events that wait for one asynchronous observer: some hundred requests, so a burst fits and memory stays small.
@@ -28,25 +28,42 @@ QUEUE_BYTES: Final = 8 << 20
 #: Seconds that an observer gets to end once it was cancelled.
 CANCEL_S: Final = 1.0
 
-#: What there is to hear.
-EVENTS: Final = (RawData, Updated, Closed)
-
 Hear: TypeAlias = Callable[[Any, Any, Any], object]
 #: What waits: an event with where it happened, or what a synchronous observer has left to be awaited.
 Entry: TypeAlias = tuple[Any, Any, Any] | Awaitable[object]
 
 
-@dataclass(frozen=True, slots=True)
 class LoadedObserver:
-    """One observer of one worker.
+    """One observer of one worker: ``core`` is what the server calls; what must be awaited goes to a ``Delivery``."""
 
-    The core calls ``hear`` for each event of the kinds in ``hears``, and ``queue.take`` with what is not None.
-    """
+    def __init__(self, name: str, call: Hear, hears: tuple[type[Event], ...], log: Logger) -> None:
+        self.core = Observer(self._hear if is_asynchronous(call) else _bind(call), name, log, self._take, hears)
+        self._call = call
+        self._log = log
+        self._delivery: Delivery | None = None
 
-    name: str
-    hear: Hear
-    hears: tuple[type[Event], ...]
-    queue: AsyncObserver
+    @property
+    def dropped(self) -> int:
+        """Events that were left out."""
+        return 0 if self._delivery is None else self._delivery.dropped
+
+    async def stop(self, timeout: float) -> None:
+        """``Delivery.stop``; what comes from now on is dropped, also where nothing had to be awaited before."""
+        await self._get_delivery().stop(timeout)
+
+    def _hear(self, connection: Any, direction: Any, event: Any) -> None:
+        """Hear an event for an asynchronous observer."""
+        self._get_delivery().put((connection, direction, event))
+
+    def _take(self, answer: object) -> None:
+        """Take what a synchronous observer gave back; what cannot be awaited is ignored."""
+        if inspect.isawaitable(answer):
+            self._get_delivery().put(answer)
+
+    def _get_delivery(self) -> Delivery:
+        if self._delivery is None:
+            self._delivery = Delivery(self.core, self._call, self._log)
+        return self._delivery
 
 
 class Observation:
@@ -56,24 +73,18 @@ class Observation:
         self.observers = tuple(observers)
 
     def start(self) -> None:
-        """Start a task for each observer, in the running loop."""
-        for each in self.observers:
-            each.queue.start()
+        """Nothing is to be started: a delivery starts with what it gets first."""
 
     async def stop(self, timeout: float) -> None:
-        """``AsyncObserver.stop`` of all at once; ``timeout`` is in seconds."""
-        await asyncio.gather(*(each.queue.stop(timeout) for each in self.observers))
+        """``Delivery.stop`` of all at once; ``timeout`` is in seconds."""
+        await asyncio.gather(*(each.stop(timeout) for each in self.observers))
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """By name the failures of an observer's awaiting and what it had to leave out.
-
-        What a synchronous observer raises in place is counted by the core.
-        """
+        """By name what observers had no room for; ``errors`` are left to who adds up those of the ``Observer``s."""
         counts: dict[str, dict[str, int]] = {}
         for each in self.observers:
-            count = counts.setdefault(each.name, {"errors": 0, "dropped": 0})
-            count["errors"] += each.queue.errors
-            count["dropped"] += each.queue.dropped
+            count = counts.setdefault(each.core.name, {"errors": 0, "dropped": 0})
+            count["dropped"] += each.dropped
         return counts
 
 
@@ -85,18 +96,17 @@ class _Phase(Enum):
     CUT = "cut"  # delivers nothing more
 
 
-class AsyncObserver:
-    """The queue and the task of one observer; all but ``stop`` return at once and raise nothing.
+class Delivery:
+    """The queue and the task in which an observer is awaited, for one entry after another.
 
-    An asynchronous observer ``hear``s here, and is awaited for one event after another.  A synchronous one that gives
-    back an awaitable (a lambda around a coroutine function) has it ``take``n: it is awaited here too, in the same order
-    and under the same bounds, and closed unawaited where it does not fit.
+    An asynchronous observer is called here, with an event as it was heard.  Of a synchronous one that gives back an
+    awaitable (a lambda around a coroutine function) that is awaited, in the same order, and closed unawaited where it
+    does not fit.  What is raised is the failure of ``observer``.
     """
 
-    def __init__(self, name: str, call: Hear, log: Logger) -> None:
-        self.name = name
-        self.errors = 0
+    def __init__(self, observer: Observer, call: Hear, log: Logger) -> None:
         self.dropped = 0
+        self.observer = observer
         self._call = call
         self._log = log
         self._queue: asyncio.Queue[Entry] = asyncio.Queue(QUEUE_EVENTS)
@@ -104,19 +114,17 @@ class AsyncObserver:
         self._task: _DeliveryTask | None = None
         self._phase = _Phase.OPEN
 
-    def hear(self, connection: Any, direction: Any, event: Any) -> None:
-        """Put an event into the queue, or count it as dropped."""
-        self._put((connection, direction, event))
-
-    def take(self, answer: object) -> None:
-        """Put what a synchronous observer gave back into the queue if it can be awaited; anything else is ignored."""
-        if inspect.isawaitable(answer):
-            self._put(answer)
-
-    def start(self) -> None:
-        """Start the task in the running loop; what was heard before is delivered now."""
-        loop = asyncio.get_running_loop()
-        self._task = _DeliveryTask(self._deliver_all(), loop=loop, name=f"fastserver-observer-{self.name}")
+    def put(self, entry: Entry) -> None:
+        """Put ``entry`` into the queue, or count it as dropped; the first one starts the task, in the running loop."""
+        size = _count_bytes(entry)
+        if self._phase is not _Phase.OPEN or self._queue.full() or self._queued_bytes + size > QUEUE_BYTES:
+            self._drop(entry)
+            return
+        if self._task is None:
+            loop = asyncio.get_running_loop()
+            self._task = _DeliveryTask(self._deliver_all(), loop=loop, name=f"fastserver-observer-{self.observer.name}")
+        self._queued_bytes += size
+        self._queue.put_nowait(entry)
 
     async def stop(self, timeout: float) -> None:
         """Take nothing more, deliver what is queued within ``timeout`` seconds, and count the rest as dropped."""
@@ -132,24 +140,18 @@ class AsyncObserver:
                 task.cancel()
             await asyncio.wait({drained, task}, timeout=CANCEL_S)
             if not task.done():
-                self._log.error("observer %s ignores its cancellation", self.name)
+                self._log.error("observer %s ignores its cancellation", self.observer.name)
         while not self._queue.empty():
             self._drop(self._queue.get_nowait())
-
-    def _put(self, entry: Entry) -> None:
-        size = _count_bytes(entry)
-        if self._phase is not _Phase.OPEN or self._queue.full() or self._queued_bytes + size > QUEUE_BYTES:
-            self._drop(entry)
-        else:
-            self._queued_bytes += size
-            self._queue.put_nowait(entry)
 
     def _drop(self, entry: Entry) -> None:
         self.dropped += 1
         if inspect.iscoroutine(entry):
             entry.close()  # else the interpreter warns that it was never awaited
         if self.dropped == 1 and self._phase is _Phase.OPEN:
-            self._log.warning("observer %s is too slow: events that do not fit its queue are left out", self.name)
+            self._log.warning(
+                "observer %s is too slow: events that do not fit its queue are left out", self.observer.name
+            )
 
     async def _deliver_all(self) -> None:
         # No turn of the loop is given away between events: while this runs, only the observer itself can cause more.
@@ -171,15 +173,10 @@ class AsyncObserver:
             if task.is_cancelled and isinstance(error, asyncio.CancelledError):
                 self.dropped += 1
                 raise
-            self._fail(error)
+            self.observer.fail(error)
         finally:
             self._queued_bytes -= _count_bytes(entry)
             self._queue.task_done()
-
-    def _fail(self, error: BaseException) -> None:
-        self.errors += 1
-        if self.errors == 1:
-            self._log.error("observer %s failed; its failures are only counted from now on", self.name, exc_info=error)
 
 
 class _DeliveryTask(asyncio.Task[None]):
@@ -230,9 +227,7 @@ def _load(item: object, app_dir: str, log: Logger) -> LoadedObserver:
             reason = f"observer {name} cannot be made: {summarise(error)}"
             raise StartupFailed(reason, format_error(error)) from error
     _check(call, name)
-    queue = AsyncObserver(name, call, log)
-    hear = queue.hear if is_asynchronous(call) else _bind(call)
-    return LoadedObserver(name, hear, _read_interest(call, name), queue)
+    return LoadedObserver(name, call, _read_interest(call, name), log)
 
 
 def _check(call: Any, name: str) -> None:

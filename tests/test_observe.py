@@ -13,14 +13,13 @@ from typing import Any
 
 import pytest
 
+from fastserver._speedups.observers import EVENTS, Observer, Observers
 from fastserver.errors import StartupFailed
 from fastserver.events import Closed, RawData, Updated
 from fastserver.observe import (
-    EVENTS,
     QUEUE_BYTES,
     QUEUE_EVENTS,
-    AsyncObserver,
-    LoadedObserver,
+    Delivery,
     Observation,
     is_asynchronous,
     load_observers,
@@ -96,19 +95,22 @@ async def bound_async(first: object, connection: object, direction: object, even
 # Delivery.
 
 
+def deliver_to(call: Callable[..., object], name: str = "o", log: logging.Logger = LOG) -> Delivery:
+    return Delivery(Observer(call, name, log, None), call, log)
+
+
 def test_events_are_delivered_in_order() -> None:
     async def main() -> None:
         listener = Listener()
-        observer = AsyncObserver("o", listener, LOG)
+        delivery = deliver_to(listener)
         events = [Updated(True), RawData(b"a"), Closed()]
-        observer.hear("c", "in", events[0])  # before the start
-        observer.start()
-        observer.hear("c", "in", events[1])
-        observer.hear("d", "out", events[2])
+        delivery.put(("c", "in", events[0]))
+        delivery.put(("c", "in", events[1]))
+        delivery.put(("d", "out", events[2]))
         assert listener.heard == []
-        await observer.stop(5)
+        await delivery.stop(5)
         assert listener.heard == [("c", "in", events[0]), ("c", "in", events[1]), ("d", "out", events[2])]
-        assert (observer.errors, observer.dropped) == (0, 0)
+        assert (delivery.observer.errors, delivery.dropped) == (0, 0)
 
     run(main())
 
@@ -116,15 +118,14 @@ def test_events_are_delivered_in_order() -> None:
 def test_the_queue_holds_so_many_events(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         listener = Listener()
-        observer = AsyncObserver("o", listener, LOG)
+        delivery = deliver_to(listener)
         dropped = []
         for _ in range(QUEUE_EVENTS + 2):
-            observer.hear("c", "in", EVENT)
-            dropped.append(observer.dropped)
+            delivery.put(("c", "in", EVENT))
+            dropped.append(delivery.dropped)
         assert dropped[-3:] == [0, 1, 2]
-        observer.start()
-        await observer.stop(5)
-        assert (len(listener.heard), observer.dropped, observer.errors) == (QUEUE_EVENTS, 2, 0)
+        await delivery.stop(5)
+        assert (len(listener.heard), delivery.dropped, delivery.observer.errors) == (QUEUE_EVENTS, 2, 0)
 
     run(main())
     assert [record.getMessage() for record in caplog.records] == [
@@ -136,15 +137,14 @@ def test_the_queue_holds_so_many_events(caplog: pytest.LogCaptureFixture) -> Non
 def test_the_queue_holds_so_many_bytes(size: int, dropped: int) -> None:
     async def main() -> None:
         gate = Gate()
-        observer = AsyncObserver("o", gate, LOG)
-        observer.hear("c", "in", RawData(bytes(size - 1)))
-        observer.hear("c", "in", RawData(b"x"))
-        observer.hear("c", "in", EVENT)
-        assert observer.dropped == dropped
-        observer.start()
+        delivery = deliver_to(gate)
+        delivery.put(("c", "in", RawData(bytes(size - 1))))
+        delivery.put(("c", "in", RawData(b"x")))
+        delivery.put(("c", "in", EVENT))
+        assert delivery.dropped == dropped
         gate.open.set()
         await gate.reached.wait()
-        await observer.stop(5)
+        await delivery.stop(5)
         assert len(gate.heard) == 3 - dropped
 
     run(main())
@@ -153,18 +153,17 @@ def test_the_queue_holds_so_many_bytes(size: int, dropped: int) -> None:
 def test_delivered_bytes_make_room_and_an_event_in_hand_does_not() -> None:
     async def main() -> None:
         gate, whole = Gate(), RawData(bytes(QUEUE_BYTES))
-        observer = AsyncObserver("o", gate, LOG)
-        observer.start()
-        observer.hear("c", "in", whole)
+        delivery = deliver_to(gate)
+        delivery.put(("c", "in", whole))
         await gate.reached.wait()
-        observer.hear("c", "in", RawData(b"x"))
-        assert observer.dropped == 1
+        delivery.put(("c", "in", RawData(b"x")))
+        assert delivery.dropped == 1
         gate.open.set()
         while not gate.heard:
             await asyncio.sleep(0)
-        observer.hear("c", "in", whole)
-        await observer.stop(5)
-        assert (gate.heard, observer.dropped) == ([whole, whole], 1)
+        delivery.put(("c", "in", whole))
+        await delivery.stop(5)
+        assert (gate.heard, delivery.dropped) == ([whole, whole], 1)
 
     run(main())
 
@@ -172,15 +171,14 @@ def test_delivered_bytes_make_room_and_an_event_in_hand_does_not() -> None:
 def test_hearing_never_waits_for_a_slow_observer() -> None:
     async def main() -> None:
         gate = Gate()
-        observer = AsyncObserver("o", gate, LOG)
-        observer.start()
-        observer.hear("c", "in", EVENT)
+        delivery = deliver_to(gate)
+        delivery.put(("c", "in", EVENT))
         await gate.reached.wait()
         for _ in range(QUEUE_EVENTS + 5):
-            observer.hear("c", "in", EVENT)
-        assert (observer.dropped, gate.heard) == (5, [])
+            delivery.put(("c", "in", EVENT))
+        assert (delivery.dropped, gate.heard) == (5, [])
         gate.open.set()
-        await observer.stop(5)
+        await delivery.stop(5)
         assert len(gate.heard) == 1 + QUEUE_EVENTS
 
     run(main())
@@ -199,17 +197,16 @@ def test_no_connection_is_kept() -> None:
                 raise ValueError
 
         quiet = logging.Logger("test.observe.quiet", logging.CRITICAL)  # pytest keeps records, and their frames
-        observer = AsyncObserver("o", call, quiet)
-        observer.start()
+        delivery = deliver_to(call, log=quiet)
         connection = Connection()
         gone = weakref.ref(connection)
         for event in (EVENT, Closed()):
-            observer.hear(connection, "in", event)
+            delivery.put((connection, "in", event))
         del connection
         await done.wait()
         await asyncio.sleep(0)
         assert gone() is None
-        await observer.stop(5)
+        await delivery.stop(5)
 
     gc.disable()
     try:
@@ -236,16 +233,15 @@ def test_failures_are_logged_once_and_counted(error: BaseException, caplog: pyte
             await asyncio.sleep(0)
             raise error
 
-        observer = AsyncObserver("m:call", call, LOG)
-        observer.start()
+        delivery = deliver_to(call, "m:call")
         for _ in range(3):
-            observer.hear("c", "in", EVENT)
-        await observer.stop(5)
-        assert (len(heard), observer.errors, observer.dropped) == (3, 3, 0)
+            delivery.put(("c", "in", EVENT))
+        await delivery.stop(5)
+        assert (len(heard), delivery.observer.errors, delivery.dropped) == (3, 3, 0)
 
     run(main())
     (record,) = caplog.records
-    assert record.getMessage() == "observer m:call failed; its failures are only counted from now on"
+    assert record.getMessage() == "observer m:call failed; further failures of it are only counted"
     assert record.levelname == "ERROR"
     assert record.exc_info is not None
     assert record.exc_info[2] is not None
@@ -254,15 +250,14 @@ def test_failures_are_logged_once_and_counted(error: BaseException, caplog: pyte
 def test_stop_cancels_what_takes_too_long() -> None:
     async def main() -> None:
         gate = Gate()
-        observer = AsyncObserver("o", gate, LOG)
-        observer.start()
+        delivery = deliver_to(gate)
         for _ in range(3):
-            observer.hear("c", "in", EVENT)
+            delivery.put(("c", "in", EVENT))
         await gate.reached.wait()
-        await observer.stop(0.01)
-        assert (gate.heard, observer.dropped, observer.errors) == ([], 3, 0)
-        observer.hear("c", "in", EVENT)
-        assert observer.dropped == 4
+        await delivery.stop(0.01)
+        assert (gate.heard, delivery.dropped, delivery.observer.errors) == ([], 3, 0)
+        delivery.put(("c", "in", EVENT))
+        assert delivery.dropped == 4
 
     run(main())
 
@@ -278,13 +273,12 @@ def test_an_observer_that_fails_when_cancelled_is_stopped_all_the_same() -> None
             finally:
                 raise ValueError("while cancelled")
 
-        observer = AsyncObserver("o", call, LOG)
-        observer.start()
+        delivery = deliver_to(call)
         for _ in range(2):
-            observer.hear("c", "in", EVENT)
+            delivery.put(("c", "in", EVENT))
         await reached.wait()
-        await observer.stop(0.01)
-        assert (observer.errors, observer.dropped) == (1, 1)
+        await delivery.stop(0.01)
+        assert (delivery.observer.errors, delivery.dropped) == (1, 1)
 
     run(main())
 
@@ -305,12 +299,11 @@ def test_an_observer_that_ignores_its_cancellation_is_left(
                 except asyncio.CancelledError:
                     continue
 
-        observer = AsyncObserver("o", call, LOG)
-        observer.start()
-        observer.hear("c", "in", EVENT)
+        delivery = deliver_to(call)
+        delivery.put(("c", "in", EVENT))
         await reached.wait()
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        await observer.stop(0.01)
+        await delivery.stop(0.01)
         release.set()
         await asyncio.wait(tasks)  # it ends as soon as the observer lets it
 
@@ -324,21 +317,37 @@ def test_the_end_of_the_loop_ends_the_task() -> None:
 
     async def main() -> None:
         gates.append(Gate())
-        observer = AsyncObserver("o", gates[0], LOG)
-        observer.start()
-        observer.hear("c", "in", EVENT)
+        delivery = deliver_to(gates[0])
+        delivery.put(("c", "in", EVENT))
         await gates[0].reached.wait()
 
     asyncio.run(main())
     assert gates[0].heard == []
 
 
-def test_stopping_without_a_start() -> None:
+def test_nothing_runs_before_something_must_be_awaited() -> None:
     async def main() -> None:
-        observer = AsyncObserver("o", Listener(), LOG)
-        observer.hear("c", "in", EVENT)
-        await observer.stop(5)
-        assert observer.dropped == 1
+        listener = Listener()
+        loaded = load_observers([listener, hear], ".", LOG)
+        loaded[1].core.take("not awaitable")
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        loaded[0].core.hear("c", "in", EVENT)
+        (task,) = asyncio.all_tasks() - {asyncio.current_task()}
+        assert task.get_name() == f"fastserver-observer-{__name__}:Listener"
+        await Observation(loaded).stop(5)
+        assert listener.heard == [("c", "in", EVENT)]
+
+    run(main())
+
+
+def test_nothing_starts_after_the_stop() -> None:
+    async def main() -> None:
+        listener = Listener()
+        loaded = load_observers([listener, lambda *facts: listener(*facts)], ".", LOG)
+        await Observation(loaded).stop(5)
+        loaded[0].core.hear("c", "in", EVENT)
+        loaded[1].core.take(loaded[1].core.hear("c", "in", EVENT))
+        assert [each.dropped for each in loaded] == [1, 1]
 
     run(main())
 
@@ -348,20 +357,37 @@ def test_a_plain_callable_that_gives_back_an_awaitable() -> None:
         listener = Listener()
         (loaded,) = load_observers([lambda *facts: listener(*facts)], ".", LOG)
         observation = Observation([loaded])
-        observation.start()
         for _ in range(QUEUE_EVENTS + 3):
-            answer = loaded.hear("c", "in", EVENT)
-            assert answer is not None
-            loaded.queue.take(answer)
-        del answer
-        loaded.queue.take("not awaitable")
+            loaded.core.take(loaded.core.hear("c", "in", EVENT))
+        loaded.core.take("not awaitable")
         await observation.stop(5)
         assert listener.heard == [("c", "in", EVENT)] * QUEUE_EVENTS
-        assert observation.counts() == {loaded.name: {"errors": 0, "dropped": 3}}
+        assert observation.counts() == {loaded.core.name: {"errors": 0, "dropped": 3}}
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         run(main())
+
+
+def test_failures_in_place_and_awaited_are_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async def fail_later() -> None:
+            raise ValueError("later")
+
+        def call(connection: object, direction: object, event: object) -> object:
+            if event is EVENT:
+                raise ValueError("now")
+            return fail_later()
+
+        (loaded,) = load_observers([call], ".", LOG)
+        observers = Observers([loaded.core])
+        for event in (RawData(b""), EVENT, RawData(b"")):
+            observers.notify("c", "in", event)
+        await loaded.stop(5)
+        assert loaded.core.errors == 3
+
+    run(main())
+    assert len(caplog.records) == 1
 
 
 # Loading.
@@ -385,10 +411,7 @@ def test_a_plain_callable_that_gives_back_an_awaitable() -> None:
 def test_asynchronous_callables_are_recognised(call: Callable[..., object], asynchronous: bool) -> None:
     assert is_asynchronous(call) is asynchronous
     (loaded,) = load_observers([call], ".", LOG)
-    if asynchronous:
-        assert loaded.hear == loaded.queue.hear
-    else:
-        assert loaded.hear is call  # called in place, with nothing between
+    assert (loaded.core.hear is call) is not asynchronous  # called in place, with nothing between
 
 
 @pytest.mark.parametrize(
@@ -419,13 +442,12 @@ def test_texts_are_imported_and_classes_made(home: Path) -> None:
         "def hear(*facts): return facts\n"
     )
     loaded = load_observers(["observing:Sync", "observing:Async", "observing:hear", Listener], str(home), LOG)
-    names = [each.name for each in loaded]
+    names = [each.core.name for each in loaded]
     assert names == ["observing:Sync", "observing:Async", "observing:hear", f"{__name__}:Listener"]
-    assert loaded[0].hear("c", "in", EVENT) is EVENT
+    assert loaded[0].core.hear("c", "in", EVENT) is EVENT
     (made,) = sys.modules["observing"].made
-    assert loaded[0].hear == made.__call__  # bound: cheaper to call than the object itself
-    assert [each.hear == each.queue.hear for each in loaded] == [False, True, False, True]
-    assert loaded[2].hear(1, 2, 3) == (1, 2, 3)
+    assert loaded[0].core.hear == made.__call__  # bound: cheaper to call than the object itself
+    assert loaded[2].core.hear(1, 2, 3) == (1, 2, 3)
 
 
 @pytest.mark.parametrize(
@@ -474,7 +496,7 @@ def test_an_observer_says_what_it_wants_to_hear(
     (instance,) = load_observers([Reader], ".", LOG)
     (partial,) = load_observers([functools.partial(Reader())], ".", LOG)
     (other,) = load_observers([hear], ".", LOG)
-    assert (instance.hears, partial.hears, other.hears) == (kinds, kinds, EVENTS)
+    assert (instance.core.hears, partial.core.hears, other.core.hears) == (kinds, kinds, EVENTS)
 
 
 @pytest.mark.parametrize("hears", [(), "RawData", (RawData, str), None, 7])
@@ -492,8 +514,13 @@ def test_what_is_not_there_is_one_line(home: Path) -> None:
 
 
 def test_counts_of_one_name_are_summed() -> None:
-    loaded = [LoadedObserver("o", hear, EVENTS, AsyncObserver("o", hear, LOG)) for _ in range(2)]
-    for index, each in enumerate(loaded, 1):
-        each.queue.errors, each.queue.dropped = index, 10 * index
-    assert Observation(loaded).counts() == {"o": {"errors": 3, "dropped": 30}}
+    async def main() -> None:
+        loaded = load_observers([hear_async] * 2, ".", LOG)
+        observation = Observation(loaded)
+        await observation.stop(5)
+        for each in (loaded[0], loaded[1], loaded[1]):
+            each.core.hear("c", "in", EVENT)
+        assert observation.counts() == {f"{__name__}:hear_async": {"errors": 0, "dropped": 3}}
+
+    run(main())
     assert Observation([]).counts() == {}

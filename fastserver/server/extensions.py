@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from logging import Logger
 
-from fastserver._speedups.observers import Observer, Observers
+from fastserver._speedups.observers import Observers
 from fastserver.config.extension import ProtocolBinding
 from fastserver.config.model import Config
 from fastserver.errors import StartupFailed
@@ -28,9 +28,7 @@ class Extensions:
         observation = Observation(self.observers)
         if not self.observers:
             return None, observation
-        return Observers(
-            [Observer(each.hear, each.name, log, each.queue.take, each.hears) for each in self.observers]
-        ), observation
+        return Observers([each.core for each in self.observers]), observation
 
     def make_pipeline(self, purpose: object, **facts: object) -> Pipeline:
         """What serves the connections of a listener of ``purpose``: a handler of its own, or HTTP; and ALPN's word."""
