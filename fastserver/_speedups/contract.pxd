@@ -10,11 +10,11 @@ from .observers cimport Observers
 
 
 cdef class Peer:
-    cdef public object client
-    cdef public object server
-    cdef public str scheme
-    cdef public object alpn
-    cdef public object tls
+    cdef readonly object client
+    cdef readonly object server
+    cdef readonly str scheme
+    cdef readonly object alpn
+    cdef readonly object tls
 
 
 @cython.final

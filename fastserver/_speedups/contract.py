@@ -38,7 +38,7 @@ class ClientDisconnected(OSError):
 
 
 class Peer:
-    """Frozen facts about one connection: ``client`` and ``server`` as ASGI has them, ``scheme`` and ALPN name.
+    """Facts about one connection, frozen where compiled: ``client`` and ``server`` as ASGI has them, ``scheme`` and ALPN name.
 
     ``tls`` is the ASGI ``tls`` extension's dictionary, or ``None`` on a plain connection.
     """
