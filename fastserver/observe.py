@@ -9,7 +9,6 @@ attribute ``hears``, such as ``hears = (RawData, Closed)``, hears these events a
 from __future__ import annotations
 
 import asyncio
-import functools
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from enum import Enum
@@ -19,7 +18,16 @@ from typing import Any, Final, TypeAlias
 from fastserver._speedups.observers import EVENTS, Observer
 from fastserver.errors import StartupFailed
 from fastserver.events import Event, RawData
-from fastserver.reference import ImportFailed, count_arguments, describe, format_error, import_reference, summarise
+from fastserver.reference import (
+    ImportFailed,
+    count_arguments,
+    describe,
+    format_error,
+    import_reference,
+    name_object,
+    summarise,
+    unwrap,
+)
 
 #: Events that wait for one asynchronous observer: some hundred requests, so a burst fits and memory stays small.
 QUEUE_EVENTS: Final = 1024
@@ -203,17 +211,8 @@ def is_asynchronous(call: Callable[..., object]) -> bool:
     return inspect.iscoroutinefunction(_find_function(call))
 
 
-def name_observer(item: object) -> str:
-    """What logs and metrics call an observer: its text, or module and name of the callable or of its class."""
-    if isinstance(item, str):
-        return item
-    item = _unwrap(item)
-    named = item if hasattr(item, "__qualname__") else type(item)
-    return f"{getattr(named, '__module__', None) or '?'}:{named.__qualname__}"
-
-
 def _load(item: object, app_dir: str, log: Logger) -> LoadedObserver:
-    name = name_observer(item)
+    name = name_object(item)
     call: Any = item
     if isinstance(item, str):
         try:
@@ -242,7 +241,7 @@ def _check(call: Any, name: str) -> None:
 
 def _read_interest(call: Any, name: str) -> tuple[type[Event], ...]:
     """The events that an observer wants: those of its attribute ``hears``, or all."""
-    hears = getattr(_unwrap(call), "hears", EVENTS)
+    hears = getattr(unwrap(call), "hears", EVENTS)
     kinds = tuple(hears) if isinstance(hears, (tuple, list, set, frozenset)) else (hears,)
     if not kinds or any(kind not in EVENTS for kind in kinds):
         raise StartupFailed(f"observer {name} has a wrong attribute hears: want some of RawData, Updated and Closed")
@@ -255,15 +254,9 @@ def _bind(call: Any) -> Any:
     return function.__get__(call) if inspect.isfunction(function) else call
 
 
-def _unwrap(call: Any) -> Any:
-    while isinstance(call, functools.partial):
-        call = call.func
-    return call
-
-
 def _find_function(call: Any) -> Any:
     """What runs when ``call`` is called: what a partial holds, and of an object its class's ``__call__``."""
-    call = _unwrap(call)
+    call = unwrap(call)
     return call if inspect.isroutine(call) else type(call).__call__
 
 

@@ -6,6 +6,7 @@ ours.  Nothing here knows what the object is for.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import os
@@ -83,6 +84,22 @@ def find_attribute(module: ModuleType, path: str, hints: Sequence[str] = ()) -> 
             raise ImportFailed(f"cannot read {part!r} of {where}: {summarise(error)}", format_error(error)) from error
         where = f"{where}.{part}"
     return found
+
+
+def name_object(item: object) -> str:
+    """What logs and metrics call ``item``: its text, or module and name of the callable or of its class."""
+    if isinstance(item, str):
+        return item
+    item = unwrap(item)
+    named = item if hasattr(item, "__qualname__") else type(item)
+    return f"{getattr(named, '__module__', None) or '?'}:{named.__qualname__}"
+
+
+def unwrap(call: Any) -> Any:
+    """What a ``functools.partial``, or a partial of one, calls; anything else as it is."""
+    while isinstance(call, functools.partial):
+        call = call.func
+    return call
 
 
 def count_arguments(call: Callable[..., object], given: int) -> int | None:

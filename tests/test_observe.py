@@ -23,7 +23,6 @@ from fastserver.observe import (
     Observation,
     is_asynchronous,
     load_observers,
-    name_observer,
 )
 
 LOG = logging.getLogger("test.observe")
@@ -412,23 +411,6 @@ def test_asynchronous_callables_are_recognised(call: Callable[..., object], asyn
     assert is_asynchronous(call) is asynchronous
     (loaded,) = load_observers([call], ".", LOG)
     assert (loaded.core.hear is call) is not asynchronous  # called in place, with nothing between
-
-
-@pytest.mark.parametrize(
-    ("item", "name"),
-    [
-        ("pkg.m:A.b", "pkg.m:A.b"),
-        (hear, f"{__name__}:hear"),
-        (Listener, f"{__name__}:Listener"),
-        (Listener(), f"{__name__}:Listener"),
-        (Listener().method, f"{__name__}:Listener.method"),
-        (functools.partial(bound, 1), f"{__name__}:bound"),
-        (print, "builtins:print"),
-        ([].append, "?:list.append"),
-    ],
-)
-def test_names(item: object, name: str) -> None:
-    assert name_observer(item) == name
 
 
 def test_texts_are_imported_and_classes_made(home: Path) -> None:

@@ -1,5 +1,6 @@
 """Importing what ``module:attr`` names; what the application's loader makes of it is tested with the loader."""
 
+import functools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fastserver.errors import StartupFailed
-from fastserver.reference import ImportFailed, count_arguments, describe, import_reference, split_reference
+from fastserver.reference import ImportFailed, count_arguments, describe, import_reference, name_object, split_reference
 
 
 @pytest.fixture
@@ -62,3 +63,24 @@ def test_arguments() -> None:
 
 def test_descriptions() -> None:
     assert [describe(found) for found in (None, 1, "")] == ["None", "an int", "a str"]
+
+
+class Named:
+    def method(self, *facts: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("item", "name"),
+    [
+        ("pkg.m:A.b", "pkg.m:A.b"),
+        (Named.method, f"{__name__}:Named.method"),
+        (Named, f"{__name__}:Named"),
+        (Named(), f"{__name__}:Named"),
+        (Named().method, f"{__name__}:Named.method"),
+        (functools.partial(functools.partial(print, 1), 2), "builtins:print"),
+        (print, "builtins:print"),
+        ([].append, "?:list.append"),
+    ],
+)
+def test_names(item: object, name: str) -> None:
+    assert name_object(item) == name

@@ -11,7 +11,7 @@ from typing import Final
 from fastserver.config.bind import Bind
 from fastserver.config.extension import ProtocolBinding
 from fastserver.config.model import Config
-from fastserver.observe import name_observer
+from fastserver.reference import name_object
 from fastserver.transport.sockets import Listener, open_listeners, release
 
 METRICS: Final = "metrics"
@@ -51,5 +51,5 @@ def describe_endpoint(listener: Listener, config: Config) -> str:
     if listener.purpose == METRICS:
         return f"{listener.get_url('http')}{config.metrics_path} (metrics)"
     if isinstance(listener.purpose, ProtocolBinding):
-        return f"{listener.get_url('tls' if has_tls else 'tcp')} ({name_observer(listener.purpose.handler)})"
+        return f"{listener.get_url('tls' if has_tls else 'tcp')} ({name_object(listener.purpose.handler)})"
     return listener.get_url("https" if has_tls else "http")

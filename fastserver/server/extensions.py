@@ -10,9 +10,9 @@ from fastserver._speedups.observers import Observers
 from fastserver.config.extension import ProtocolBinding
 from fastserver.config.model import Config
 from fastserver.errors import StartupFailed
-from fastserver.observe import LoadedObserver, Observation, load_observers, name_observer
+from fastserver.observe import LoadedObserver, Observation, load_observers
 from fastserver.protocol.factory import HandlerFactory
-from fastserver.reference import ImportFailed, import_reference
+from fastserver.reference import ImportFailed, import_reference, name_object
 from fastserver.server.pipeline import HTTP1, Pipeline, WireProtocol
 
 
@@ -46,7 +46,7 @@ def load_extensions(config: Config, log: Logger) -> Extensions:
 
 
 def _load_protocol(binding: ProtocolBinding, app_dir: str) -> WireProtocol:
-    name = name_observer(binding.handler)
+    name = name_object(binding.handler)
     handler = binding.handler
     try:
         if isinstance(handler, str):
