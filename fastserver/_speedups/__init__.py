@@ -1,8 +1,9 @@
 """The hot rooms: events, the contract, the HTTP/1 wire and the ASGI HTTP exchange.
 
 Each module of ``MODULES`` is one text: a plain ``.py`` that runs as it is, with a ``.pxd`` beside it that gives the C
-types when ``setup.py`` compiles it in place; the other modules are tables and plain functions.  ``kernels``, ``heads`` and ``rendering`` are the exceptions: they need raw pointers,
-so each has two texts (``kernels.pyx`` and its Python twin ``kernels.py``) and one parametrised test for both.
+types when ``setup.py`` compiles it in place; the other modules are tables and plain functions.  ``kernels``, ``heads``
+and ``rendering`` are the exceptions: they need raw pointers, so each has two texts (``kernels.pyx`` and its Python twin
+``kernels.py``) and one parametrised test for both.
 """
 
 from importlib.machinery import EXTENSION_SUFFIXES

@@ -38,9 +38,9 @@ class ClientDisconnected(OSError):
 
 
 class Peer:
-    """Facts about one connection, frozen where compiled: ``client`` and ``server`` as ASGI has them, ``scheme`` and ALPN name.
+    """Facts about one connection: ``client`` and ``server`` as ASGI has them, ``scheme`` and ALPN name.
 
-    ``tls`` is the ASGI ``tls`` extension's dictionary, or ``None`` on a plain connection.
+    They never change, and where compiled cannot be changed.  ``tls`` is the ASGI ``tls`` extension's dictionary, or ``None`` on a plain connection.
     """
 
     def __init__(self, client=None, server=None, scheme="http", alpn=None, tls=None):

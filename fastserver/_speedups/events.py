@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 class Event(ABC):
     """Anything that travels between a transport and a protocol.
 
-    This server sends and takes ``RawData``, ``Closed`` and ``Updated`` only.  A subclass may travel between parts of your
-    own program.
+    This server sends and takes ``RawData``, ``Closed`` and ``Updated`` only.  A subclass may travel between parts of
+    your own program.
     """
 
     __slots__ = ()
