@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -61,13 +61,15 @@ async def serve(
     config: Config | None = None,
     *,
     observers: str | Callable[..., object] | Iterable[str | Callable[..., object]] = (),
+    protocols: Mapping[str, object] | None = None,
     shutdown_trigger: Callable[[], Awaitable[object]] | None = None,
     mode: str | None = None,
 ) -> None:
     """Serve ``app`` in the running loop, in this process alone, until ``shutdown_trigger()`` returns.
 
     Without a trigger SIGINT and SIGTERM end it, where the loop runs in the main thread; a second one cuts what is open.
-    ``observers``, one or several, hear its events beside those of ``config``.
+    ``observers``, one or several, hear its events beside those of ``config``; ``protocols`` are handlers by where they
+    serve, likewise.
     ``mode`` is there for hypercorn's signature: only ``"asgi"`` is known.  Raises ``StartupFailed``, and what the
     trigger raises.  A cancelled ``serve`` cuts open requests and is gone at once.
     """
@@ -76,7 +78,8 @@ async def serve(
     config = config if config is not None else Config()
     if isinstance(observers, str) or callable(observers):
         observers = (observers,)
-    server = Server(app, replace(config, observers=(*config.observers, *observers)))
+    bindings: tuple[Any, ...] = (*config.protocols, *(protocols or {}).items())
+    server = Server(app, replace(config, observers=(*config.observers, *observers), protocols=bindings))
     loop = asyncio.get_running_loop()
     jobs: set[asyncio.Future[Any]] = set()
 

@@ -146,6 +146,33 @@ def test_observers_of_serve_hear_beside_those_of_the_config(run: Run, log: Recor
     assert len(Ear.heard) == 6
 
 
+class Echo:
+    def handle(self, event: Any) -> Any:
+        return event if isinstance(event, RawData) else None
+
+
+def test_handlers_of_serve_are_beside_those_of_the_config(run: Run, tmp_path: Path) -> None:
+    paths = [tmp_path / "config.sock", tmp_path / "serve.sock"]
+    first, second = ({f"unix:{path}": Echo} for path in paths)
+
+    async def main() -> None:
+        told = asyncio.Event()
+        config = make_config(protocols=first)
+        serving = asyncio.create_task(
+            fastserver.serve(Recorder(), config, protocols=second, shutdown_trigger=told.wait)
+        )
+        await wait_until(lambda: all(path.exists() for path in paths))
+        for path in paths:
+            reader, writer = await open_stream(str(path))
+            writer.write(b"echo")
+            assert await reader.readexactly(4) == b"echo"
+            writer.close()
+        told.set()
+        await serving
+
+    run(main())
+
+
 def find_port(log: RecordingHandler) -> int:
     lines = [record.getMessage() for record in log.records if "listening on" in record.getMessage()]
     return int(lines[0].rpartition(":")[2]) if lines else 0
