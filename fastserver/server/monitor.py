@@ -12,8 +12,7 @@ from logging import Logger
 from typing import Any, Final, TypeAlias
 
 from fastserver._speedups.connection import survey
-from fastserver._speedups.contract import Host, Limits
-from fastserver._speedups.http import HTTPApplication
+from fastserver._speedups.contract import Host
 from fastserver._speedups.lifecycle import ConnectionState
 from fastserver.config.model import Config
 from fastserver.metrics.application import MetricsApp
@@ -29,9 +28,6 @@ REPORT_S: Final = 1.0
 
 #: Seconds between two publications on the scoreboard, at most.
 PUBLISH_S: Final = 0.25
-
-#: Connections to the metrics' address; its readers are few.
-METRICS_CONNECTIONS: Final = 64
 
 #: States of the connections that a protocol serves.
 _SERVED: Final = tuple(
@@ -61,7 +57,6 @@ class Monitor:
         self._config = config
         self._host = host
         self._observation = observation
-        self._log = log
         self._statsd: StatsdReporter | None = None
         self._report_at = 0.0
         if place is None and has_readers(config):
@@ -138,18 +133,9 @@ class Monitor:
         if self._statsd is not None:
             self._statsd.close()
 
-    def make_host(self) -> Host:
-        """The host of the connections to the metrics' address; they are none of the users', and not counted."""
-        host = Host(
-            loop=self._host.loop,
-            clock=self._host.clock,
-            limits=Limits.from_config(self._config, METRICS_CONNECTIONS),
-            error_log=self._log,
-            server_field=self._host.server_field,
-        )
-        app = MetricsApp(self._read, time.time, VERSION, self._config.metrics_path)
-        host.application = HTTPApplication(app, host)
-        return host
+    def make_app(self) -> MetricsApp:
+        """What answers at the metrics' address."""
+        return MetricsApp(self._read, time.time, VERSION, self._config.metrics_path)
 
     def _read(self) -> Board:
         """The board with this worker as it is now, and the others as they were at their last tick."""

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import resource
 import ssl
 import sys
 import time
@@ -23,10 +22,8 @@ from enum import Enum
 from types import TracebackType
 from typing import Any, Final
 
-from fastserver._speedups.clock import Clock
-from fastserver._speedups.connection import abort, drain, sweep
-from fastserver._speedups.contract import Host, Limits
-from fastserver._speedups.http import HTTPApplication
+from fastserver._speedups.connection import abort, drain
+from fastserver._speedups.contract import Host
 from fastserver._speedups.tcp import TCPConnection
 from fastserver.config.errors import ConfigError
 from fastserver.config.extension import ProtocolBinding
@@ -34,18 +31,18 @@ from fastserver.config.model import Config
 from fastserver.config.tls import create_ssl_context, read_server_certificate
 from fastserver.errors import StartupFailed
 from fastserver.exchange.lifespan import Lifespan
-from fastserver.exchange.pathsend import send_path
 from fastserver.observe import Observation
 from fastserver.server.accesslog import AccessLog, make_access_logger
 from fastserver.server.connections import ConnectionTable
 from fastserver.server.endpoints import METRICS, describe_endpoint, list_alpn, open_endpoints
 from fastserver.server.errorlog import configure_error_log, find_handlers, get_error_log, revive
 from fastserver.server.extensions import Extensions, load_extensions
+from fastserver.server.host import make_host, make_metrics_host
 from fastserver.server.loader import load_app
-from fastserver.server.monitor import PUBLISH_S, Monitor, Place, has_readers
+from fastserver.server.monitor import Monitor, Place
 from fastserver.server.pipeline import Pipeline
+from fastserver.server.ticker import Ticker, get_tick_s
 from fastserver.transport.acceptor import Acceptor, accept_rest
-from fastserver.transport.sendfile import send_file
 from fastserver.transport.sockets import BindError, Listener, seal
 from fastserver.transport.tls import tls_facts
 from fastserver.typing import App
@@ -61,14 +58,6 @@ DRAIN_POLL_S: Final = 0.02
 
 #: Seconds that a peer gets to answer the end of TLS.
 SSL_SHUTDOWN_S: Final = 5.0
-
-#: Bounds of the seconds between two looks at the deadlines of all connections.
-TICK_MIN_S: Final = 0.05
-TICK_MAX_S: Final = 1.0
-
-#: What ``limit_connections = 0`` leaves of the descriptors to the application, and its own upper bound.
-RESERVED_DESCRIPTORS: Final = 128
-CONNECTIONS_MAX: Final = 16384
 
 
 class State(Enum):
@@ -127,9 +116,7 @@ class Server:
         self._lifespan: Lifespan | None = None
         self._access_log: AccessLog | None = None
         self._acceptors: list[Acceptor] = []
-        self._timer: asyncio.TimerHandle | None = None
-        self._tick_s = get_tick_s(self.config)
-        self._tick_due = 0.0
+        self._ticker: Ticker | None = None
 
     @property
     def started(self) -> bool:
@@ -257,7 +244,6 @@ class Server:
     async def _open(self) -> None:
         """Every step of the start, in the order that fails cheaply and loses nothing."""
         config = self.config
-        loop = asyncio.get_running_loop()
         self._log = configure_error_log(config.error_logfile, config.log_level, embedded=True)
         if self._app is None:
             self._app = self.load()
@@ -265,40 +251,22 @@ class Server:
         if not self._borrowed:
             self._ssl_context = self._ssl_context or create_ssl_context(config, list_alpn(config))
             self._listeners = open_endpoints(config)
-        self._access_log = make_access_logger(config, loop.call_soon)
+        self._access_log = make_access_logger(config, asyncio.get_running_loop().call_soon)
         self._lifespan = Lifespan(
             self._app, config.lifespan, config.timeout_lifespan_startup, config.timeout_lifespan_shutdown, self._log
         )
         await self._lifespan.startup()
-        self._host = host = self._make_host(loop, self._app, self._lifespan.state)
+        self._host = host = make_host(config, self._app, self._lifespan.state, self._log, self._access_log, self._timed)
         assert self._extensions is not None
         host.observers, self._observation = self._extensions.observe(self._log)
         self._observation.start()
         self._monitor = Monitor(config, host, self._observation, self._log, self._place)
         if config.metrics_bind:
-            self._metrics_host = self._monitor.make_host()
+            self._metrics_host = make_metrics_host(config, host, self._monitor.make_app())
         self._accept(host)
-        self._tick_due = loop.time()
-        self._tick()
-
-    def _make_host(self, loop: asyncio.AbstractEventLoop, app: App, state: dict[str, Any] | None) -> Host:
-        config = self.config
-        host = Host(
-            loop=loop,
-            clock=Clock(loop.time(), time.time()),
-            limits=Limits.from_config(config, config.limit_connections or get_connections_max()),
-            error_log=self._log,
-            access_log=self._access_log,
-            server_field=b"server: fastserver\r\n" if config.server_header else b"",
-            date_header=config.date_header,
-            extra_fields=b"".join(f"{name}: {value}\r\n".encode("latin-1") for name, value in config.header_fields),
-        )
-        host.send_file = send_file
-        host.timed = self._timed or config.access_log or has_readers(config)
-        application = HTTPApplication(app, host, config.root_path, send_path)
-        application.state = state
-        host.application = application
-        return host
+        hosts = [each for each in (host, self._metrics_host) if each is not None]
+        self._ticker = Ticker(hosts, get_tick_s(config), self._work)
+        self._ticker.start()
 
     def _accept(self, host: Host) -> None:
         assert self._extensions is not None
@@ -333,20 +301,8 @@ class Server:
             self.addresses.append(listener.address)
         self.urls.append(describe_endpoint(listener, self.config))
 
-    def _tick(self) -> None:
-        host = self._host
-        if host is None:
-            return
-        loop = host.loop
-        now, wall_s = loop.time(), time.time()
-        host.metrics.tick()
-        host.metrics.loop_lag.add(max(0.0, now - self._tick_due))
-        self._tick_due = now + self._tick_s
-        self._timer = loop.call_later(self._tick_s, self._tick)
-        host.clock.tick(now, wall_s)
-        sweep(host)
-        if self._metrics_host is not None:
-            sweep(self._metrics_host)
+    def _work(self, wall_s: float) -> None:
+        """What is due at each tick beside the connections' deadlines."""
         if self._monitor is not None:
             self._monitor.tick(wall_s)
         if self._access_log is not None:
@@ -422,8 +378,8 @@ class Server:
             if self._lifespan is not None:
                 await self._lifespan.shutdown()
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
+            if self._ticker is not None:
+                self._ticker.stop()
             if self._host is not None:
                 self._host.on_empty = None
                 for task in list(self._host.tasks):
@@ -452,25 +408,3 @@ def _explain(error: BaseException) -> BaseException:
         failure.__cause__ = error
         return failure
     return error
-
-
-def get_tick_s(config: Config) -> float:
-    """Seconds between two sweeps: often enough for the shortest timeout and for metrics, at least once a second."""
-    timeouts = (
-        config.timeout_keep_alive,
-        config.timeout_keep_alive_min,
-        config.timeout_request_header,
-        config.timeout_request_body_idle,
-        config.timeout_write,
-    )
-    shortest = min((timeout for timeout in timeouts if timeout > 0), default=TICK_MAX_S)
-    longest = PUBLISH_S if has_readers(config) else TICK_MAX_S
-    return max(TICK_MIN_S, min(shortest / 4, longest))
-
-
-def get_connections_max() -> int:
-    """How many connections one process may hold: what its descriptors allow, less what the application needs."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        return CONNECTIONS_MAX
-    return max(1, min(soft - RESERVED_DESCRIPTORS, CONNECTIONS_MAX))

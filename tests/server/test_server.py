@@ -21,7 +21,7 @@ from fastserver.config.model import Config
 from fastserver.errors import StartupFailed
 from fastserver.server import errorlog
 from fastserver.server import server as server_module
-from fastserver.server.server import Server, get_connections_max, get_tick_s
+from fastserver.server.server import Server
 from fastserver.transport.sockets import open_listeners
 from tests.server.applications import (
     Recorder,
@@ -649,30 +649,6 @@ def test_without_a_trigger_signals_end_serve_and_a_second_one_cuts(
     run(main())
     assert app.cancelled == ["/hold"]
     assert signal.getsignal(signum) is before
-
-
-# Figures.
-
-
-@pytest.mark.parametrize(
-    ("settings", "tick_s"),
-    [
-        ({}, 0.5),  # a quarter of timeout_keep_alive_min
-        ({"timeout_keep_alive_min": 0}, 1.0),
-        ({"timeout_request_header": 0.4}, 0.1),
-        ({"timeout_write": 0.01}, 0.05),
-    ],
-)
-def test_deadlines_are_looked_at_often_enough(settings: dict[str, Any], tick_s: float) -> None:
-    assert get_tick_s(Config(**settings)) == pytest.approx(tick_s)
-
-
-@pytest.mark.parametrize(("soft", "connections"), [(1024, 896), (100, 1), (1 << 20, 16384), (-1, 16384)])
-def test_connections_follow_the_limit_of_descriptors(
-    monkeypatch: pytest.MonkeyPatch, soft: int, connections: int
-) -> None:
-    monkeypatch.setattr("resource.getrlimit", lambda which: (soft, soft))
-    assert get_connections_max() == connections
 
 
 def test_public_names() -> None:

@@ -1,0 +1,73 @@
+"""What a worker's connections share, made: the host of the users' connections, and that of the metrics' readers."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import time
+from logging import Logger
+from typing import Any, Final
+
+from fastserver._speedups.clock import Clock
+from fastserver._speedups.contract import Host, Limits
+from fastserver._speedups.http import HTTPApplication
+from fastserver.config.model import Config
+from fastserver.exchange.pathsend import send_path
+from fastserver.server.accesslog import AccessLog
+from fastserver.server.monitor import has_readers
+from fastserver.transport.sendfile import send_file
+from fastserver.typing import App
+
+#: What ``limit_connections = 0`` leaves of the descriptors to the application, and its own upper bound.
+RESERVED_DESCRIPTORS: Final = 128
+CONNECTIONS_MAX: Final = 16384
+
+#: Connections to the metrics' address; its readers are few.
+METRICS_CONNECTIONS: Final = 64
+
+
+def make_host(
+    config: Config, app: App, state: dict[str, Any] | None, log: Logger, access_log: AccessLog | None, timed: bool
+) -> Host:
+    """The host of the connections to ``app``, in the running loop.  ``state`` is what its lifespan has left behind.
+
+    ``timed`` asks for the timing of requests also where neither metrics nor access log do.
+    """
+    loop = asyncio.get_running_loop()
+    host = Host(
+        loop=loop,
+        clock=Clock(loop.time(), time.time()),
+        limits=Limits.from_config(config, config.limit_connections or get_connections_max()),
+        error_log=log,
+        access_log=access_log,
+        server_field=b"server: fastserver\r\n" if config.server_header else b"",
+        date_header=config.date_header,
+        extra_fields=b"".join(f"{name}: {value}\r\n".encode("latin-1") for name, value in config.header_fields),
+    )
+    host.send_file = send_file
+    host.timed = timed or config.access_log or has_readers(config)
+    application = HTTPApplication(app, host, config.root_path, send_path)
+    application.state = state
+    host.application = application
+    return host
+
+
+def make_metrics_host(config: Config, host: Host, app: App) -> Host:
+    """The host of the connections to the metrics' ``app``, beside ``host``: they are no users', and not counted."""
+    metrics_host = Host(
+        loop=host.loop,
+        clock=host.clock,
+        limits=Limits.from_config(config, METRICS_CONNECTIONS),
+        error_log=host.error_log,
+        server_field=host.server_field,
+    )
+    metrics_host.application = HTTPApplication(app, metrics_host)
+    return metrics_host
+
+
+def get_connections_max() -> int:
+    """How many connections one process may hold: what its descriptors allow, less what the application needs."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return CONNECTIONS_MAX
+    return max(1, min(soft - RESERVED_DESCRIPTORS, CONNECTIONS_MAX))
