@@ -14,12 +14,12 @@ import pytest
 import fastserver
 from fastserver import observe
 from fastserver._speedups.connection import LiveConnection
-from fastserver._speedups.h1state import draw
 from fastserver._speedups.histogram import BOUNDS
 from fastserver.events import ConnectionState
 from fastserver.metrics import statsd
 from fastserver.metrics.exposition import FAMILIES, WORKER_FAMILIES
 from fastserver.protocol.facade import HandlerConnection
+from fastserver.states import draw
 
 PATH = Path(__file__).parents[1] / "docs" / "events.md"
 TEXT = PATH.read_text("utf-8")

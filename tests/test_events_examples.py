@@ -16,8 +16,8 @@ import pytest
 from examples.events.event_metrics import EventMetrics
 from examples.events.event_processor import EventCounter
 from examples.events.state_machine import Phase, PhaseMachine
-from fastserver._speedups.h1state import draw
 from fastserver.events import Closed, Direction, Event, RawData, Updated
+from fastserver.states import draw
 
 ROOT = Path(__file__).parents[1]
 IN, OUT = Direction.IN, Direction.OUT
@@ -200,9 +200,10 @@ def test_metrics_of_ones_own_have_the_same_keys() -> None:
 
 def test_counter_counts_by_direction(capsys: pytest.CaptureFixture[str]) -> None:
     counter = EventCounter()
-    counter(None, IN, RawData(b"12"))
-    counter(None, OUT, RawData(b"123"))
-    counter(None, OUT, Closed())
+    connection: Any = None
+    counter(connection, IN, RawData(b"12"))
+    counter(connection, OUT, RawData(b"123"))
+    counter(connection, OUT, Closed())
     assert counter.counts == {"RawData in": 1, "RawData out": 1, "Closed out": 1}
     assert capsys.readouterr().out.startswith("counted: 2 bytes in, 3 out,")
 

@@ -23,6 +23,7 @@ FLOORS: list[dict[str, str]] = [
         "fastserver._speedups.connection": "transport",
         "fastserver.metrics": "metrics",
         "fastserver.observe": "observe",
+        "fastserver.states": "states",
     },
     {
         "fastserver.protocol": "wire",

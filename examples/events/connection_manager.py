@@ -50,7 +50,7 @@ class ConnectionManager:
         return 404, {"error": "GET /, POST /close/ID or POST /close-idle/SECONDS"}
 
 
-def describe(connection: Any) -> dict[str, Any]:
+def describe(connection: fastserver.Connection) -> dict[str, Any]:
     return {
         "id": connection.id,
         "state": connection.state.value,

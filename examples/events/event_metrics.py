@@ -33,7 +33,7 @@ class EventMetrics:
         self.active: set[int] = set()
         self.start_time = time.time()
 
-    def __call__(self, connection: Any, direction: Direction, event: Event) -> None:
+    def __call__(self, connection: fastserver.Connection, direction: Direction, event: Event) -> None:
         self.event_counts[type(event).__name__] += 1
         if isinstance(event, RawData):
             self.data_bytes += len(event.data)

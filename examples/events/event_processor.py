@@ -16,7 +16,6 @@ import asyncio
 import sys
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
 
 import fastserver
 from fastserver.events import Closed, Direction, Event, RawData, Updated
@@ -31,7 +30,7 @@ class EventCounter:
         self.counts: Counter[str] = Counter()
         self.bytes = {Direction.IN: 0, Direction.OUT: 0}
 
-    def __call__(self, connection: Any, direction: Direction, event: Event) -> None:
+    def __call__(self, connection: fastserver.Connection, direction: Direction, event: Event) -> None:
         self.counts[f"{type(event).__name__} {direction.value}"] += 1
         if isinstance(event, RawData):
             self.bytes[direction] += len(event.data)
@@ -49,7 +48,7 @@ class EventProcessor:
         self.event_queue: asyncio.Queue[tuple[int, Direction, Event]] = asyncio.Queue(BATCH)
         self.task: asyncio.Task[None] | None = None
 
-    async def __call__(self, connection: Any, direction: Direction, event: Event) -> None:
+    async def __call__(self, connection: fastserver.Connection, direction: Direction, event: Event) -> None:
         if self.task is None:
             self.task = asyncio.create_task(self.process_events())
         await self.event_queue.put((connection.id, direction, event))

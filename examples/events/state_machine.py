@@ -17,10 +17,10 @@ server from receiving_headers to keep_alive before any event.  The whole table, 
 """
 
 from enum import Enum
-from typing import Any
 
-from fastserver._speedups.h1state import draw
+import fastserver
 from fastserver.events import Closed, Direction, Event, RawData, Updated
+from fastserver.states import draw
 
 
 class Phase(Enum):
@@ -63,7 +63,7 @@ class StateWatch:
     def __init__(self) -> None:
         self.ways: dict[int, tuple[PhaseMachine, list[str], list[str]]] = {}
 
-    def __call__(self, connection: Any, direction: Direction, event: Event) -> None:
+    def __call__(self, connection: fastserver.Connection, direction: Direction, event: Event) -> None:
         machine, states, phases = self.ways.setdefault(connection.id, (PhaseMachine(), [], []))
         note(states, connection.protocol_state)
         note(phases, machine.handle_event(direction, event).value)
