@@ -40,7 +40,8 @@ class ClientDisconnected(OSError):
 class Peer:
     """Facts about one connection: ``client`` and ``server`` as ASGI has them, ``scheme`` and ALPN name.
 
-    They never change, and where compiled cannot be changed.  ``tls`` is the ASGI ``tls`` extension's dictionary, or ``None`` on a plain connection.
+    They never change, and where compiled cannot be changed.  ``tls`` is the ASGI ``tls`` extension's dictionary, or
+    ``None`` on a plain connection.
     """
 
     def __init__(self, client=None, server=None, scheme="http", alpn=None, tls=None):

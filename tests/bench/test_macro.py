@@ -11,9 +11,10 @@ from bench.macro.app import app
 from bench.macro.contest import Outcome
 from bench.macro.load import Burst, Load, LoadFailed, command, find_fault, parse_summary
 from bench.macro.memory import PER_ADDRESS, Growth, client_address, render_memory
-from bench.macro.process import TICKS_PER_S, Memory, Stat, parse_smaps_rollup, parse_stat, select_tree
+from bench.macro.process import ROOT, TICKS_PER_S, Memory, Stat, parse_smaps_rollup, parse_stat, select_tree
 from bench.macro.report import build_results, ratio, render, render_table, spread
 from bench.macro.server import SERVERS, expand, parse_server
+from bench.macro.unhooked import HOOKS, strip
 from bench.macro.workload import BROWSER_FIELDS, WORKLOADS, Workload
 
 STAT = "4711 ({name}) S 4700 4711 4699 34816 -1 4194304 1 0 0 0 250 150 7 9 20 0 3 0 12345 1000 100"
@@ -279,3 +280,15 @@ def test_the_application_answers_each_workload_as_it_is_verified(workload: Workl
     assert body == (posted if workload.answer is None else workload.answer)
     assert fields.get(b"content-length") == (str(len(body)).encode() if workload.sized else None)
     assert (parts > 10) == (not workload.sized)
+
+
+@pytest.mark.parametrize("path", HOOKS)
+def test_the_hooks_are_where_they_are_taken_out(path: str) -> None:
+    text = (ROOT / path).read_text("utf-8")
+    bare = strip(path, text)
+    compile(bare, path, "exec")
+    assert len(bare) < len(text)
+    assert "notify(self, _IN" not in bare
+    assert "count_request(" not in bare
+    with pytest.raises(ValueError, match="bring this table up to date"):
+        strip(path, bare)
