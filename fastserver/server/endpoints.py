@@ -1,12 +1,10 @@
-"""The addresses that a server listens on, and what each is for.
-
-``Listener.purpose`` says it: ``None`` for the application, ``METRICS``, or the ``ProtocolBinding`` of a handler.
-"""
+"""The addresses that a server listens on, and what each is for."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from dataclasses import dataclass
+from enum import Enum
 
 from fastserver.config.bind import Bind
 from fastserver.config.extension import ProtocolBinding
@@ -14,27 +12,38 @@ from fastserver.config.model import Config
 from fastserver.reference import name_object
 from fastserver.transport.sockets import Listener, open_listeners, release
 
-METRICS: Final = "metrics"
+
+class Purpose(Enum):
+    APPLICATION = "application"
+    HANDLER = "handler"
+    METRICS = "metrics"
 
 
-def open_endpoints(config: Config) -> list[Listener]:
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A socket to accept from, and what its connections are for; ``binding`` is given with ``HANDLER`` alone."""
+
+    listener: Listener
+    purpose: Purpose = Purpose.APPLICATION
+    binding: ProtocolBinding | None = None
+
+
+def open_endpoints(config: Config) -> list[Endpoint]:
     """Bind every address of ``config``, all or none.  Raises ``BindError``; names are looked up, which may block."""
-    groups: list[tuple[object, Sequence[Bind]]] = [(None, config.binds)]
-    groups += [(binding, (binding.bind,)) for binding in config.protocols if binding.bind is not None]
-    groups.append((METRICS, config.metrics_binds))
-    listeners: list[Listener] = []
+    groups: list[tuple[Sequence[Bind], Purpose, ProtocolBinding | None]] = [(config.binds, Purpose.APPLICATION, None)]
+    groups += [((each.bind,), Purpose.HANDLER, each) for each in config.protocols if each.bind is not None]
+    groups.append((config.metrics_binds, Purpose.METRICS, None))
+    endpoints: list[Endpoint] = []
     try:
-        for purpose, binds in groups:
+        for binds, purpose, binding in groups:
             opened = open_listeners(
                 binds, backlog=config.backlog, dual_stack=config.dual_stack, uds_permissions=config.uds_permissions
             )
-            for listener in opened:
-                listener.purpose = purpose
-            listeners += opened
+            endpoints += [Endpoint(listener, purpose, binding) for listener in opened]
     except BaseException:
-        release(listeners)
+        release(endpoint.listener for endpoint in endpoints)
         raise
-    return listeners
+    return endpoints
 
 
 def list_alpn(config: Config) -> list[str]:
@@ -45,11 +54,11 @@ def list_alpn(config: Config) -> list[str]:
     return [*(binding.alpn for binding in config.protocols if binding.alpn is not None), "http/1.1"]
 
 
-def describe_endpoint(listener: Listener, config: Config) -> str:
+def describe_endpoint(endpoint: Endpoint, config: Config) -> str:
     """Where clients connect, and for what where it is not the application: for the log."""
-    has_tls = config.certfile is not None
-    if listener.purpose == METRICS:
+    listener, has_tls = endpoint.listener, config.certfile is not None
+    if endpoint.purpose is Purpose.METRICS:
         return f"{listener.get_url('http')}{config.metrics_path} (metrics)"
-    if isinstance(listener.purpose, ProtocolBinding):
-        return f"{listener.get_url('tls' if has_tls else 'tcp')} ({name_object(listener.purpose.handler)})"
+    if endpoint.binding is not None:
+        return f"{listener.get_url('tls' if has_tls else 'tcp')} ({name_object(endpoint.binding.handler)})"
     return listener.get_url("https" if has_tls else "http")

@@ -47,13 +47,13 @@ def run(app: App | str, config: Config | None = None, **settings: Any) -> int:
         ssl_context = create_ssl_context(config, list_alpn(config))
         if count >= 2 and not hasattr(os, "fork"):
             raise ConfigError("workers", "more than one needs fork, which this system lacks")
-        listeners = open_endpoints(config)
+        endpoints = open_endpoints(config)
     except (ConfigError, BindError) as error:
         log_startup_failure(log, str(error))
         return ExitCode.NOT_STARTED
     if count >= 2:
-        return Supervisor(app, config, listeners, ssl_context, count).run()
-    return Worker(app, config, listeners, ssl_context).run()
+        return Supervisor(app, config, endpoints, ssl_context, count).run()
+    return Worker(app, config, endpoints, ssl_context).run()
 
 
 async def serve(

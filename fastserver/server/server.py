@@ -26,7 +26,6 @@ from fastserver._speedups.connection import abort, drain
 from fastserver._speedups.contract import Host
 from fastserver._speedups.tcp import TCPConnection
 from fastserver.config.errors import ConfigError
-from fastserver.config.extension import ProtocolBinding
 from fastserver.config.model import Config
 from fastserver.config.tls import create_ssl_context, read_server_certificate
 from fastserver.errors import StartupFailed
@@ -34,7 +33,7 @@ from fastserver.exchange.lifespan import Lifespan
 from fastserver.observe import Observation
 from fastserver.server.accesslog import AccessLog, make_access_logger
 from fastserver.server.connections import ConnectionTable
-from fastserver.server.endpoints import METRICS, describe_endpoint, list_alpn, open_endpoints
+from fastserver.server.endpoints import Endpoint, Purpose, describe_endpoint, list_alpn, open_endpoints
 from fastserver.server.errorlog import configure_error_log, find_handlers, get_error_log, revive
 from fastserver.server.extensions import Extensions, load_extensions
 from fastserver.server.host import make_host, make_metrics_host
@@ -43,7 +42,7 @@ from fastserver.server.monitor import Monitor, Place
 from fastserver.server.pipeline import Pipeline
 from fastserver.server.ticker import Ticker, get_tick_s
 from fastserver.transport.acceptor import Acceptor, accept_rest
-from fastserver.transport.sockets import BindError, Listener, seal
+from fastserver.transport.sockets import BindError, seal
 from fastserver.transport.tls import tls_facts
 from fastserver.typing import App
 
@@ -71,8 +70,8 @@ class State(Enum):
 class Server:
     """Serves ``app``, an ASGI callable or ``module:attr``, in the loop that runs ``start``.
 
-    ``listeners`` and ``ssl_context`` are given by a process that has made them already.  The server closes given
-    listeners too, but seals them only in ``shutdown``: others may share them.  ``place`` is where to publish what is
+    ``endpoints`` and ``ssl_context`` are given by a process that has made them already.  The server closes given
+    sockets too, but seals them only in ``shutdown``: others may share them.  ``place`` is where to publish what is
     counted: a scoreboard and the slot on it that was claimed for this server.  ``timed=False`` spares the timing of
     requests where nobody can read it: no metrics, no access log, and a caller who does not ask ``get_stats``.
     """
@@ -82,7 +81,7 @@ class Server:
         app: App | str,
         config: Config | None = None,
         *,
-        listeners: Sequence[Listener] | None = None,
+        endpoints: Sequence[Endpoint] | None = None,
         ssl_context: ssl.SSLContext | None = None,
         place: Place | None = None,
         timed: bool = True,
@@ -97,8 +96,8 @@ class Server:
         self._extensions: Extensions | None = None
         self._place = place
         self._timed = timed
-        self._listeners = list(listeners or [])
-        self._borrowed = listeners is not None
+        self._endpoints = list(endpoints or [])
+        self._borrowed = endpoints is not None
         self._ssl_context = ssl_context
         self._log = get_error_log()
         self._state = State.NEW
@@ -250,7 +249,7 @@ class Server:
         revive(self._log)
         if not self._borrowed:
             self._ssl_context = self._ssl_context or create_ssl_context(config, list_alpn(config))
-            self._listeners = open_endpoints(config)
+            self._endpoints = open_endpoints(config)
         self._access_log = make_access_logger(config, asyncio.get_running_loop().call_soon)
         self._lifespan = Lifespan(
             self._app, config.lifespan, config.timeout_lifespan_startup, config.timeout_lifespan_shutdown, self._log
@@ -279,27 +278,28 @@ class Server:
                 options["ssl_shutdown_timeout"] = SSL_SHUTDOWN_S
             certificate = read_server_certificate(self.config)
             facts["make_tls_facts"] = lambda tls: tls_facts(tls, certificate)
-        for listener in self._listeners:
-            if listener.purpose == METRICS:
+        for endpoint in self._endpoints:
+            if endpoint.purpose is Purpose.METRICS:
                 factory = functools.partial(TCPConnection, self._metrics_host, Pipeline())
-                acceptor = Acceptor(host.loop, listener, factory, self._log)
+                acceptor = Acceptor(host.loop, endpoint.listener, factory, self._log)
             else:
                 factory = functools.partial(
-                    TCPConnection, host, self._extensions.make_pipeline(listener.purpose, **facts)
+                    TCPConnection, host, self._extensions.make_pipeline(endpoint.binding, **facts)
                 )
-                acceptor = Acceptor(host.loop, listener, factory, self._log, options)
+                acceptor = Acceptor(host.loop, endpoint.listener, factory, self._log, options)
             self._acceptors.append(acceptor)
             acceptor.start()
-            self._note_address(listener)
+            self._note_address(endpoint)
 
-    def _note_address(self, listener: Listener) -> None:
-        if listener.purpose == METRICS:
-            self.metrics_addresses.append(listener.address)
-        elif isinstance(listener.purpose, ProtocolBinding):
-            self.protocol_addresses[listener.purpose.where] = listener.address
+    def _note_address(self, endpoint: Endpoint) -> None:
+        address = endpoint.listener.address
+        if endpoint.purpose is Purpose.METRICS:
+            self.metrics_addresses.append(address)
+        elif endpoint.binding is not None:
+            self.protocol_addresses[endpoint.binding.where] = address
         else:
-            self.addresses.append(listener.address)
-        self.urls.append(describe_endpoint(listener, self.config))
+            self.addresses.append(address)
+        self.urls.append(describe_endpoint(endpoint, self.config))
 
     def _work(self, wall_s: float) -> None:
         """What is due at each tick beside the connections' deadlines."""
@@ -318,7 +318,7 @@ class Server:
         host.on_empty = self._wake.set
         host.draining = True  # what is accepted from now on is told to close after its first response
         if not shared:
-            seal(self._listeners)
+            self._seal()
             await accept_rest(self._acceptors, self._deadline)
         self._close_sockets()
         drain(host)
@@ -362,18 +362,21 @@ class Server:
         if self._metrics_host is not None:
             abort(self._metrics_host)
 
+    def _seal(self) -> None:
+        seal(endpoint.listener for endpoint in self._endpoints)
+
     def _close_sockets(self) -> None:
         for acceptor in self._acceptors:
             acceptor.close()
-        for listener in self._listeners:
-            listener.close()
+        for endpoint in self._endpoints:
+            endpoint.listener.close()
 
     async def _finish(self) -> None:
         """Give back whatever ``start`` has taken, however far it came."""
         self._state = State.STOPPING
         try:
             if not self._borrowed:
-                seal(self._listeners)
+                self._seal()
             self._close_sockets()
             if self._lifespan is not None:
                 await self._lifespan.shutdown()

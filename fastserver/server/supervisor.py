@@ -27,13 +27,13 @@ from typing import Final, NoReturn
 from fastserver.config.model import Config
 from fastserver.errors import ExitCode
 from fastserver.server.channel import Channel, Message, open_channel
-from fastserver.server.endpoints import describe_endpoint
+from fastserver.server.endpoints import Endpoint, describe_endpoint
 from fastserver.server.errorlog import find_handlers, get_error_log
 from fastserver.server.monitor import Place, has_readers
 from fastserver.server.report import Report
 from fastserver.server.signals import STOP_SIGNALS, EchoFilter, SignalWatch, name_signal
 from fastserver.server.worker import Worker, log_startup_failure
-from fastserver.transport.sockets import Listener, release, seal
+from fastserver.transport.sockets import release, seal
 from fastserver.typing import App
 
 #: Seconds before a worker that keeps dying is replaced: none the first time, then doubling from the first to the last.
@@ -113,11 +113,11 @@ class Slot:
 
 @dataclass(eq=False)
 class Supervisor:
-    """Runs ``count`` workers of ``app`` on ``listeners``, which it takes over, until it is told to stop."""
+    """Runs ``count`` workers of ``app`` on ``endpoints``, which it takes over, until it is told to stop."""
 
     app: App | str
     config: Config
-    listeners: list[Listener]
+    endpoints: Sequence[Endpoint]
     ssl_context: ssl.SSLContext | None
     count: int
     log: logging.Logger = field(default_factory=get_error_log)
@@ -133,7 +133,8 @@ class Supervisor:
         self._echoes = EchoFilter()
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = socket.socketpair()
-        self._urls = [describe_endpoint(listener, self.config) for listener in self.listeners]
+        self._urls = [describe_endpoint(endpoint, self.config) for endpoint in self.endpoints]
+        self._listeners = [endpoint.listener for endpoint in self.endpoints]
         self._report = Report(self.config, self.count, self.log) if has_readers(self.config) else None
 
     def run(self) -> int:
@@ -153,7 +154,7 @@ class Supervisor:
             signal.set_wakeup_fd(old_fd)
             for worker in self._workers.values():
                 os.kill(worker.pid, signal.SIGKILL)  # only a fault of the supervisor itself leaves any
-            release(self.listeners)
+            release(self._listeners)
             if self._report is not None:
                 self._report.close()
             self._selector.close()
@@ -214,19 +215,19 @@ class Supervisor:
         """Turn away new connections, once and for all workers, and let them drain."""
         self._phase = Phase.STOPPING
         self._code = code
-        seal(self.listeners)
+        seal(self._listeners)
         for worker in list(self._workers.values()):
             self._move(worker, WorkerState.STOPPING)
         # The workers hold the sockets now, and accept what is still queued.
-        for listener in self.listeners:
+        for listener in self._listeners:
             listener.close()
-        self.listeners = []
+        self._listeners = []
 
     def _force(self, code: int) -> None:
         self._phase = Phase.FORCING
         self._code = code
-        release(self.listeners)
-        self.listeners = []
+        release(self._listeners)
+        self._listeners = []
         for worker in self._workers.values():
             worker.kill_at = time.monotonic() + FORCED_KILL_S
             os.kill(worker.pid, signal.SIGQUIT)
@@ -306,7 +307,7 @@ class Supervisor:
             for handler in find_handlers(self.log):
                 handler.forget_pending()
             atexit._clear()  # what the parent's program has registered is the parent's to do
-            code = Worker(self.app, self.config, self.listeners, self.ssl_context, channel, place).run()
+            code = Worker(self.app, self.config, self.endpoints, self.ssl_context, channel, place).run()
         except BaseException:
             self.log.critical("worker failed\n%s", traceback.format_exc())
         finally:

@@ -19,11 +19,12 @@ from typing import Any, Final
 from fastserver.config.model import Config
 from fastserver.errors import ExitCode, StartupFailed
 from fastserver.server.channel import Channel, Message
+from fastserver.server.endpoints import Endpoint
 from fastserver.server.errorlog import find_handlers, get_error_log
 from fastserver.server.monitor import Place
 from fastserver.server.server import Server
 from fastserver.server.signals import STOP_SIGNALS, SignalWatch, name_signal
-from fastserver.transport.sockets import Listener, seal
+from fastserver.transport.sockets import seal
 from fastserver.typing import App
 
 #: Seconds from a second signal to the end of the process, whatever the application does.
@@ -53,16 +54,16 @@ class Worker:
         self,
         app: App | str,
         config: Config,
-        listeners: Sequence[Listener],
+        endpoints: Sequence[Endpoint],
         ssl_context: ssl.SSLContext | None,
         channel: Channel | None = None,
         place: Place | None = None,
     ) -> None:
         self._config = config
-        self._listeners = list(listeners)
+        self._listeners = [endpoint.listener for endpoint in endpoints]
         self._channel = channel
         self._log = get_error_log()
-        self._server = Server(app, config, listeners=listeners, ssl_context=ssl_context, place=place, timed=False)
+        self._server = Server(app, config, endpoints=endpoints, ssl_context=ssl_context, place=place, timed=False)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
         self._serving = False

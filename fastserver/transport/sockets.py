@@ -18,7 +18,7 @@ import stat
 import struct
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from fastserver.config.bind import Bind, FDBind, TCPBind, UnixBind
@@ -64,15 +64,11 @@ class BindError(Exception):
 
 @dataclass(eq=False)
 class Listener:
-    """One socket to accept from.  ``inherited`` is one that was handed to this process and may outlive it.
-
-    ``purpose`` is for those who serve: what its connections are for (``fastserver.server.endpoints``).
-    """
+    """One socket to accept from.  ``inherited`` is one that was handed to this process and may outlive it."""
 
     sock: socket.socket
     name: str
     backlog: int
-    purpose: object = field(default=None, kw_only=True)
     inherited: bool = False
     path: str | None = None
     inode: tuple[int, int] | None = None

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from fastserver import Config, Server
-from fastserver.config.extension import ProtocolBinding
-from fastserver.server.endpoints import METRICS, describe_endpoint, list_alpn, open_endpoints
+from fastserver.server.endpoints import Purpose, describe_endpoint, list_alpn, open_endpoints
 from fastserver.transport.sockets import BindError, release
 from tests.server.applications import Recorder, fetch, is_refused
 from tests.site import LOOPS, run_in_loop
@@ -32,12 +31,15 @@ def test_each_address_is_bound_for_its_purpose(tmp_path: Path) -> None:
         metrics_bind=("127.0.0.1:0", f"unix:{paths[2]}"),
         certfile=__file__,
     )
-    listeners = open_endpoints(config)
+    endpoints = open_endpoints(config)
     try:
-        assert [listener.purpose for listener in listeners] == [None, None, config.protocols[0], METRICS, METRICS]
-        assert isinstance(listeners[2].purpose, ProtocolBinding)
-        ports = [listener.sock.getsockname()[1] for listener in (listeners[0], listeners[3])]
-        assert [describe_endpoint(listener, config) for listener in listeners] == [
+        assert [(endpoint.purpose, endpoint.binding) for endpoint in endpoints] == [
+            *[(Purpose.APPLICATION, None)] * 2,
+            (Purpose.HANDLER, config.protocols[0]),
+            *[(Purpose.METRICS, None)] * 2,
+        ]
+        ports = [endpoint.listener.sock.getsockname()[1] for endpoint in (endpoints[0], endpoints[3])]
+        assert [describe_endpoint(endpoint, config) for endpoint in endpoints] == [
             f"https://127.0.0.1:{ports[0]}",
             f"https+unix:{paths[0]}",
             f"tls+unix:{paths[1]} ({__name__}:Handler)",
@@ -45,7 +47,7 @@ def test_each_address_is_bound_for_its_purpose(tmp_path: Path) -> None:
             f"http+unix:{paths[2]}/metrics (metrics)",
         ]
     finally:
-        release(listeners)
+        release(endpoint.listener for endpoint in endpoints)
     assert not any(map(os.path.exists, paths))
 
 

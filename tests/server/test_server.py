@@ -21,6 +21,7 @@ from fastserver.config.model import Config
 from fastserver.errors import StartupFailed
 from fastserver.server import errorlog
 from fastserver.server import server as server_module
+from fastserver.server.endpoints import Endpoint
 from fastserver.server.server import Server
 from fastserver.transport.sockets import open_listeners
 from tests.server.applications import (
@@ -254,7 +255,7 @@ def test_the_application_is_shut_down_where_listening_fails_after_its_startup(ru
         (second,) = open_listeners([parse_bind(f"127.0.0.1:{first.sock.getsockname()[1]}")], backlog=10)
         first.listen()
         with pytest.raises(StartupFailed, match="cannot listen on"):
-            await Server(app, make_config(), listeners=[second]).start()
+            await Server(app, make_config(), endpoints=[Endpoint(second)]).start()
         first.close()
 
     run(main())
@@ -515,7 +516,7 @@ def test_a_shared_socket_is_left_to_the_others(run: Run) -> None:
     async def main() -> None:
         (listener,) = open_listeners([parse_bind("127.0.0.1:0")], backlog=10)
         with listener.sock.dup() as theirs:
-            server = Server(Recorder(), make_config(), listeners=[listener])
+            server = Server(Recorder(), make_config(), endpoints=[Endpoint(listener)])
             await server.start()
             await server.shutdown(shared=True)
             connect_blocking(theirs.getsockname()).close()
