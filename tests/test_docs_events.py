@@ -13,12 +13,12 @@ import pytest
 
 import fastserver
 from fastserver import observe
-from fastserver._speedups.connection import LiveConnection
 from fastserver._speedups.histogram import BOUNDS
-from fastserver.events import ConnectionState
+from fastserver.events import ConnectionState, Direction, Event
 from fastserver.metrics import statsd
 from fastserver.metrics.exposition import FAMILIES, WORKER_FAMILIES
 from fastserver.protocol.facade import HandlerConnection
+from fastserver.reference import name_object
 from fastserver.states import draw
 
 PATH = Path(__file__).parents[1] / "docs" / "events.md"
@@ -83,10 +83,28 @@ def list_public(kind: type) -> Iterator[str]:
 
 
 def test_connections_have_the_attributes() -> None:
+    """As an observer gets it from a live server, which tells of each attribute that is missing."""
     names = {name.partition("(")[0] for name in read_first_column("Attribute")}
-    described = LiveConnection.__doc__ or ""
-    assert names <= set(list_public(LiveConnection)) | set(re.findall(r"``(\w+)``", described))
-    assert {"state", "protocol_state", "peer", "close"} <= names
+    request = b"GET / HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n"
+    facts: list[dict[str, object]] = []
+
+    def ask(connection: fastserver.Connection, direction: Direction, event: Event) -> None:
+        facts.append({name: getattr(connection, name) for name in names})
+
+    async def talk() -> None:
+        config = fastserver.Config(bind="127.0.0.1:0", observers=[ask])
+        async with fastserver.Server("examples.hello:app", config) as server:
+            reader, writer = await asyncio.open_connection(*server.addresses[0])
+            writer.write(request)
+            await reader.read()
+            writer.close()
+            assert server.get_stats()["observers"][name_object(ask)] == {"errors": 0, "dropped": 0}
+
+    asyncio.run(talk())
+    last = facts[-1]
+    assert (last["id"], last["state"], last["protocol"], last["requests"]) == (1, ConnectionState.CLOSED, "http/1.1", 1)
+    assert (last["bytes_in"], last["protocol_state"]) == (len(request), "closed")
+    assert {"since", "opened", "peer", "bytes_out", "close"} <= names
 
 
 def test_handlers_have_the_attributes() -> None:
