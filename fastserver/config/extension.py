@@ -15,7 +15,7 @@ WANT_PROTOCOL: Final = "WHERE=module:attr, where WHERE is an address as in bind,
 
 #: The length of an ALPN name is one byte (RFC 7301 section 3.1).
 ALPN_MAX_BYTES: Final = 255
-#: ALPN names of HTTP, which this server keeps for itself.
+#: ALPN names of HTTP, which this server keeps for itself, served or not.
 HTTP_NAMES: Final = frozenset({"http/1.0", "http/1.1", "h2", "h3"})
 
 _ALPN: Final = "alpn:"

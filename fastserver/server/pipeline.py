@@ -25,6 +25,9 @@ class WireProtocol:
 
 HTTP1: Final = WireProtocol("http/1.1", H1Connection, OVERLOADED)
 
+#: The versions of HTTP that are served over TLS by their ALPN names (RFC 7301), the preferred ones first.
+HTTP: Final[Mapping[str, WireProtocol]] = {"http/1.1": HTTP1}
+
 
 def _no_facts(tls: ssl.SSLObject) -> dict[str, Any] | None:
     return None

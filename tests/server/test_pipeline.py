@@ -5,12 +5,19 @@ from typing import Any
 import pytest
 
 from fastserver._speedups.h1 import OVERLOADED, H1Connection
-from fastserver.config.extension import ProtocolBinding, parse_protocol
+from fastserver.config.extension import HTTP_NAMES, ProtocolBinding, parse_protocol
 from fastserver.server.extensions import Extensions
-from fastserver.server.pipeline import HTTP1, Pipeline, WireProtocol
+from fastserver.server.pipeline import HTTP, HTTP1, Pipeline, WireProtocol
 
 ONE = WireProtocol("one", lambda connection, host: None)  # type: ignore[arg-type, return-value]
 TWO = WireProtocol("two", lambda connection, host: None)  # type: ignore[arg-type, return-value]
+
+
+def test_the_names_of_http_are_no_handlers() -> None:
+    assert HTTP.keys() <= HTTP_NAMES
+    for name in HTTP:
+        with pytest.raises(ValueError, match="the server itself serves HTTP"):
+            parse_protocol(f"alpn:{name}=m:One")
 
 
 def test_http_is_the_default() -> None:
