@@ -80,18 +80,16 @@ class Observation:
     def __init__(self, observers: Sequence[LoadedObserver]) -> None:
         self.observers = tuple(observers)
 
-    def start(self) -> None:
-        """Nothing is to be started: a delivery starts with what it gets first."""
-
     async def stop(self, timeout: float) -> None:
         """``Delivery.stop`` of all at once; ``timeout`` is in seconds."""
         await asyncio.gather(*(each.stop(timeout) for each in self.observers))
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """By name what observers had no room for; ``errors`` are left to who adds up those of the ``Observer``s."""
+        """By name what observers have raised, in place or awaited, and what they had no room for."""
         counts: dict[str, dict[str, int]] = {}
         for each in self.observers:
             count = counts.setdefault(each.core.name, {"errors": 0, "dropped": 0})
+            count["errors"] += each.core.errors
             count["dropped"] += each.dropped
         return counts
 

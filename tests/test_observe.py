@@ -382,8 +382,9 @@ def test_failures_in_place_and_awaited_are_told_of_once(caplog: pytest.LogCaptur
         observers = Observers([loaded.core])
         for event in (RawData(b""), EVENT, RawData(b"")):
             observers.notify("c", "in", event)
-        await loaded.stop(5)
-        assert loaded.core.errors == 3
+        observation = Observation([loaded])
+        await observation.stop(5)
+        assert observation.counts() == {loaded.core.name: {"errors": 3, "dropped": 0}}
 
     run(main())
     assert len(caplog.records) == 1

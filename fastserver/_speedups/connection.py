@@ -39,7 +39,7 @@ CROWDED_KEEP_ALIVE_S = 5.0
 class LiveConnection(Connection):
     """One peer of this server, from its arrival to its end; observers and operators see it.
 
-    For them: ``id`` (unique in this process), ``state``, ``since`` and ``opened`` (Unix seconds of the last change of
+    For them: ``id`` (unique within its server), ``state``, ``since`` and ``opened`` (Unix seconds of the last change of
     state and of the arrival, exact to one tick), ``protocol`` (a name such as ``http/1.1``), ``protocol_state``,
     ``peer``, ``bytes_in`` and ``bytes_out`` (as the protocol sees them: under TLS, of the content), ``requests`` and
     ``close()``.  All else belongs to the server.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from logging import Logger
 
 from fastserver._speedups.observers import Observers
@@ -13,7 +13,7 @@ from fastserver.errors import StartupFailed
 from fastserver.observe import LoadedObserver, Observation, load_observers
 from fastserver.protocol.factory import HandlerFactory
 from fastserver.reference import ImportFailed, import_reference, name_object
-from fastserver.server.pipeline import HTTP1, Pipeline, WireProtocol
+from fastserver.server.pipeline import HTTP, HTTP1, MakeTLSFacts, Pipeline, WireProtocol, no_tls_facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,21 +21,21 @@ class Extensions:
     """``observers`` as they were given, ``protocols`` by their binding."""
 
     observers: tuple[LoadedObserver, ...] = ()
-    protocols: Mapping[ProtocolBinding, WireProtocol] | None = None
+    protocols: Mapping[ProtocolBinding, WireProtocol] = field(default_factory=dict)
 
-    def observe(self, log: Logger) -> tuple[Observers | None, Observation]:
+    def observe(self) -> tuple[Observers | None, Observation]:
         """What calls the observers, ``None`` where there are none, and what runs the asynchronous ones."""
         observation = Observation(self.observers)
         if not self.observers:
             return None, observation
         return Observers([each.core for each in self.observers]), observation
 
-    def make_pipeline(self, purpose: object, **facts: object) -> Pipeline:
-        """What serves the connections of a listener of ``purpose``: a handler of its own, or HTTP; and ALPN's word."""
-        protocols = self.protocols or {}
-        by_alpn = {binding.alpn: wire for binding, wire in protocols.items() if binding.alpn is not None}
-        default = protocols[purpose] if isinstance(purpose, ProtocolBinding) else HTTP1
-        return Pipeline(default, by_alpn, **facts)  # type: ignore[arg-type]
+    def make_pipeline(self, binding: ProtocolBinding | None, make_tls_facts: MakeTLSFacts = no_tls_facts) -> Pipeline:
+        """What serves the connections of an address: the handler that is bound to it, else HTTP, or what ALPN says."""
+        by_alpn = {each.alpn: wire for each, wire in self.protocols.items() if each.alpn is not None}
+        if binding is not None:
+            return Pipeline(self.protocols[binding], by_alpn, make_tls_facts)
+        return Pipeline(HTTP1, {**HTTP, **by_alpn}, make_tls_facts)
 
 
 def load_extensions(config: Config, log: Logger) -> Extensions:

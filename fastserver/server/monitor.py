@@ -69,10 +69,7 @@ class Monitor:
         """All that is counted, and the state of the process, as ``fastserver.metrics`` wants it."""
         host = self._host
         snapshot: Snapshot = host.metrics.snapshot()
-        observers = self._observation.counts()
-        for observer in () if host.observers is None else host.observers.all:
-            observers[observer.name]["errors"] += observer.errors
-        snapshot["observers"] = observers
+        snapshot["observers"] = self._observation.counts()
         connections = survey(host)
         for protocol in snapshot["requests"]:
             connections.setdefault(protocol, dict.fromkeys(_SERVED, 0))

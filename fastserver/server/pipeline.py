@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from fastserver._speedups.contract import Connection, Host, Protocol
 from fastserver._speedups.h1 import OVERLOADED, H1Connection
@@ -29,20 +29,21 @@ HTTP1: Final = WireProtocol("http/1.1", H1Connection, OVERLOADED)
 HTTP: Final[Mapping[str, WireProtocol]] = {"http/1.1": HTTP1}
 
 
-def _no_facts(tls: ssl.SSLObject) -> dict[str, Any] | None:
-    return None
+#: Gives the ASGI ``tls`` extension of a connection's TLS object.
+MakeTLSFacts: TypeAlias = Callable[[ssl.SSLObject], dict[str, Any] | None]
+
+
+def no_tls_facts(tls: ssl.SSLObject) -> None:
+    """Tells nothing of TLS."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """What the connections of one listener get: ``default``, unless the client has negotiated one of ``by_alpn``.
-
-    ``make_tls_facts`` gives the ASGI ``tls`` extension of a connection's TLS object.
-    """
+    """What the connections of one listener get: ``default``, unless the client has negotiated one of ``by_alpn``."""
 
     default: WireProtocol = HTTP1
     by_alpn: Mapping[str, WireProtocol] = field(default_factory=dict)
-    make_tls_facts: Callable[[ssl.SSLObject], dict[str, Any] | None] = _no_facts
+    make_tls_facts: MakeTLSFacts = no_tls_facts
 
     def choose(self, alpn: str | None) -> WireProtocol:
         """The protocol of a connection whose handshake settled ``alpn``; ``None`` where there was none."""

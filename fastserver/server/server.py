@@ -39,7 +39,7 @@ from fastserver.server.extensions import Extensions, load_extensions
 from fastserver.server.host import make_host, make_metrics_host
 from fastserver.server.loader import load_app
 from fastserver.server.monitor import Monitor, Place
-from fastserver.server.pipeline import Pipeline
+from fastserver.server.pipeline import MakeTLSFacts, Pipeline, no_tls_facts
 from fastserver.server.ticker import Ticker, get_tick_s
 from fastserver.transport.acceptor import Acceptor, accept_rest
 from fastserver.transport.sockets import BindError, seal
@@ -257,8 +257,7 @@ class Server:
         await self._lifespan.startup()
         self._host = host = make_host(config, self._app, self._lifespan.state, self._log, self._access_log, self._timed)
         assert self._extensions is not None
-        host.observers, self._observation = self._extensions.observe(self._log)
-        self._observation.start()
+        host.observers, self._observation = self._extensions.observe()
         self._monitor = Monitor(config, host, self._observation, self._log, self._place)
         if config.metrics_bind:
             self._metrics_host = make_metrics_host(config, host, self._monitor.make_app())
@@ -271,21 +270,20 @@ class Server:
         assert self._extensions is not None
         context = self._ssl_context
         options: dict[str, Any] = {}
-        facts: dict[str, Any] = {}
+        make_facts: MakeTLSFacts = no_tls_facts
         if context is not None:
             options = {"ssl": context, "ssl_handshake_timeout": self.config.timeout_handshake}
             if sys.version_info >= (3, 11) or type(host.loop).__module__.startswith("uvloop"):
                 options["ssl_shutdown_timeout"] = SSL_SHUTDOWN_S
             certificate = read_server_certificate(self.config)
-            facts["make_tls_facts"] = lambda tls: tls_facts(tls, certificate)
+            make_facts = functools.partial(tls_facts, server_cert_pem=certificate)
         for endpoint in self._endpoints:
             if endpoint.purpose is Purpose.METRICS:
                 factory = functools.partial(TCPConnection, self._metrics_host, Pipeline())
                 acceptor = Acceptor(host.loop, endpoint.listener, factory, self._log)
             else:
-                factory = functools.partial(
-                    TCPConnection, host, self._extensions.make_pipeline(endpoint.binding, **facts)
-                )
+                pipeline = self._extensions.make_pipeline(endpoint.binding, make_facts)
+                factory = functools.partial(TCPConnection, host, pipeline)
                 acceptor = Acceptor(host.loop, endpoint.listener, factory, self._log, options)
             self._acceptors.append(acceptor)
             acceptor.start()

@@ -15,7 +15,7 @@ Base: Any = LiveConnection
 REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
-class Pipe(Base):
+class Pipe(Base):  # type: ignore[misc]
     """Keeps what is written, and is lost when it is closed."""
 
     def __init__(self, host: Host) -> None:

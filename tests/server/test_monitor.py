@@ -257,7 +257,7 @@ def take_snapshot() -> Snapshot:
     host.metrics.get_tally("http/1.1")
     host.metrics.refuse_request(400)
     config = make_config(observers=[hear])
-    host.observers, observation = load_extensions(config, LOG).observe(LOG)
+    host.observers, observation = load_extensions(config, LOG).observe()
     return Monitor(config, host, observation, LOG, None).snapshot()
 
 
