@@ -15,6 +15,7 @@ from enum import Enum
 from logging import Logger
 from typing import Any, Final, TypeAlias
 
+from fastserver._speedups.kernels import read_timer
 from fastserver._speedups.observers import EVENTS, Observer
 from fastserver.errors import StartupFailed
 from fastserver.events import Event, RawData
@@ -33,6 +34,10 @@ from fastserver.reference import (
 QUEUE_EVENTS: Final = 1024
 #: Bytes of ``RawData`` among them: a thousand events of large bodies would else hold a gigabyte.
 QUEUE_BYTES: Final = 8 << 20
+#: An observer that has used the loop for longer than this, in one go, then leaves it alone for so many times as long:
+#: it gets a fifth of the worker at the most, and its queue fills instead.
+BURST_S: Final = 0.001
+REST: Final = 4
 #: Seconds that an observer gets to end once it was cancelled.
 CANCEL_S: Final = 1.0
 
@@ -119,6 +124,8 @@ class Delivery:
         self._queued_bytes = 0
         self._task: _DeliveryTask | None = None
         self._phase = _Phase.OPEN
+        # Whether the loop has served nobody else since a burst of deliveries began.
+        self._is_alone = False
 
     def put(self, entry: Entry) -> None:
         """Put ``entry`` into the queue, or count it as dropped; the first one starts the task, in the running loop."""
@@ -129,6 +136,7 @@ class Delivery:
         if self._task is None:
             loop = asyncio.get_running_loop()
             self._task = _DeliveryTask(self._deliver_all(), loop=loop, name=f"fastserver-observer-{self.observer.name}")
+            self._task.add_done_callback(self._on_task_end)
         self._queued_bytes += size
         self._queue.put_nowait(entry)
 
@@ -160,9 +168,29 @@ class Delivery:
             )
 
     async def _deliver_all(self) -> None:
-        # No turn of the loop is given away between events: while this runs, only the observer itself can cause more.
+        loop = asyncio.get_running_loop()
+        began_s = 0.0
         while self._phase is not _Phase.CUT:
-            await self._deliver(await self._queue.get())
+            entry = await self._queue.get()
+            if not self._is_alone:
+                self._is_alone = True
+                loop.call_soon(self._note_turn)
+                began_s = read_timer()
+            await self._deliver(entry)
+            del entry
+            if self._is_alone and (spent_s := read_timer() - began_s) > BURST_S and self._phase is _Phase.OPEN:
+                await asyncio.sleep(spent_s * REST)
+
+    def _note_turn(self) -> None:
+        self._is_alone = False
+
+    def _on_task_end(self, task: asyncio.Task[None]) -> None:
+        """Nobody has stopped the task, so the observer did, by cancelling it or by a GeneratorExit: the next entry
+        starts another."""
+        if self._task is task:
+            self._task = None
+            error = asyncio.CancelledError() if task.cancelled() else task.exception()
+            self.observer.fail(error or RuntimeError("the task of the observer has ended"))
 
     async def _deliver(self, entry: Entry) -> None:
         """Await the observer for one entry.  A frame of its own: no reference to the connection outlives it."""
@@ -239,7 +267,10 @@ def _check(call: Any, name: str) -> None:
 
 def _read_interest(call: Any, name: str) -> tuple[type[Event], ...]:
     """The events that an observer wants: those of its attribute ``hears``, or all."""
-    hears = getattr(unwrap(call), "hears", EVENTS)
+    try:
+        hears = getattr(unwrap(call), "hears", EVENTS)
+    except Exception as error:
+        raise StartupFailed(f"observer {name} has no readable attribute hears: {summarise(error)}") from error
     kinds = tuple(hears) if isinstance(hears, (tuple, list, set, frozenset)) else (hears,)
     if not kinds or any(kind not in EVENTS for kind in kinds):
         raise StartupFailed(f"observer {name} has a wrong attribute hears: want some of RawData, Updated and Closed")

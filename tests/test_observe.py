@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from fastserver import observe
 from fastserver._speedups.observers import EVENTS, Observer, Observers
 from fastserver.errors import StartupFailed
 from fastserver.events import Closed, RawData, Updated
@@ -24,6 +25,7 @@ from fastserver.observe import (
     is_asynchronous,
     load_observers,
 )
+from tests.fakes import make_log
 
 LOG = logging.getLogger("test.observe")
 EVENT = Updated(True)
@@ -96,6 +98,63 @@ async def bound_async(first: object, connection: object, direction: object, even
 
 def deliver_to(call: Callable[..., object], name: str = "o", log: logging.Logger = LOG) -> Delivery:
     return Delivery(Observer(call, name, log, None), call, log)
+
+
+def test_an_observer_that_works_leaves_the_loop_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gets a fifth of the time; what comes meanwhile fills its queue."""
+    now_s = 0.0
+    rests: list[float] = []
+    rest = asyncio.sleep
+
+    async def sleep(delay_s: float) -> None:
+        rests.append(delay_s)
+        await rest(0)
+
+    async def work(connection: object, direction: object, event: object) -> None:
+        nonlocal now_s
+        now_s += 0.004
+
+    async def main() -> None:
+        delivery = deliver_to(work)
+        for _ in range(3):
+            delivery.put(("c", "in", EVENT))
+        for _ in range(20):
+            await rest(0)
+        await delivery.stop(5)
+        assert delivery.dropped == 0
+
+    monkeypatch.setattr(observe, "read_timer", lambda: now_s)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    asyncio.run(main())
+    assert rests == [pytest.approx(0.016)] * 3
+
+
+@pytest.mark.parametrize("way", ["GeneratorExit", "cancel"])
+def test_an_observer_that_ends_its_own_task_is_heard_of_and_goes_on(way: str) -> None:
+    heard: list[object] = []
+    log, records = make_log()
+
+    async def end(connection: object, direction: object, event: object) -> None:
+        heard.append(event)
+        if len(heard) == 1:
+            if way == "GeneratorExit":
+                raise GeneratorExit
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            await asyncio.sleep(0)
+
+    async def main() -> None:
+        delivery = deliver_to(end, log=log)
+        for _ in range(3):
+            delivery.put(("c", "in", EVENT))
+            for _ in range(5):
+                await asyncio.sleep(0)
+        await delivery.stop(5)
+        assert (delivery.observer.errors, len(heard)) == (1, 3)
+
+    asyncio.run(main())
+    assert [record.levelname for record in records] == ["ERROR"]
 
 
 def test_events_are_delivered_in_order() -> None:

@@ -30,10 +30,10 @@ from zlib import crc32
 from fastserver.metrics.snapshot import Snapshot, merge
 
 #: The longest snapshot, as JSON.  Memory that is never written to takes no room.
-SLOT_BYTES: Final = 16 * 1024
+SLOT_BYTES: Final = 64 * 1024
 
 #: The longest past: all protocols and observers that ever were.
-PAST_BYTES: Final = 64 * 1024
+PAST_BYTES: Final = 256 * 1024
 
 #: What a claim's number takes in JSON, at most.
 _NUMBER_BYTES: Final = 24

@@ -43,6 +43,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from enum import Enum
+from inspect import isawaitable
+from logging import INFO, WARNING
 from typing import TYPE_CHECKING, Any, Final
 
 from fastserver._speedups.bounds import CORK_BYTES, LINGER_BYTES, LINGER_S
@@ -94,6 +96,8 @@ class HandlerProtocol(Protocol):
         self._is_coroutine = False
         self._link = Link.OPEN
         self._activity = Activity.NEW
+        # The handler has heard Updated(idle=False), and not yet the read that it was told for.
+        self._is_woken = False
         # The handler is being called, or the task that calls it has not ended.
         self._is_busy = False
         # What _next has decided, and the handler is yet to hear.
@@ -239,14 +243,17 @@ class HandlerProtocol(Protocol):
             return event
         is_lost = self._link is Link.LOST
         if self._read is not None and (is_lost or not self._writing_paused):
-            if self._activity is Activity.IDLE or self._activity is Activity.SETTLING:
+            if not self._is_woken and (self._activity is Activity.IDLE or self._activity is Activity.SETTLING):
                 if self._activity is Activity.IDLE and not is_lost:
                     self.connection.send(ACTIVE)
                 self._activity = Activity.WAKING
+                self._is_woken = True
                 # One that a stopping host has accepted is served once.
                 self._is_drained |= self.host.draining
                 return ACTIVE
-            if self._activity is Activity.WAKING:
+            # Whatever it has said meanwhile of being idle, what was read comes next: it was told so.
+            self._is_woken = False
+            if self._activity is not Activity.HELD:
                 self._activity = Activity.ACTIVE
             return self._take_read()
         if is_lost:
@@ -293,7 +300,8 @@ class HandlerProtocol(Protocol):
     async def _run_coroutine(self, handle: Callable[[Event], Any]) -> None:
         while (event := self._next()) is not None:
             try:
-                self._answer(await handle(event))
+                answer = handle(event)
+                self._answer(await answer if isawaitable(answer) else answer)
             except (Exception, SystemExit, KeyboardInterrupt) as failure:
                 self._fail(failure, type(event).__name__)
             self.flush()
@@ -301,7 +309,12 @@ class HandlerProtocol(Protocol):
     def _on_task_done(self, task: Any) -> None:
         self.host.tasks.discard(task)
         if task.cancelled():
+            # A stop cancels what lasts too long; otherwise the application has done it, or the handler itself.
+            level = INFO if self.host.draining else WARNING
+            self.host.error_log.log(level, "protocol handler %s was cancelled", self._factory.name)
             self._cut()
+        elif (failure := task.exception()) is not None:
+            self._fail(failure, "its task")
         self._finish_work()
 
     def _finish_work(self) -> None:

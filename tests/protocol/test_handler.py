@@ -495,3 +495,32 @@ def test_a_cancelled_wait_leaves_nothing_behind() -> None:
     assert len(bench.protocol._waiters) == 1
     bench.act(task.cancel)
     assert (task.cancelled(), bench.protocol._waiters) == (True, set())
+
+
+@pytest.mark.parametrize("base", [Plain, Coroutine])
+@pytest.mark.parametrize("always", [True, False])
+def test_a_handler_that_says_busy_and_done_to_each_event_hears_what_was_read(
+    base: type[Recorder], always: bool
+) -> None:
+    """Busy and done again while it is woken for a read: the read comes next, and not another waking, for ever."""
+
+    class Bracketing(base):  # type: ignore[misc, valid-type]
+        def note(self, event: Event) -> object:
+            super().note(event)
+            return (Updated(False), Updated(True)) if always or self.heard[-1] == "ACTIVE" else None
+
+    handler = make_recorder(Bracketing)
+    bench = Bench(handler).feed(b"x").feed(b"y")
+    heard = [word for word in handler.last.heard if word != "SAID"]
+    assert [word for word in heard if len(word) == 1] == ["x", "y"]
+    assert heard.count("ACTIVE") == 2
+    assert bench.connection.events[-1] == Updated(True)
+    bench.hang_up()
+
+
+def test_a_plain_handle_event_is_taken_as_it_is() -> None:
+    class PlainEvent:
+        def handle_event(self, event: Event) -> Event | None:
+            return RawData(event.data.upper()) if isinstance(event, RawData) else None
+
+    assert Bench(PlainEvent).feed(b"x").writes == [b"X"]

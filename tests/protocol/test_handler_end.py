@@ -291,13 +291,17 @@ def test_a_constructor_that_raises() -> None:
     bench.hang_up()
 
 
-def test_a_cancelled_coroutine_is_no_fault() -> None:
+@pytest.mark.parametrize(("draining", "level"), [(True, "INFO"), (False, "WARNING")])
+def test_a_cancelled_coroutine_is_no_fault(draining: bool, level: str) -> None:
     handler = make_busy()
     bench = Bench(handler).feed(b"x", b"y")
-    bench.drain()
+    bench.host.draining = draining
     (task,) = bench.host.tasks
     bench.act(task.cancel)
-    assert (bench.connection.aborted, bench.faults) == (True, [])
+    assert bench.connection.aborted
+    assert [(record.levelname, record.getMessage()) for record in bench.log] == [
+        (level, "protocol handler test:Handler was cancelled")
+    ]
     assert handler.last.heard == ["IDLE", "ACTIVE", "x", "CLOSED"]
     bench.hang_up()
 
@@ -326,3 +330,26 @@ def test_closed_comes_even_if_its_task_is_cancelled_before_it_began() -> None:
         task.cancel()
     bench.settle()
     assert handler.last.heard == ["IDLE", "CLOSED"]
+
+
+class Ending(BaseException):
+    """What no except clause for Exception takes."""
+
+
+@pytest.mark.parametrize("failure", [Ending, GeneratorExit, SystemExit, KeyboardInterrupt, ValueError])
+@pytest.mark.parametrize("word", ["IDLE", "ACTIVE", "x"])
+def test_whatever_a_coroutine_raises_ends_its_connection(failure: type[BaseException], word: str) -> None:
+    class Failing(Coroutine):
+        async def handle_event(self, event: Event) -> object:
+            self.note(event)
+            if self.heard[-1] == word:
+                raise failure("enough")
+            return None
+
+    handler = make_recorder(Failing)
+    bench = Bench(handler).feed(b"x")
+    assert bench.connection.aborted
+    (fault,) = bench.faults
+    assert failure.__name__ in fault
+    assert handler.last.heard[-1] == "CLOSED"
+    bench.hang_up()
