@@ -60,4 +60,5 @@ cpdef object resume(object coroutine, object context)
 cpdef RawData raw_data(bytes data)
 cpdef Py_ssize_t send_bytes(int fd, bytes data) noexcept
 cpdef unsigned long current_thread() noexcept
+cpdef bint trim_memory() noexcept
 cpdef double read_timer() noexcept

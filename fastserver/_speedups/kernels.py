@@ -25,6 +25,11 @@ def current_thread() -> int:
     return threading.get_ident()
 
 
+def trim_memory() -> bool:
+    """Give free memory back to the system, where that can be asked for: whether it was; never in this build."""
+    return False
+
+
 def read_timer() -> float:
     """Monotonic seconds to the nanosecond, of any origin: for durations only; deadlines go by the worker's clock."""
     return time.perf_counter()

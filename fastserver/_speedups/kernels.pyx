@@ -18,6 +18,20 @@ from .fields import KNOWN_FIELDS
 cdef extern from "pythread.h" nogil:
     unsigned long PyThread_get_thread_ident()
 
+cdef extern from * nogil:
+    """
+    #if defined(__linux__)
+    #include <features.h>
+    #endif
+    #if defined(__GLIBC__)
+    #include <malloc.h>
+    #define return_free_memory() malloc_trim(0)
+    #else
+    #define return_free_memory() 0
+    #endif
+    """
+    int return_free_memory()
+
 cdef extern from "<time.h>" nogil:
     struct timespec:
         long tv_sec
@@ -85,6 +99,11 @@ cdef long long parse_length(Bytes value, Py_ssize_t size) noexcept:
 
 
 # ---- Making an event -----------------------------------------------------------------------------------------------
+
+cpdef bint trim_memory() noexcept:
+    """Give free memory back to the system, where the C library keeps it for itself (glibc): whether it did."""
+    return return_free_memory() != 0
+
 
 cpdef double read_timer() noexcept:
     """Monotonic seconds to the nanosecond, of any origin: for durations only; deadlines go by the worker's clock."""

@@ -33,6 +33,7 @@ from fastserver.exchange.lifespan import Lifespan
 from fastserver.observe import Observation
 from fastserver.server.accesslog import AccessLog, make_access_logger
 from fastserver.server.connections import ConnectionTable
+from fastserver.server.ebb import Ebb
 from fastserver.server.endpoints import Endpoint, Purpose, describe_endpoint, list_alpn, open_endpoints
 from fastserver.server.errorlog import configure_error_log, find_handlers, get_error_log, revive
 from fastserver.server.extensions import Extensions, load_extensions
@@ -112,6 +113,7 @@ class Server:
         self._metrics_host: Host | None = None
         self._monitor: Monitor | None = None
         self._observation = Observation(())
+        self._ebb = Ebb()
         self._lifespan: Lifespan | None = None
         self._access_log: AccessLog | None = None
         self._acceptors: list[Acceptor] = []
@@ -303,6 +305,8 @@ class Server:
         """What is due at each tick beside the connections' deadlines."""
         if self._monitor is not None:
             self._monitor.tick(wall_s)
+        if self._host is not None:
+            self._ebb.watch(len(self._host.connections))
         if self._access_log is not None:
             self._access_log.flush()
         for handler in find_handlers(self._log):
