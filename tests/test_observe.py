@@ -548,6 +548,19 @@ def test_what_cannot_be_heard_is_refused(hears: object, monkeypatch: pytest.Monk
         load_observers([Reader], ".", LOG)
 
 
+class Unreadable:
+    @property
+    def hears(self) -> object:
+        raise RuntimeError("no idea")
+
+    def __call__(self, connection: object, direction: object, event: object) -> None: ...
+
+
+def test_an_attribute_that_cannot_be_read_is_one_line() -> None:
+    with pytest.raises(StartupFailed, match=r"^observer .*:Unreadable has no readable attribute hears: .*no idea$"):
+        load_observers([Unreadable], ".", LOG)
+
+
 def test_what_is_not_there_is_one_line(home: Path) -> None:
     with pytest.raises(
         StartupFailed, match=r"^observer nowhere:o: no module named 'nowhere' in .* or on the Python path$"
