@@ -19,16 +19,7 @@ from fastserver._speedups.kernels import read_timer
 from fastserver._speedups.observers import EVENTS, Observer
 from fastserver.errors import StartupFailed
 from fastserver.events import Event, RawData
-from fastserver.reference import (
-    ImportFailed,
-    count_arguments,
-    describe,
-    format_error,
-    import_reference,
-    name_object,
-    summarise,
-    unwrap,
-)
+from fastserver.reference import count_arguments, describe, format_error, name_object, resolve, summarise, unwrap
 
 #: Events that wait for one asynchronous observer: some hundred requests, so a burst fits and memory stays small.
 QUEUE_EVENTS: Final = 1024
@@ -239,12 +230,7 @@ def is_asynchronous(call: Callable[..., object]) -> bool:
 
 def _load(item: object, app_dir: str, log: Logger) -> LoadedObserver:
     name = name_object(item)
-    call: Any = item
-    if isinstance(item, str):
-        try:
-            call = import_reference(item, app_dir)
-        except ImportFailed as failure:
-            raise StartupFailed(f"observer {name}: {failure}", failure.details) from failure.__cause__
+    call: Any = resolve(item, app_dir, "observer")
     if isinstance(call, type):
         try:
             call = call()

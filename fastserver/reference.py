@@ -49,6 +49,19 @@ def import_reference(text: str, app_dir: str) -> Any:
     return find_attribute(import_module(module, app_dir), attribute)
 
 
+def resolve(item: object, app_dir: str, kind: str) -> Any:
+    """``item``, or the object that it names where it is a text.
+
+    Raises ``ImportFailed``, whose line begins with ``kind`` and the text.
+    """
+    if not isinstance(item, str):
+        return item
+    try:
+        return import_reference(item, app_dir)
+    except ImportFailed as failure:
+        raise ImportFailed(f"{kind} {item}: {failure}", failure.details) from failure.__cause__
+
+
 def import_module(name: str, app_dir: str) -> ModuleType:
     """The module ``name``, with ``app_dir`` at the front of ``sys.path``.  Raises ``ImportFailed``."""
     directory = os.path.abspath(app_dir)

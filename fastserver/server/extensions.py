@@ -12,7 +12,7 @@ from fastserver.config.model import Config
 from fastserver.errors import StartupFailed
 from fastserver.observe import LoadedObserver, Observation, load_observers
 from fastserver.protocol.factory import HandlerFactory
-from fastserver.reference import ImportFailed, import_reference, name_object
+from fastserver.reference import name_object, resolve
 from fastserver.server.pipeline import HTTP, HTTP1, MakeTLSFacts, Pipeline, WireProtocol, no_tls_facts
 
 
@@ -47,13 +47,9 @@ def load_extensions(config: Config, log: Logger) -> Extensions:
 
 def _load_protocol(binding: ProtocolBinding, app_dir: str) -> WireProtocol:
     name = name_object(binding.handler)
-    handler = binding.handler
+    handler = resolve(binding.handler, app_dir, "protocol handler")
     try:
-        if isinstance(handler, str):
-            handler = import_reference(handler, app_dir)
-        factory = HandlerFactory(name, handler)  # type: ignore[arg-type]
-    except ImportFailed as failure:
-        raise StartupFailed(f"protocol handler {name}: {failure}", failure.details) from failure.__cause__
+        factory = HandlerFactory(name, handler)
     except ValueError as error:
         raise StartupFailed(f"protocol handler {error}") from error
     return WireProtocol(name, factory.open)
