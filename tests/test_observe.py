@@ -7,7 +7,7 @@ import logging
 import sys
 import warnings
 import weakref
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -43,16 +43,6 @@ def run(main: Coroutine[Any, Any, None]) -> None:
     asyncio.run(checked(), debug=True)
     gc.collect()
     assert told == []
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Iterator[Path]:
-    """A directory for modules; what was imported from it is forgotten afterwards."""
-    path, modules = list(sys.path), set(sys.modules)
-    yield tmp_path
-    sys.path[:] = path
-    for name in set(sys.modules) - modules:
-        del sys.modules[name]
 
 
 class Listener:

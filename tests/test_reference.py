@@ -1,24 +1,12 @@
 """Importing what ``module:attr`` names; what the application's loader makes of it is tested with the loader."""
 
 import functools
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from fastserver.errors import StartupFailed
 from fastserver.reference import ImportFailed, count_arguments, describe, import_reference, name_object, split_reference
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Iterator[Path]:
-    """A directory for modules; what was imported from it is forgotten afterwards."""
-    path, modules = list(sys.path), set(sys.modules)
-    yield tmp_path
-    sys.path[:] = path
-    for name in set(sys.modules) - modules:
-        del sys.modules[name]
 
 
 def test_what_is_named_is_found(home: Path) -> None:

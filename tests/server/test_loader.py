@@ -11,16 +11,6 @@ import pytest
 from fastserver.server.loader import AppLoadError, load_app, split_spec
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Iterator[Path]:
-    """A directory for modules; what was imported from it is forgotten afterwards."""
-    path, modules = list(sys.path), set(sys.modules)
-    yield tmp_path
-    sys.path[:] = path
-    for name in set(sys.modules) - modules:
-        del sys.modules[name]
-
-
 def write(home: Path, text: str, name: str = "main_under_test") -> None:
     (home / f"{name}.py").write_text(text)
 
