@@ -21,7 +21,7 @@ HOOKS = {
     "fastserver/_speedups/connection.py": (
         (r"\n +if self\.host\.observers is not None:\n +self\.host\.observers\.notify\([^\n]*\)", 3),
         (r"\n +if event\.idle:\n +self\._metrics\.\w+ \+= 1\n +else:\n +self\._metrics\.\w+ \+= 1", 1),
-        (r"\n +self\._metrics\.(raw_data|bytes)_(in|out) \+= \w+", 4),
+        (r"\n +self\._metrics\.(raw_data|bytes)_(in|out) \+= \w+", 5),
         (r"\n +size = len\(event\.data\)\n +self\.bytes_(in|out) \+= size", 2),
     ),
     "fastserver/_speedups/http.py": (

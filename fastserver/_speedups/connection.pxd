@@ -13,7 +13,6 @@ cdef Closed IS_CLOSED
 cdef object _IN
 cdef object _OUT
 cdef tuple _STATES
-cdef tuple _OPEN
 
 cdef int CONNECTING
 cdef int ACTIVE

@@ -14,18 +14,16 @@ from .events import ACTIVE as IS_ACTIVE
 from .events import CLOSED as IS_CLOSED
 from .events import IDLE as IS_IDLE
 from .events import Closed, RawData, Updated
-from .lifecycle import ConnectionState, Direction
+from .lifecycle import SERVED_STATES, ConnectionState, Direction
 
 _IN = Direction.IN
 _OUT = Direction.OUT
 _STATES = tuple(ConnectionState)
-_OPEN = (ConnectionState.ACTIVE, ConnectionState.IDLE, ConnectionState.CLOSING)
 CONNECTING = _STATES.index(ConnectionState.CONNECTING)
 ACTIVE = _STATES.index(ConnectionState.ACTIVE)
 IDLE = _STATES.index(ConnectionState.IDLE)
 CLOSING = _STATES.index(ConnectionState.CLOSING)
 CLOSED = _STATES.index(ConnectionState.CLOSED)
-
 
 _NEVER = float("inf")
 # An idle deadline that never comes, where keep-alive has no limit; finite, because it says that the connection is idle.
@@ -176,7 +174,7 @@ class LiveConnection(Connection):
     def note_sent(self, size):
         """The kernel has written ``size`` bytes of a file, of which no event tells."""
         self.bytes_out += size
-        self.host.metrics.bytes_out += size
+        self._metrics.bytes_out += size
 
     def end(self):
         """This server ends the connection, one way or another."""
@@ -301,12 +299,13 @@ def abort(host):
 
 
 def survey(host):
-    """How many of the host's connections are in each state that an open one can have, by protocol."""
+    """How many of the host's connections are in each of ``SERVED_STATES``, by protocol."""
     counts = {}
     for connection in host.connections:
         if connection.protocol not in counts:
             counts[connection.protocol] = [0] * len(_STATES)
         counts[connection.protocol][connection._stage] += 1
     return {
-        protocol: {state.value: stages[_STATES.index(state)] for state in _OPEN} for protocol, stages in counts.items()
+        protocol: {state.value: stages[_STATES.index(state)] for state in SERVED_STATES}
+        for protocol, stages in counts.items()
     }

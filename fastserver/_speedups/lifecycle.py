@@ -17,6 +17,10 @@ class ConnectionState(Enum):
     CLOSED = "closed"
 
 
+#: The states of a connection that a protocol serves.
+SERVED_STATES = (ConnectionState.ACTIVE, ConnectionState.IDLE, ConnectionState.CLOSING)
+
+
 class Direction(str, Enum):
     """Which way an event went: ``IN`` from the peer, ``OUT`` from this server.  Each equals its text."""
 

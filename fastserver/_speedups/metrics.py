@@ -15,7 +15,7 @@ _NO_BUCKETS = [0] * (len(BOUNDS) + 1)
 _TIMED_ALL = 256
 _TIMED_ONE_OF = 7
 
-#: How a request ended: by the first digit of its status; 0 is one that the client did not wait for.
+#: How a request ended: by the first digit of its status; 0 is one whose response did not reach its end.
 _CLASS_NAMES = ("aborted", "1xx", "2xx", "3xx", "4xx", "5xx")
 _NO_REQUESTS = [0] * len(_CLASS_NAMES)
 
@@ -49,7 +49,7 @@ class Tally:
         self._requests = list(_NO_REQUESTS)
 
     def count_request(self, status):
-        """A request has ended with ``status``, or with 0 where its client left before there was one."""
+        """A request has ended with ``status``, or with 0 where its response did not reach its end, whoever's fault."""
         self._requests[status // 100 if 100 <= status < 600 else 0] += 1
 
     def snapshot_requests(self):
@@ -89,7 +89,7 @@ class Metrics:
     def weigh_request(self):
         """A request begins: for how many it stands where its duration is taken; 0 where it is not.
 
-        A look at the timer costs as much as the parser, so a busy worker takes a sample.
+        Two looks at a timer for each request are not free, so a busy worker takes a sample.
         """
         self._begun += 1
         if self._begun <= _TIMED_ALL:

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 
 from fastserver._speedups.connection import survey
 from fastserver._speedups.contract import Host
-from fastserver._speedups.lifecycle import ConnectionState
+from fastserver._speedups.lifecycle import SERVED_STATES, ConnectionState
 from fastserver.config.model import Config
 from fastserver.metrics.application import MetricsApp
 from fastserver.metrics.process import read_cpu_s, read_resident_bytes
@@ -28,11 +28,6 @@ REPORT_S: Final = 1.0
 
 #: Seconds between two publications on the scoreboard, at most.
 PUBLISH_S: Final = 0.25
-
-#: States of the connections that a protocol serves.
-_SERVED: Final = tuple(
-    state.value for state in ConnectionState if state not in (ConnectionState.CONNECTING, ConnectionState.CLOSED)
-)
 
 #: A scoreboard, and the slot on it where one process publishes; ``None`` where there was none left: it only reads then.
 Place: TypeAlias = tuple[Scoreboard, int | None]
@@ -72,7 +67,7 @@ class Monitor:
         snapshot["observers"] = self._observation.counts()
         connections = survey(host)
         for protocol in snapshot["requests"]:
-            connections.setdefault(protocol, dict.fromkeys(_SERVED, 0))
+            connections.setdefault(protocol, {state.value: 0 for state in SERVED_STATES})
         connections["none"] = {ConnectionState.CONNECTING.value: len(host.arriving)}
         snapshot["gauges"] = {
             "connections": connections,
