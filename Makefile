@@ -9,7 +9,7 @@ ARGS ?=
 PYTEST_ARGS ?=
 
 BIN := $(VENV)/bin
-ROOMS := $(wildcard fastserver/_speedups/*.py fastserver/_speedups/*.pyx fastserver/_speedups/*.pxd)
+ROOMS := $(shell find fastserver/_speedups -name '*.py' -o -name '*.pyx' -o -name '*.pxd')
 PURE := build/pure
 # What the suite needs beside the package: tests read sources, build files and examples.
 BESIDE := tests examples bench docs setup.py pyproject.toml Makefile MANIFEST.in README.md CHANGELOG.md CONTRIBUTING.md LICENSE
@@ -55,7 +55,7 @@ build: $(VENV)/.dev  ## Make dist/: the source distribution and a wheel
 
 clean:  ## Remove all that was built, the environment included
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	rm -f fastserver/_speedups/*.so
+	find fastserver -name '*.so' -delete
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The environment: what `run` needs, then what development needs.  The package is installed as a link to this checkout.

@@ -45,11 +45,12 @@ def list_extensions() -> list[Extension]:
     return [
         Extension(
             f"{PACKAGE}.{name}",
-            [str(ROOM / f"{name}{'.pyx' if name in POINTER_MODULES else '.py'}")],
-            depends=[str(ROOM / f"{name}.pxd")],
+            [f"{path}{'.pyx' if name in POINTER_MODULES else '.py'}"],
+            depends=[f"{path}.pxd"],
             extra_compile_args=flags,
         )
         for name in modules
+        for path in (ROOM.joinpath(*name.split(".")),)
     ]
 
 

@@ -18,7 +18,18 @@ cdef class Peer:
 
 
 @cython.final
+cdef class H2Limits:
+    cdef public long long streams
+    cdef public long long header_list
+    cdef public long long frame
+    cdef public long long stream_window
+    cdef public long long connection_window
+    cdef public long long resets
+
+
+@cython.final
 cdef class Limits:
+    cdef public H2Limits h2
     cdef public long long request_line
     cdef public long long request_head
     cdef public long long request_field
@@ -54,6 +65,7 @@ cdef class Request:
     cdef public bint upgrade
     cdef public bint expect_continue
     cdef public bint accepts_trailers
+    cdef public str protocol
 
 
 @cython.final
@@ -101,6 +113,7 @@ cdef class Protocol:
 cdef class Sink:
     cpdef inform(self, int status, list fields)
     cpdef respond(self, ResponseHead head, bytes body, bint more)
+    cpdef accept(self, list fields)
     cpdef write(self, bytes body, bint more)
     cpdef send_file(self, file, long long offset, long long count)
     cpdef trail(self, list fields)
@@ -108,6 +121,7 @@ cdef class Sink:
     cpdef want_body(self)
     cpdef consume(self, Py_ssize_t count)
     cpdef forbid_reuse(self)
+    cpdef set_deadline(self, double deadline)
     cpdef bint is_writable(self) except -1
     cpdef cork(self)
     cpdef uncork(self)
@@ -122,6 +136,8 @@ cdef class Exchange:
     cpdef on_writable(self)
     cpdef on_eof(self)
     cpdef on_disconnect(self)
+    cpdef on_deadline(self, double now)
+    cpdef on_drain(self)
 
 
 cdef class Application:

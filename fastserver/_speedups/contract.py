@@ -52,6 +52,31 @@ class Peer:
         self.tls = tls
 
 
+class H2Limits:
+    """What one HTTP/2 connection may hold; sizes in bytes.
+
+    ``header_list`` counts 32 bytes a field as RFC 9113 section 6.5.2 does; ``resets`` is how many streams may end by a
+    reset within 30 seconds before their responses were whole.
+    """
+
+    def __init__(
+        self,
+        *,
+        streams=100,
+        header_list=32768,
+        frame=16384,
+        stream_window=262144,
+        connection_window=1048576,
+        resets=200,
+    ):
+        self.streams = streams
+        self.header_list = header_list
+        self.frame = frame
+        self.stream_window = stream_window
+        self.connection_window = connection_window
+        self.resets = resets
+
+
 class Limits:
     """The limits that the wire enforces, in C numbers; sizes in bytes, times in seconds, 0 means off where said.
 
@@ -74,6 +99,7 @@ class Limits:
         timeout_keep_alive_min,
         timeout_write,
         keep_alive_max_requests,
+        h2=None,
     ):
         self.request_line = request_line
         self.request_head = request_head
@@ -88,6 +114,7 @@ class Limits:
         self.timeout_keep_alive_min = timeout_keep_alive_min
         self.timeout_write = timeout_write
         self.keep_alive_max_requests = keep_alive_max_requests
+        self.h2 = h2 or H2Limits()
 
     @classmethod
     def from_config(cls, config, connections):
@@ -106,6 +133,14 @@ class Limits:
             timeout_keep_alive_min=config.timeout_keep_alive_min,
             timeout_write=config.timeout_write,
             keep_alive_max_requests=config.keep_alive_max_requests,
+            h2=H2Limits(
+                streams=config.h2_max_concurrent_streams,
+                header_list=config.h2_max_header_list_size,
+                frame=config.h2_max_frame_size,
+                stream_window=config.h2_initial_stream_window,
+                connection_window=config.h2_initial_connection_window,
+                resets=config.h2_max_resets,
+            ),
         )
 
 
@@ -115,6 +150,7 @@ class Request:
     ``headers`` is a list of ``(name, value)`` bytes with lower-case names; ``content_length`` is -1 where none was
     announced.  ``close``, ``keep_alive`` and ``connection_upgrade`` are tokens of Connection, ``upgrade`` says that an
     Upgrade field is present, ``expect_continue`` is ``Expect: 100-continue``, ``accepts_trailers`` is ``TE: trailers``.
+    ``protocol`` is that of an extended CONNECT (RFC 8441 section 4), empty in any other request.
     """
 
     def __init__(self):
@@ -133,6 +169,7 @@ class Request:
         self.upgrade = False
         self.expect_continue = False
         self.accepts_trailers = False
+        self.protocol = ""
 
 
 class ResponseHead:
@@ -237,6 +274,13 @@ class Sink:
         """Send the head and the first part of the body; ``more=False`` ends the response."""
         raise NotImplementedError
 
+    def accept(self, fields):
+        """Open the session that the request asked for (101; 200 over HTTP/2) with validated ``fields``.
+
+        From here on both sides' bytes are the session's: ``write`` and ``Exchange.on_body`` carry them as they are.
+        """
+        raise NotImplementedError
+
     def write(self, body, more):
         """Send a further part of the body; ``more=False`` ends the response."""
         raise NotImplementedError
@@ -263,6 +307,10 @@ class Sink:
 
     def forbid_reuse(self):
         """The connection must not carry another request after this exchange."""
+        raise NotImplementedError
+
+    def set_deadline(self, deadline):
+        """Have ``Exchange.on_deadline`` called once ``deadline`` (seconds of the clock) has passed, to a tick."""
         raise NotImplementedError
 
     def is_writable(self):
@@ -311,6 +359,12 @@ class Exchange:
     def on_disconnect(self):
         """The client has gone, or its request turned out malformed: no more body, and ``send()`` raises."""
         raise NotImplementedError
+
+    def on_deadline(self, now):
+        """The deadline that was given to the sink has passed."""
+
+    def on_drain(self):
+        """The worker stops, or the connection is to end: a session that would last is to be closed."""
 
 
 class Application:

@@ -29,6 +29,7 @@ REPEAT, OBJECTS = Kind.REPEAT, Kind.OBJECTS
 LISTENING, PROCESSES, APPLICATION, TIMEOUTS = "listening", "processes", "application", "timeouts"
 LIMITS, TLS, RESPONSES, LOGGING = "limits", "TLS", "responses", "logging"
 EXTENSIONS, METRICS = "extensions", "metrics"
+PROTOCOLS, HTTP2, WEBSOCKETS = "protocols", "HTTP/2", "WebSockets"
 
 #: The combined log format of Apache and nginx, then the seconds that the request took.
 ACCESS_LOGFORMAT: Final = f"{COMBINED} %(L)s"
@@ -231,6 +232,117 @@ class Config:
         aliases=("max_connections", "worker_connections"),
     )
 
+    http1: bool = setting(True, BOOL, PROTOCOLS, "Whether HTTP/1.0 and HTTP/1.1 are served.")
+    http2: bool = setting(True, BOOL, PROTOCOLS, "Whether HTTP/2 is offered to TLS clients.")
+    h2c: bool = setting(
+        False,
+        BOOL,
+        PROTOCOLS,
+        "Whether clients without TLS may begin in HTTP/2 (prior knowledge), beside HTTP/1.",
+        aliases=("http2_cleartext",),
+    )
+    ws: bool = setting(True, BOOL, PROTOCOLS, "Whether WebSockets are served.")
+
+    h2_max_concurrent_streams: int = setting(
+        100,
+        INT,
+        HTTP2,
+        "Requests that may be open at once on one connection.",
+        aliases=("http2_max_concurrent_streams",),
+        minimum=1,
+        maximum=(1 << 31) - 1,
+    )
+    h2_max_header_list_size: int = setting(
+        32768,
+        SIZE,
+        HTTP2,
+        "Bytes of a request's header fields, decoded, with 32 more for each field; beyond it the connection ends.",
+        aliases=("http2_max_headers_size",),
+        minimum=1,
+        maximum=(1 << 31) - 1,
+    )
+    h2_max_frame_size: int = setting(
+        16384,
+        SIZE,
+        HTTP2,
+        "Bytes of one frame that a client may send.",
+        aliases=("h2_max_inbound_frame_size", "http2_max_frame_size"),
+        minimum=16384,
+        maximum=(1 << 24) - 1,
+    )
+    h2_initial_stream_window: int = setting(
+        256 * 1024,
+        SIZE,
+        HTTP2,
+        "Bytes of one request's body that may be under way before the application has taken them.",
+        aliases=("http2_initial_stream_window_size",),
+        minimum=1,
+        maximum=(1 << 31) - 1,
+    )
+    h2_initial_connection_window: int = setting(
+        1024 * 1024,
+        SIZE,
+        HTTP2,
+        "Bytes of all bodies of one connection that may be under way before the applications have taken them.",
+        aliases=("http2_initial_connection_window_size",),
+        minimum=65535,
+        maximum=(1 << 31) - 1,
+    )
+    h2_max_resets: int = setting(
+        200,
+        INT,
+        HTTP2,
+        "Requests of one connection that may be reset within 30 seconds before their responses are whole; beyond it "
+        "the connection ends.",
+        minimum=1,
+    )
+
+    ws_max_size: int = setting(
+        16 * 1024 * 1024,
+        SIZE,
+        WEBSOCKETS,
+        "Bytes of one message from a client; beyond it the session closes with 1009.",
+        aliases=("websocket_max_message_size",),
+        minimum=1,
+    )
+    ws_max_queue: int = setting(
+        32,
+        INT,
+        WEBSOCKETS,
+        "Messages that wait for the application before no more is read.",
+        minimum=1,
+    )
+    ws_ping_interval: float = setting(
+        20.0,
+        DURATION,
+        WEBSOCKETS,
+        "Seconds between the server's pings; 0 is none.",
+        aliases=("websocket_ping_interval",),
+    )
+    ws_ping_timeout: float = setting(
+        20.0,
+        DURATION,
+        WEBSOCKETS,
+        "Seconds in which a client has to answer a ping, else it counts as gone; 0 is no limit.",
+        aliases=("websocket_ping_timeout",),
+    )
+    ws_per_message_deflate: bool = setting(
+        False,
+        BOOL,
+        WEBSOCKETS,
+        "Whether messages are compressed where the client offers it (permessage-deflate).",
+        aliases=("websocket_per_message_deflate",),
+    )
+    ws_allowed_origins: tuple[str, ...] = setting(
+        (),
+        REPEAT,
+        WEBSOCKETS,
+        "Origin of a page that may open WebSockets, such as https://example.org; may be given several times. Without "
+        "it the application decides.",
+        singular="ws_allowed_origin",
+        metavar="ORIGIN",
+    )
+
     certfile: str | None = setting(
         None,
         PATH,
@@ -419,6 +531,22 @@ class Config:
             timeout_handshake: float | str = ...,
             timeout_graceful_shutdown: float | str = ...,
             keep_alive_max_requests: int | str = ...,
+            http1: bool | str = ...,
+            http2: bool | str = ...,
+            h2c: bool | str = ...,
+            ws: bool | str = ...,
+            h2_max_concurrent_streams: int | str = ...,
+            h2_max_header_list_size: int | str = ...,
+            h2_max_frame_size: int | str = ...,
+            h2_initial_stream_window: int | str = ...,
+            h2_initial_connection_window: int | str = ...,
+            h2_max_resets: int | str = ...,
+            ws_max_size: int | str = ...,
+            ws_max_queue: int | str = ...,
+            ws_ping_interval: float | str = ...,
+            ws_ping_timeout: float | str = ...,
+            ws_per_message_deflate: bool | str = ...,
+            ws_allowed_origins: str | Sequence[str] = ...,
             limit_request_line: int | str = ...,
             limit_request_fields: int | str = ...,
             limit_request_field_size: int | str = ...,
