@@ -18,6 +18,8 @@ from fastserver.config.load import PREFIX, WEB_CONCURRENCY, load_config
 from fastserver.config.model import DEFAULTS, SETTINGS, Config
 from fastserver.config.rivals import RIVALS, Rival
 from fastserver.config.setting import Kind, Setting, denials_of, deny, flags_of, spell_flag
+from fastserver.config.units import SWITCH_WORDS
+from fastserver.config.versions import KEYS, SWITCHES
 from fastserver.errors import ExitCode
 
 _EPILOG: Final = (
@@ -103,8 +105,8 @@ def create_parser() -> "Parser":
         if fact.group not in groups:
             groups[fact.group] = parser.add_argument_group(fact.group)
         parser.add_setting(groups[fact.group], key, fact)
-    for name in (*LISTENERS, *METRICS_LISTENERS):
-        parser.add_flag(parser, name, (spell_flag(name),), help=argparse.SUPPRESS)
+    for name in (*LISTENERS, *METRICS_LISTENERS, *KEYS):
+        parser.add_flag(parser, name, (spell_flag(name),), switch=name in SWITCHES, help=argparse.SUPPRESS)
     for name in DENIALS:
         parser.add_flag(parser, name, (spell_flag(name),), switch=True, help=argparse.SUPPRESS)
     for rival in dict.fromkeys(RIVALS.values()):
@@ -128,15 +130,18 @@ class Parser(argparse.ArgumentParser):
 
     def add_setting(self, group: Any, key: str, fact: Setting) -> None:
         """The flag of a setting with its help, and a flag without help for each of its aliases."""
-        facts: dict[str, Any] = {"switch": fact.kind is Kind.BOOL, "repeat": fact.repeats}
+        is_switch = fact.kind is Kind.BOOL
+        facts: dict[str, Any] = {"switch": is_switch and not fact.takes_word, "repeat": fact.repeats}
         denials = denials_of(key, fact)
         shown = fact.render(DEFAULTS[key])
         text = (fact.help + (f" [{shown}]" if shown else "")).replace("%", "%%")
-        if not facts["switch"]:
+        if fact.takes_word:
+            facts.update(nargs="?", metavar="yes|no")
+        elif not is_switch:
             facts["metavar"] = fact.metavar or "|".join(fact.choices) or fact.kind.value
         self.add_flag(group, key, (*flags_of(key, fact), *denials), denials=denials, help=text, **facts)
         for alias in fact.aliases:
-            denials = (deny(spell_flag(alias)),) if facts["switch"] else ()
+            denials = (deny(spell_flag(alias)),) if is_switch else ()
             self.add_flag(self, key, (spell_flag(alias), *denials), denials=denials, help=argparse.SUPPRESS, **facts)
 
     def add_rival(self, rival: Rival) -> None:
@@ -166,9 +171,10 @@ class _Option(argparse.Action):
         switch: bool = False,
         repeat: bool = False,
         denials: Iterable[str] = (),
+        nargs: str | None = None,
         **facts: Any,
     ) -> None:
-        super().__init__(option_strings, dest, nargs=0 if switch else None, default=argparse.SUPPRESS, **facts)
+        super().__init__(option_strings, dest, nargs=0 if switch else nargs, default=argparse.SUPPRESS, **facts)
         self.switch = switch
         self.repeat = repeat
         self.denials = frozenset(denials)
@@ -181,6 +187,8 @@ class _Option(argparse.Action):
         namespace.names[self.dest] = option
         if self.switch:
             namespace.given[self.dest] = option not in self.denials
+        elif option in self.denials and values != "no":
+            parser.error(f"argument {option}: ignored explicit argument {values!r}")
         elif self.repeat:
             namespace.given.setdefault(self.dest, []).append(values)
         else:
@@ -202,20 +210,43 @@ def _describe_package(name: str) -> str:
         return f"no {name}"
 
 
+def _list_worded() -> dict[str, tuple[str, frozenset[str]]]:
+    """Each flag of a switch that may be followed by a word: what it means without one, and the words."""
+    worded: dict[str, tuple[str, frozenset[str]]] = {}
+    for key, fact in SETTINGS.items():
+        if fact.takes_word:
+            words = frozenset((*SWITCH_WORDS, *fact.spellings, *fact.planned, *fact.refused))
+            for flag in map(spell_flag, (key, *fact.aliases)):
+                worded[flag] = ("yes", words)
+                worded[deny(flag)] = ("no", frozenset())
+    return worded
+
+
+_WORDED: Final = _list_worded()
+
+
 def _respell(argv: Sequence[str]) -> list[str]:
     """``argv`` with dashes for underscores in names, and hypercorn's old ``--access-log FILE`` as ``--access-logfile``.
 
     To uvicorn and to this server ``--access-log`` takes no value; so a value is one only where no application could be
-    meant by it: ``-``, a path without a colon, a name that ends in ``.log``.
+    meant by it: ``-``, a path without a colon, a name that ends in ``.log``.  In the same way a switch such as ``--ws``
+    takes the word after it only where it is one of its own; it then has its value behind ``=``, as it always has here.
     """
     tokens: list[str] = []
+    worded = False  # whether the last token is such a switch, with a value that a word may still replace
     for token in argv:
+        last, worded = tokens[-1].partition("=")[0] if worded else "", False
+        if last and token.lower() in _WORDED[last][1]:
+            tokens[-1] = f"{last}={token}"
+            continue
         if tokens and tokens[-1] == "--access-log" and _is_log_file(token):
             tokens[-1] = f"--access-logfile={token}"
             continue
         if token.startswith("--"):
             name, equals, value = token.partition("=")
             name = name.replace("_", "-")
+            if name in _WORDED and not equals:
+                worded, equals, value = True, "=", _WORDED[name][0]
             token = ("--access-logfile" if name == "--access-log" and equals else name) + equals + value
         tokens.append(token)
     return tokens

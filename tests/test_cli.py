@@ -62,11 +62,12 @@ def write(key: str) -> tuple[list[str], Any]:
             "observers": ("m:a", "pkg.m:B.c"),
             "protocols": ("a:1=m:P", "unix:/x=y=m:P"),
             "metrics_bind": ("a:1", "[::1]:2"),
+            "ws_allowed_origins": ("https://a", "https://b:1"),
         }[key]
         return [flag, items[0], flag, items[1]], items
     text, value = {
         Kind.DURATION: ("90ms", 0.09),
-        Kind.SIZE: ("3k", 3072),
+        Kind.SIZE: ("64k", 65536),
         Kind.INT: ("77", 77),
         Kind.OCTAL: ("640", 0o640),
         Kind.PATH: ("/some/where", "/some/where"),
@@ -83,6 +84,8 @@ def test_a_flag_for_every_setting(key: str) -> None:
         arguments, value = ["--statsd-host", "a:1"], "a:1"
     if SETTINGS[key].group == "TLS" and key != "certfile":
         beside = {"certfile": "c", "ca_certs": "a"}
+    if key == "http1":
+        beside = {"certfile": "c"}
     arguments += [f"--{name.replace('_', '-')}={text}" for name, text in beside.items() if name != key]
     given = {**beside, key: value}
     if key == "access_logfile":
@@ -136,6 +139,9 @@ def test_a_package_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 # Other servers' lines.
 
 TLS = {"certfile": "c", "keyfile": "k"}
+PINGS = {"ws_ping_interval": 5.5, "ws_ping_timeout": 0}
+H2_ALONE = {"http1": False, "h2c": True}
+ORIGINS = ["https://a", "https://b"]
 
 
 @pytest.mark.parametrize(
@@ -151,7 +157,15 @@ TLS = {"certfile": "c", "keyfile": "k"}
         ("m:app --host 0.0.0.0 --port 80 --fd 3 --uds /x", {"bind": "unix:/x"}),
         ("--host x --port 1 m:app --workers 2", {"bind": "x:1", "workers": 2}),
         ("m:app --loop uvloop --http httptools", {"loop": "uvloop"}),
-        ("m:app --loop auto --http auto --ws none --lifespan on", {"lifespan": "on"}),
+        ("m:app --loop auto --http auto --ws none --lifespan on", {"lifespan": "on", "ws": False}),
+        ("m:app --ws wsproto --ws-max-size 1000 --ws-max-queue 5", {"ws_max_size": 1000, "ws_max_queue": 5}),
+        ("m:app --ws websockets --ws-ping-interval 5.5 --ws-ping-timeout 0", PINGS),
+        ("m:app --ws WebSockets-SansIO --http2", {}),
+        ("--ws none m:app", {"ws": False}),
+        ("--ws m:app", {}),
+        ("--no-ws m:app", {"ws": False}),
+        ("--ws=none m:app", {"ws": False}),
+        ("m:app --ws", {}),
         ("m:app --interface asgi3", {"interface": "asgi3"}),
         ("m:app --no-proxy-headers --no-use-colors --no-reload", {}),
         (
@@ -180,6 +194,9 @@ TLS = {"certfile": "c", "keyfile": "k"}
             {"app_dir": "src", "limit_request_head_size": 20000},
         ),
         ("m:app --ws auto --ws-per-message-deflate false", {}),
+        ("m:app --ws_per_message_deflate True", {"ws_per_message_deflate": True}),
+        ("--ws-per-message-deflate=f m:app", {}),
+        ("--ws-per-message-deflate m:app", {"ws_per_message_deflate": True}),
         # hypercorn
         ("-b 127.0.0.1:0 -w 2 -k uvloop m:app", {"bind": "127.0.0.1:0", "workers": 2, "loop": "uvloop"}),
         (
@@ -198,7 +215,25 @@ TLS = {"certfile": "c", "keyfile": "k"}
         ("--access-log dir/m.py:app", {"access_log": True}),
         ("--access-log --factory m:app", {"access_log": True, "factory": True}),
         ("--statsd-host a:1 --statsd-prefix x m:app", {"statsd_host": "a:1", "statsd_prefix": "x"}),
+        ("--websocket-ping-interval 5.5 m:app", {"ws_ping_interval": 5.5}),
         # granian and peregrine
+        ("--http auto --ws m:app", {}),
+        ("--http 1 --no-ws m:app", {"http2": False, "ws": False}),
+        ("--http 2 m:app", H2_ALONE),
+        ("--http2-only m:app", H2_ALONE),
+        ("--http2-only --no-http1 --h2c m:app", H2_ALONE),
+        ("--http2-only --tls-cert c --tls-key k m:app", {**TLS, **H2_ALONE}),
+        ("--no-http2 m:app", {"http2": False}),
+        (
+            "--http2-max-concurrent-streams 200 --http2-max-frame-size 32768 --http2-max-headers-size 65536 m:app",
+            {"h2_max_concurrent_streams": 200, "h2_max_frame_size": 32768, "h2_max_header_list_size": 65536},
+        ),
+        (
+            "--http2-initial-stream-window-size 1m --http2-initial-connection-window-size 2m m:app",
+            {"h2_initial_stream_window": 1 << 20, "h2_initial_connection_window": 2 << 20},
+        ),
+        ("--ws-compress --ws-max-message 1000 m:app", {"ws_per_message_deflate": True, "ws_max_size": 1000}),
+        ("--no-http2-adaptive-window --http1-keep-alive m:app", {}),
         ("--metrics-address ::1 --metrics-port 9 m:app", {"metrics_bind": "[::1]:9"}),
         ("--metrics-host a m:app", {"metrics_bind": "a:9090"}),
         ("--error-log e m:app", {"error_logfile": "e"}),
@@ -218,7 +253,36 @@ TLS = {"certfile": "c", "keyfile": "k"}
             "--worker-class asyncio --workers 0 --root-path /r m:app",
             {"loop": "asyncio", "workers": 0, "root_path": "/r"},
         ),
-        # gunicorn and others
+        # gunicorn, h2corn and others
+        ("--http-protocols h1 m:app", {"http2": False}),
+        ("--http-protocols h2,h1 m:app", {}),
+        ("--http-protocols=h2 --certfile c --keyfile k m:app", {**TLS, "http1": False}),
+        ("--http-protocols h2,h1 --http2-cleartext prior-knowledge m:app", {"h2c": True}),
+        ("--http2-cleartext off m:app", {}),
+        ("--h2c m:app", {"h2c": True}),
+        ("--h2c prior m:app", {"h2c": True}),
+        ("--h2c off m:app", {}),
+        ("--no-http1 --h2c m:app", {"http1": False, "h2c": True}),
+        ("--alpn-protocols http/1.1 m:app", {"http2": False}),
+        (
+            "--http2-initial-window-size 70000 --http2-max-header-list-size 65536 m:app",
+            {"h2_initial_stream_window": 70000, "h2_max_header_list_size": 65536},
+        ),
+        (
+            "--h2-max-inbound-frame-size 65536 --h2-initial-stream-window-size 8m "
+            "--h2-initial-connection-window-size 8m m:app",
+            {
+                "h2_max_frame_size": 65536,
+                "h2_initial_stream_window": 8 << 20,
+                "h2_initial_connection_window": 8 << 20,
+            },
+        ),
+        (
+            "--websocket-max-message-size 9 --websocket-ping-timeout 7 --no-websocket-per-message-deflate m:app",
+            {"ws_max_size": 9, "ws_ping_timeout": 7},
+        ),
+        ("--websocket-per-message-deflate m:app", {"ws_per_message_deflate": True}),
+        ("--ws-allowed-origin https://a --ws-allowed-origin https://b m:app", {"ws_allowed_origins": ORIGINS}),
         ("-k uvicorn.workers.UvicornWorker -w auto m:app", {"loop": "uvloop", "workers": "auto"}),
         (
             "--limit-request-field_size 9000 --limit-request-line 4094 m:app",
@@ -247,10 +311,25 @@ def test_lines_that_work(line: str, expected: dict[str, Any]) -> None:
         ("m:app --reload-dir src", "--reload-dir", "not supported yet"),
         ("m:app --proxy-headers", "--proxy-headers", "not supported yet"),
         ("m:app --forwarded-allow-ips *", "--forwarded-allow-ips", "not supported yet"),
-        ("m:app --http h11", "--http", "'h11' is not supported yet: want auto or httptools"),
-        ("m:app --http2", "--http2", "not supported yet"),
-        ("m:app --ws websockets", "--ws", "'websockets' is not supported yet: want auto or none"),
-        ("m:app --ws-max-size 16777216", "--ws-max-size", "not supported yet"),
+        ("m:app --http h11", "--http", "'h11' is not supported yet: want auto or httptools, or 1 or 2"),
+        ("m:app --http zttp --http2", "--http", "'zttp' is not supported yet: want auto or httptools, or 1 or 2"),
+        ("m:app --ws=mine:WS", "--ws", "'mine:WS' is not allowed: want yes or no (also true, on, 1, auto, websockets"),
+        ("m:app --ws-max-size 0", "--ws-max-size", "'0' is not allowed: want a size in bytes"),
+        ("m:app --h2c upgrade", "--h2c", "'upgrade' is not supported, RFC 9113 took the upgrade"),
+        ("m:app --http2-cleartext both", "--http2-cleartext", "'both' is not supported, RFC 9113 took the upgrade"),
+        ("m:app --no-http1", "--no-http1", "is off, and without certfile HTTP/2 needs h2c: want certfile, or h2c"),
+        ("m:app --no-http1 --no-http2", "--no-http1", "is off, and http2 is off too: want at least one of them"),
+        ("m:app --no-http2 --h2c", "--h2c", "is HTTP/2, and http2 is off: want both, or neither"),
+        ("m:app --http2-only --no-http2", "--http2-only", "does not go with http2: give one of them"),
+        ("m:app --http 2 --http1", "--http", "does not go with http1: give one of them"),
+        ("m:app --http 1 --http2-only", "--http2-only", "does not go with http: give one of them"),
+        ("m:app --http-protocols h1,h2", "--http-protocols", "'h1,h2' is not supported, HTTP/2 is always preferred"),
+        ("m:app --http-protocols h3,h2", "--http-protocols", "'h3,h2' is not supported: want h2 or http/1.1"),
+        ("m:app --alpn-protocols h2,h3", "--alpn-protocols", "'h2,h3' is not supported: want h2 or http/1.1"),
+        ("m:app --h2-initial-connection-window 1k", "--h2-initial-connection-window", "'1k' is not allowed: want a"),
+        ("m:app --http2-max-frame-size 1024", "--http2-max-frame-size", "'1024' is not allowed: want a size"),
+        ("m:app --http2-keep-alive-interval 9", "--http2-keep-alive-interval", "not supported yet; timeout_keep_al"),
+        ("m:app --http1-header-read-timeout 9", "--http1-header-read-timeout", "not supported yet; timeout_request_h"),
         ("m:app --limit-max-requests 1000", "--limit-max-requests", "'1000' is not supported yet: want 0"),
         ("m:app --limit-concurrency 10", "--limit-concurrency", "not supported yet; limit_connections limits"),
         ("m:app --interface wsgi", "--interface", "'wsgi' is not supported yet: want one of auto, asgi3"),
@@ -276,7 +355,6 @@ def test_lines_that_work(line: str, expected: dict[str, Any]) -> None:
         ("-u nobody -g nogroup m:app", "-u", "not supported yet"),
         ("--max-requests 1000 m:app", "--max-requests", "'1000' is not supported yet"),
         ("--max-requests-jitter 10 m:app", "--max-requests-jitter", "'10' is not supported yet"),
-        ("--websocket-ping-interval 5 m:app", "--websocket-ping-interval", "not supported yet"),
     ],
 )
 def test_lines_that_ask_for_what_is_missing(line: str, flag: str, problem: str) -> None:
@@ -286,7 +364,8 @@ def test_lines_that_ask_for_what_is_missing(line: str, flag: str, problem: str) 
     assert caught.value.problem.startswith(problem)
 
 
-#: All flags of uvicorn 0.54 and hypercorn 0.18 but --help and --version.
+#: All flags of uvicorn 0.54 and hypercorn 0.18 but --help and --version; then those of gunicorn 27, granian 2.8,
+#: peregrine 1.2 and h2corn 2.0 that are about HTTP/1, HTTP/2 and WebSockets.
 FOREIGN_FLAGS = """
     --host --port --uds --fd --reload --reload-dir --reload-include --reload-exclude --reload-delay --workers --loop
     --http --http2 --ws --ws-max-size --ws-max-queue --ws-ping-interval --ws-ping-timeout --ws-per-message-deflate
@@ -301,10 +380,20 @@ FOREIGN_FLAGS = """
     --max-requests-jitter -g --group -k --worker-class --keep-alive --keyfile --keyfile-password --insecure-bind -p
     --pid --quic-bind --server-name --statsd-host --statsd-prefix -m --umask -u --user --verify-mode
     --websocket-ping-interval -w
+    --http-protocols --http2-cleartext --http2-max-concurrent-streams --http2-initial-window-size
+    --http2-max-frame-size --http2-max-header-list-size --websocket-max-message-size
+    --no-ws --http1-buffer-size --http1-header-read-timeout --http1-keep-alive --no-http1-keep-alive
+    --http1-pipeline-flush --no-http1-pipeline-flush --http2-adaptive-window --no-http2-adaptive-window
+    --http2-initial-connection-window-size --http2-initial-stream-window-size --http2-keep-alive-interval
+    --http2-keep-alive-timeout --http2-max-headers-size --http2-max-send-buffer-size
+    --no-http2 --http2-only --ws-max-message --ws-max-queue-bytes --ws-compress
+    --http1 --no-http1 --h2-max-header-list-size --h2-max-header-block-size --h2-max-inbound-frame-size
+    --h2-initial-stream-window-size --h2-initial-connection-window-size --h2-timeout-response-stall --h2-timeout-write
+    --websocket-per-message-deflate --no-websocket-per-message-deflate --websocket-ping-timeout
 """
 
 
-def test_every_flag_of_uvicorn_and_hypercorn_is_known() -> None:
+def test_every_flag_of_other_servers_is_known() -> None:
     assert not set(FOREIGN_FLAGS.split()) - cli.create_parser().flags
 
 
@@ -318,8 +407,6 @@ def test_every_setting_that_is_missing_has_a_flag(key: str) -> None:
     else:
         passing, refused = [f"--no-{flag[2:]}"], [flag]
     assert cli.parse([*passing, "m:app"], {}) == cli.CommandLine("m:app", Config())
-    if key == "no_ws":
-        return  # its opposite has no flag
     with pytest.raises(ConfigError, match=rf"^{refused[0]}: .*not supported yet"):
         cli.parse([*refused, "m:app"], {})
 
@@ -378,6 +465,10 @@ WANT_WORKERS = 'want a whole number, 0 or more and at most 4096, or "auto"'
         ("m:app --reload", "--reload: not supported yet"),
         ("m:app --observer m", "--observer: 'm' is not allowed, there is no colon: want module:attr, or a callable"),
         ("m:app --observers m:a", "there is no flag --observers; did you mean --observer?"),
+        (
+            "m:app --no-ws=yes",
+            "--no-ws: ignored explicit argument 'yes'",
+        ),
         (
             "m:app --protocol alpn:h2=m:P",
             "--protocol: 'alpn:h2=m:P' is not allowed, the server itself serves HTTP: want WHERE=module:attr, where "

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, Final
 
-from fastserver.config import rivals, units
+from fastserver.config import rivals, units, versions
 from fastserver.config.bind import DEFAULT_PORT, METRICS_PORT, FDBind, compose_bind, parse_bind
 from fastserver.config.errors import ConfigError
 from fastserver.config.setting import Setting, quote
@@ -22,6 +22,8 @@ DENIALS: Final[Mapping[str, tuple[str, Any]]] = {
     "no_lifespan": ("lifespan", "off"),
     "no_server_name": ("server_header", False),
 }
+#: What ``None`` says of a setting that others switch off with it; elsewhere it is the default.
+NONE_IS: Final[Mapping[str, Any]] = {"ws_ping_interval": 0, "ws_ping_timeout": 0}
 
 DEFAULT_HOST: Final = "127.0.0.1"
 
@@ -36,6 +38,8 @@ def translate(given: Mapping[str, Any], settings: Mapping[str, Setting]) -> dict
     names: dict[str, str] = {}
     for name, value in given.items():
         key, meant = _resolve(name, value, settings, canonical)
+        if key is not None and meant is None:
+            meant = NONE_IS.get(key)
         if key is None or (meant is None and not settings[key].optional):
             continue
         if key in values:
@@ -51,6 +55,9 @@ def translate(given: Mapping[str, Any], settings: Mapping[str, Setting]) -> dict
         if key in values:
             raise ConfigError(next(iter(listener)), f"is given beside {names[key]}: give one of them")
         values[key] = (compose(listener),)
+    for name in versions.KEYS:
+        if given.get(name) is not None:
+            _add_versions(name, versions.read_versions(name, given[name]), values, names, settings)
     if "header" in values:
         values["header"] = _join_headers(values["header"])
     if "access_logfile" in values:
@@ -72,7 +79,7 @@ def _resolve(
         return name, value
     if name in canonical:
         return canonical[name], value
-    if name in LISTENERS or name in METRICS_LISTENERS:
+    if name in LISTENERS or name in METRICS_LISTENERS or name in versions.KEYS:
         return None, None
     if name in DENIALS:
         key, denied = DENIALS[name]
@@ -82,7 +89,7 @@ def _resolve(
         if problem is not None:
             raise ConfigError(name, problem)
         return None, None
-    known = (*settings, *canonical, *LISTENERS, *METRICS_LISTENERS, *rivals.RIVALS)
+    known = (*settings, *canonical, *LISTENERS, *METRICS_LISTENERS, *versions.KEYS, *rivals.RIVALS)
     raise ConfigError(name, f"there is no such setting{suggest(name, known)}")
 
 
@@ -91,6 +98,21 @@ def _is_true(name: str, value: Any) -> bool:
         return value is not None and units.parse_switch(value)
     except ValueError:
         raise ConfigError(name, f"{quote(value)} is not allowed: want yes or no") from None
+
+
+def _add_versions(
+    name: str,
+    meant: Mapping[str, bool],
+    values: dict[str, Any],
+    names: dict[str, str],
+    settings: Mapping[str, Setting],
+) -> None:
+    """Put what the key ``name`` has ``meant`` among ``values``; what another key says must be the same."""
+    for key, value in meant.items():
+        if key in values and settings[key].coerce(names[key], values[key]) != value:
+            raise ConfigError(name, f"does not go with {names[key]}: give one of them")
+        values[key] = value
+        names.setdefault(key, name)
 
 
 def _compose_listener(listener: Mapping[str, Any]) -> str:

@@ -58,6 +58,7 @@ def canonicalise(config: "Config") -> dict[str, Any]:
 def check(config: "Config") -> None:
     """Whether the settings of ``config``, each canonical, go together."""
     _check_addresses(config)
+    _check_versions(config)
     _check_tls(config)
 
 
@@ -97,6 +98,18 @@ def _check_addresses(config: "Config") -> None:
 
 def _is_any_port(place: Bind | str) -> bool:
     return isinstance(place, TCPBind) and not place.port
+
+
+def _check_versions(config: "Config") -> None:
+    """Every client can be served in one version of HTTP at least."""
+    if config.h2c and not config.http2:
+        raise ConfigError("h2c", "is HTTP/2, and http2 is off: want both, or neither")
+    if config.http1:
+        return
+    if not config.http2:
+        raise ConfigError("http1", "is off, and http2 is off too: want at least one of them")
+    if config.certfile is None and not config.h2c:
+        raise ConfigError("http1", "is off, and without certfile HTTP/2 needs h2c: want certfile, or h2c, or http1")
 
 
 def _check_tls(config: "Config") -> None:

@@ -19,7 +19,8 @@ from fastserver.config.extension import ProtocolBinding
 from fastserver.config.header import WANT_HEADER, parse_header
 from fastserver.config.logformat import COMBINED
 from fastserver.config.setting import Kind, Setting, setting, setting_of
-from fastserver.config.spellings import LEVELS, LOOPS, VERIFY_MODES
+from fastserver.config.spellings import BOOLEANS, LEVELS, LOOPS, PRIOR_KNOWLEDGE, VERIFY_MODES
+from fastserver.config.spellings import WEBSOCKETS as WEBSOCKET_WORDS
 from fastserver.config.statsd import STATSD_PORT, WANT_STATSD, StatsdTarget, parse_statsd_target
 
 DURATION, SIZE, INT, BOOL = Kind.DURATION, Kind.SIZE, Kind.INT, Kind.BOOL
@@ -233,15 +234,29 @@ class Config:
     )
 
     http1: bool = setting(True, BOOL, PROTOCOLS, "Whether HTTP/1.0 and HTTP/1.1 are served.")
-    http2: bool = setting(True, BOOL, PROTOCOLS, "Whether HTTP/2 is offered to TLS clients.")
+    http2: bool = setting(
+        True,
+        BOOL,
+        PROTOCOLS,
+        "Whether HTTP/2 is served: to the TLS clients that ask for it, and to others as h2c says.",
+    )
     h2c: bool = setting(
         False,
         BOOL,
         PROTOCOLS,
         "Whether clients without TLS may begin in HTTP/2 (prior knowledge), beside HTTP/1.",
         aliases=("http2_cleartext",),
+        spellings=PRIOR_KNOWLEDGE,
+        refused=dict.fromkeys(("upgrade", "both"), "RFC 9113 took the upgrade from HTTP/1.1 out of HTTP/2"),
     )
-    ws: bool = setting(True, BOOL, PROTOCOLS, "Whether WebSockets are served.")
+    ws: bool = setting(
+        True,
+        BOOL,
+        PROTOCOLS,
+        "Whether WebSockets are served.",
+        aliases=("websockets",),
+        spellings=WEBSOCKET_WORDS,
+    )
 
     h2_max_concurrent_streams: int = setting(
         100,
@@ -257,7 +272,7 @@ class Config:
         SIZE,
         HTTP2,
         "Bytes of a request's header fields, decoded, with 32 more for each field; beyond it the connection ends.",
-        aliases=("http2_max_headers_size",),
+        aliases=("http2_max_headers_size", "http2_max_header_list_size"),
         minimum=1,
         maximum=(1 << 31) - 1,
     )
@@ -275,7 +290,7 @@ class Config:
         SIZE,
         HTTP2,
         "Bytes of one request's body that may be under way before the application has taken them.",
-        aliases=("http2_initial_stream_window_size",),
+        aliases=("http2_initial_stream_window_size", "http2_initial_window_size", "h2_initial_stream_window_size"),
         minimum=1,
         maximum=(1 << 31) - 1,
     )
@@ -284,7 +299,7 @@ class Config:
         SIZE,
         HTTP2,
         "Bytes of all bodies of one connection that may be under way before the applications have taken them.",
-        aliases=("http2_initial_connection_window_size",),
+        aliases=("http2_initial_connection_window_size", "h2_initial_connection_window_size"),
         minimum=65535,
         maximum=(1 << 31) - 1,
     )
@@ -302,7 +317,7 @@ class Config:
         SIZE,
         WEBSOCKETS,
         "Bytes of one message from a client; beyond it the session closes with 1009.",
-        aliases=("websocket_max_message_size",),
+        aliases=("websocket_max_message_size", "ws_max_message"),
         minimum=1,
     )
     ws_max_queue: int = setting(
@@ -331,7 +346,8 @@ class Config:
         BOOL,
         WEBSOCKETS,
         "Whether messages are compressed where the client offers it (permessage-deflate).",
-        aliases=("websocket_per_message_deflate",),
+        aliases=("websocket_per_message_deflate", "ws_compress"),
+        spellings=BOOLEANS,
     )
     ws_allowed_origins: tuple[str, ...] = setting(
         (),
@@ -531,6 +547,13 @@ class Config:
             timeout_handshake: float | str = ...,
             timeout_graceful_shutdown: float | str = ...,
             keep_alive_max_requests: int | str = ...,
+            limit_request_line: int | str = ...,
+            limit_request_fields: int | str = ...,
+            limit_request_field_size: int | str = ...,
+            limit_request_head_size: int | str = ...,
+            limit_request_body: int | str = ...,
+            limit_request_body_rate: int | str = ...,
+            limit_connections: int | str = ...,
             http1: bool | str = ...,
             http2: bool | str = ...,
             h2c: bool | str = ...,
@@ -547,13 +570,6 @@ class Config:
             ws_ping_timeout: float | str = ...,
             ws_per_message_deflate: bool | str = ...,
             ws_allowed_origins: str | Sequence[str] = ...,
-            limit_request_line: int | str = ...,
-            limit_request_fields: int | str = ...,
-            limit_request_field_size: int | str = ...,
-            limit_request_head_size: int | str = ...,
-            limit_request_body: int | str = ...,
-            limit_request_body_rate: int | str = ...,
-            limit_connections: int | str = ...,
             certfile: str | None = ...,
             keyfile: str | None = ...,
             keyfile_password: str | None = ...,

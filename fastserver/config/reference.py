@@ -6,12 +6,13 @@ The text stands in ``docs/settings.md``; a test compares the two.
 import sys
 from collections.abc import Iterable, Iterator
 
+from fastserver.config import versions
 from fastserver.config.aliases import DEFAULT_HOST, DENIALS, LISTENERS, METRICS_LISTENERS
 from fastserver.config.bind import METRICS_PORT
 from fastserver.config.load import PREFIX, WEB_CONCURRENCY, variable_of
 from fastserver.config.model import DEFAULTS, SETTINGS
 from fastserver.config.rivals import TOPICS, Rival
-from fastserver.config.setting import Setting, denials_of, flags_of
+from fastserver.config.setting import Setting, denials_of, flags_of, spell_flag
 
 _INTRODUCTION = f"""\
 # Settings
@@ -36,12 +37,15 @@ environment variable with `{PREFIX}` and capitals. A flag goes over the environm
 _COMPATIBILITY = """\
 ## Flags of other servers
 
-The flags and keyword arguments of uvicorn and hypercorn for the settings above work as they are: each "also" above is a
-flag (with dashes) and a key of `Config.from_mapping` and `fastserver.run`.
+The flags and keyword arguments of uvicorn, hypercorn and others for the settings above work as they are: each "also"
+above is a flag (with dashes) and a key of `Config.from_mapping` and `fastserver.run`.
 
 - {listeners} make one bind, as in uvicorn: a socket path goes before a descriptor, a descriptor before host and port.
 - {metrics} make one `metrics_bind`, as in granian; the host is {metrics_host} and the port {metrics_port} by default.
 - {denials}.
+- {versions} say of `http1`, `http2` and `h2c` what they say in granian, peregrine, gunicorn and hypercorn; where both
+  versions are named, HTTP/2 has to stand first.
+- {worded} may be followed by a word.
 - hypercorn's old `--access-log FILE` is taken for `--access-logfile FILE` where the word after it is `-`, a path
   without a colon, or ends in `.log`.
 - `-k uvicorn.workers.UvicornWorker` is uvloop; `cert_reqs` takes the numbers of `ssl.VerifyMode`, `log_level` those of
@@ -89,6 +93,8 @@ def _render_compatibility() -> str:
         metrics_host=DEFAULT_HOST,
         metrics_port=METRICS_PORT,
         denials=denials,
+        versions=_quote(versions.KEYS),
+        worded=_quote(f"{spell_flag(key)}" for key, fact in SETTINGS.items() if fact.takes_word),
     )
 
 

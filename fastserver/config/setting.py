@@ -37,8 +37,9 @@ class Setting:
 
     ``singular`` is what one item of a list is called: the flag is spelled so, and it is a keyword beside the key.
     ``aliases`` are other servers' keys for it; each is also a flag, with dashes.  ``negations`` are flags that switch
-    a boolean off beside its ``--no-`` form.  ``spellings`` maps lower-case words to the choice that they mean.
-    ``planned`` are values that other servers know and this one does not yet.  ``words`` are allowed beside numbers.
+    a boolean off beside its ``--no-`` form.  ``spellings`` maps lower-case words to the value that they mean; the flag
+    of a boolean that has some may be given a value.  ``planned`` are values that other servers know and this one does
+    not yet, ``refused`` such as it will never know, with the reason.  ``words`` are allowed beside numbers.
     ``exclusive`` says that ``minimum`` itself is not allowed.  ``optional`` allows ``None``; ``secret`` values are
     never printed.
     """
@@ -54,6 +55,7 @@ class Setting:
     choices: tuple[str, ...] = ()
     spellings: Mapping[str, str] = field(default_factory=dict)
     planned: tuple[str, ...] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
     words: tuple[str, ...] = ()
     minimum: int = 0
     maximum: int = MAXIMUM
@@ -65,6 +67,11 @@ class Setting:
     def repeats(self) -> bool:
         """Whether the value is a list, and its flag may be given several times."""
         return self.kind in (Kind.REPEAT, Kind.OBJECTS)
+
+    @property
+    def takes_word(self) -> bool:
+        """Whether it is a switch whose flag may be followed by a value."""
+        return self.kind is Kind.BOOL and bool(self.spellings)
 
     def describe(self) -> str:
         """What is allowed, in words that follow "want"."""
@@ -78,8 +85,11 @@ class Setting:
             return _PARSERS[self.kind](self, value)
         except ValueError:
             pass
-        if isinstance(value, str) and value.lower() in self.planned:
+        word = value.strip().lower() if isinstance(value, str) else ""
+        if word in self.planned:
             raise ConfigError(key, f"{quote(value)} is not supported yet: want {self.describe()}")
+        if word in self.refused:
+            raise ConfigError(key, f"{quote(value)} is not supported, {self.refused[word]}: want {self.describe()}")
         shown = "this value" if self.secret else quote(value)
         raise ConfigError(key, f"{shown} is not allowed: want {self.describe()}")
 
@@ -147,6 +157,10 @@ def _parse_number(fact: Setting, value: object) -> Any:
     return number
 
 
+def _parse_switch(fact: Setting, value: object) -> bool:
+    return units.parse_switch(fact.spellings.get(value.strip().lower(), value) if isinstance(value, str) else value)
+
+
 def _parse_choice(fact: Setting, value: object) -> str:
     # Two callers' ints are choices in disguise: logging levels, and ssl.VerifyMode (an IntEnum).
     word = str(int(value)) if isinstance(value, int) and not isinstance(value, bool) else value
@@ -202,7 +216,7 @@ _PARSERS: Final[Mapping[Kind, Callable[[Setting, object], Any]]] = {
     Kind.DURATION: _parse_number,
     Kind.SIZE: _parse_number,
     Kind.INT: _parse_number,
-    Kind.BOOL: lambda fact, value: units.parse_switch(value),
+    Kind.BOOL: _parse_switch,
     Kind.CHOICE: _parse_choice,
     Kind.PATH: _parse_path,
     Kind.TEXT: _parse_text,
@@ -218,11 +232,16 @@ def _describe_bounds(fact: Setting) -> str:
     return low + high + "".join(f', or "{word}"' for word in fact.words)
 
 
+def _describe_switch(fact: Setting) -> str:
+    yes, no = (", ".join(word for word, meant in fact.spellings.items() if meant == side) for side in ("yes", "no"))
+    return f"yes or no (also true, on, 1{yes and f', {yes}'}; false, off, 0{no and f', {no}'})"
+
+
 _WANT: Final[Mapping[Kind, Callable[[Setting], str]]] = {
     Kind.DURATION: lambda fact: f"a duration such as 5, 2.5, 500ms or 2m, {_describe_bounds(fact)}",
     Kind.SIZE: lambda fact: f"a size in bytes such as 8190, 64k, 16m or 1g, {_describe_bounds(fact)}",
     Kind.INT: lambda fact: f"a whole number, {_describe_bounds(fact)}",
-    Kind.BOOL: lambda fact: "yes or no (also true, on, 1; false, off, 0)",
+    Kind.BOOL: _describe_switch,
     Kind.CHOICE: lambda fact: f"one of {', '.join(fact.choices)}",
     Kind.PATH: lambda fact: "a path",
     Kind.TEXT: lambda fact: "text without line breaks",

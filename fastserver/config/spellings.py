@@ -1,6 +1,6 @@
-"""Other words for the choices of a setting: those of other servers, of ``ssl`` and of ``logging``.
+"""Other words for the values of a setting: those of other servers, of ``ssl`` and of ``logging``.
 
-Each maps a lower-case word to the choice that it means.
+Each maps a lower-case word to the value that it means.
 """
 
 import ssl
@@ -19,6 +19,18 @@ VERIFY_MODES: Final[Mapping[str, str]] = {
     "cert_optional": "optional",
     "cert_required": "required",
 }
+#: How h2c is switched on elsewhere, where there is a choice of ways.
+PRIOR_KNOWLEDGE: Final[Mapping[str, str]] = {"prior": "yes", "prior-knowledge": "yes"}
+#: uvicorn's names for its implementations of WebSockets.
+WEBSOCKETS: Final[Mapping[str, str]] = {
+    "auto": "yes",
+    "websockets": "yes",
+    "websockets-sansio": "yes",
+    "wsproto": "yes",
+    "none": "no",
+}
+#: What uvicorn takes for a boolean on its command line, beside the words that every switch takes.
+BOOLEANS: Final[Mapping[str, str]] = {"t": "yes", "y": "yes", "f": "no", "n": "no"}
 LEVELS: Final[Mapping[str, str]] = {
     "warn": "warning",
     "fatal": "critical",

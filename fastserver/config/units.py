@@ -14,6 +14,8 @@ _OCTAL = re.compile(r"(?:0o)?([0-7]+)", re.ASCII)
 _WHOLE = re.compile(r"-?[0-9]+", re.ASCII)
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
+#: Every word of a switch, in lower case.
+SWITCH_WORDS = _TRUE | _FALSE
 
 
 def parse_duration(value: object) -> float:

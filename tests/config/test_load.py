@@ -26,6 +26,22 @@ def test_every_key_has_its_variable() -> None:
         "lifespan": "off",
         "verify_mode": "required",
         "header": "A: b, c\nD: e",
+        "http1": "no",
+        "http2": "yes",  # one of the two must be left
+        "h2c": "prior",
+        "ws": "none",
+        "h2_max_concurrent_streams": "7",
+        "h2_max_frame_size": "64k",
+        "h2_max_resets": "7",
+        "ws_max_queue": "7",
+        "ws_max_size": "1k",
+        "ws_ping_interval": "7",
+        "ws_ping_timeout": "0",
+        "h2_max_header_list_size": "7",
+        "h2_initial_stream_window": "7",
+        "h2_initial_connection_window": "7m",
+        "ws_per_message_deflate": "yes",
+        "ws_allowed_origins": "https://a, https://b",
         "server_header": "off",
         "date_header": "0",
         "access_log": "true",
@@ -41,6 +57,7 @@ def test_every_key_has_its_variable() -> None:
         **samples,
         "bind": ["a:1", "b:2"],
         "header": ["A: b, c", "D: e"],
+        "ws_allowed_origins": ["https://a", "https://b"],
         "observers": ["m:a", "m:b"],
         "protocols": ["alpn:x=m:P", "[::1]:5=m:P"],
         "metrics_bind": ["a:3", "b:4"],
@@ -54,7 +71,8 @@ def test_every_key_has_its_variable() -> None:
     loaded = load_config({}, {variable_of(key): text for key, text in samples.items()})
     assert loaded == Config(**expected)  # type: ignore[arg-type]
     defaults = Config()
-    assert not [key for key in SETTINGS if getattr(loaded, key) == getattr(defaults, key)]
+    assert [key for key in SETTINGS if getattr(loaded, key) == getattr(defaults, key)] == ["http2"]
+    assert load_config({}, {variable_of("http2"): "no"}) == Config(http2=False)
 
 
 def test_the_caller_goes_over_the_environment() -> None:

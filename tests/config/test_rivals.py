@@ -32,17 +32,15 @@ def test_asking_for_something_is_refused(key: str) -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("http", "HttpTools"),
-        ("ws", "none"),
+        ("log_format", "Text"),
         ("reload", False),
-        ("no_ws", True),
-        ("http1", True),
+        ("http1_keep_alive", True),
         ("max_requests", 0),
         ("drain_delay", 0.0),
         ("ssl_version", ssl.PROTOCOL_TLS_SERVER),
         ("tls_min_version", "1.2"),
-        ("ws_per_message_deflate", "false"),
-        ("ws_per_message_deflate", False),
+        ("http2_adaptive_window", "false"),
+        ("http2_adaptive_window", False),
     ],
 )
 def test_asking_for_what_happens_anyway_passes(key: str, value: object) -> None:
@@ -53,8 +51,8 @@ def test_asking_for_what_happens_anyway_passes(key: str, value: object) -> None:
     ("key", "value", "problem"),
     [
         ("reload", True, "not supported yet"),
-        ("http", "h11", "'h11' is not supported yet: want auto or httptools"),
-        ("http1", False, "not supported yet"),
+        ("log_format", "json", "'json' is not supported yet: want text"),
+        ("http1_keep_alive", False, "not supported yet"),
         ("max_requests", 1000, "1000 is not supported yet: want 0"),
         ("umask", "007", "not supported yet; uds_permissions sets the mode of Unix sockets"),
         ("ssl_version", 3, "3 is not supported yet: want 17 or 2; the server takes TLS 1.2 and 1.3"),
