@@ -49,6 +49,7 @@ cdef class LiveConnection(Connection):
     cpdef bint is_admitted(self) except -1
     @cython.locals(host=Host)
     cpdef enter(self, Protocol wire, str name)
+    cpdef switch(self, Protocol wire, str name)
     @cython.locals(size=Py_ssize_t)
     cpdef take(self, RawData event)
     cpdef take_eof(self)

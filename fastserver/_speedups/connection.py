@@ -138,6 +138,17 @@ class LiveConnection(Connection):
             host.observers.notify(self, _OUT, IS_IDLE)
         wire.handle(IS_IDLE)
 
+    def switch(self, wire, name):
+        """``wire`` serves from now on, under ``name``, in the place of a protocol that has only listened so far.
+
+        For that protocol to call, which then hands over itself what it has read.  It was counted and told of, and is
+        not again; ``wire`` hears that it is open and idle.  The caller must be held by somebody until it returns.
+        """
+        self.wire = wire
+        self.protocol = name
+        self.tally = self.host.metrics.get_tally(name)
+        wire.handle(IS_IDLE)
+
     def take(self, event):
         """``RawData`` has come."""
         size = len(event.data)

@@ -2,44 +2,16 @@
 
 from typing import Any
 
-from fastserver._speedups.connection import LiveConnection, abort, drain, survey, sweep
-from fastserver._speedups.contract import Host, Peer
+from fastserver._speedups.connection import abort, drain, survey, sweep
+from fastserver._speedups.contract import Host
 from fastserver._speedups.h1 import H1Connection
 from fastserver._speedups.observers import Observer, Observers
 from fastserver.events import Closed, ConnectionState, Direction, RawData
 from tests.fakes import echo, make_host
 from tests.handloop import HandLoop
+from tests.pipe import Pipe
 
-# The hot rooms have no type hints.
-Base: Any = LiveConnection
 REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
-
-
-class Pipe(Base):  # type: ignore[misc]
-    """Keeps what is written, and is lost when it is closed."""
-
-    def __init__(self, host: Host) -> None:
-        super().__init__(host)
-        self.out = b""
-
-    def open(self) -> None:
-        self.enter(H1Connection(self, self.host), "http/1.1")
-
-    def get_peer(self) -> Peer:
-        return Peer(None, None, "http", None, None)
-
-    def write_out(self, event: RawData) -> None:
-        self.out += event.data
-
-    def close_out(self) -> None:
-        self.lose()
-
-    def finish_writing(self) -> None:
-        self.end()
-
-    def abort(self) -> None:
-        self.end()
-        self.lose()
 
 
 def make_pipes(count: int, **limits: float) -> tuple[HandLoop, Host, list[Any]]:
@@ -102,6 +74,28 @@ def test_observers_hear_it() -> None:
         (Direction.OUT, "Updated"),
         (Direction.OUT, "Closed"),
     ]
+
+
+def test_another_protocol_takes_over() -> None:
+    loop, host, (pipe,) = make_pipes(1)
+    heard: list[str] = []
+    hear = lambda connection, direction, event: heard.append(type(event).__name__)  # noqa: E731
+    host.observers = Observers([Observer(hear, "a", host.error_log, None)])
+    with loop.running():
+        pipe.open()
+        first, second = pipe.wire, H1Connection(pipe, host)
+        pipe.switch(second, "another")
+        assert (pipe.wire, pipe.protocol, pipe.tally) == (second, "another", host.metrics.get_tally("another"))
+        assert survey(host) == {"another": {"active": 0, "idle": 1, "closing": 0}}
+        pipe.take(RawData(REQUEST))
+    loop.settle()
+    assert first.describe_state() == "waiting_request"
+    assert pipe.out.startswith(b"HTTP/1.1 200")
+    assert (pipe.requests, host.metrics.connections_opened, host.metrics.raw_data_in) == (1, 1, 1)
+    assert heard == ["Updated", "RawData", "Updated", "RawData", "Updated"]
+    with loop.running():
+        pipe.abort()
+    assert (host.connections, host.metrics.closed) == (set(), 1)
 
 
 def test_there_is_room_for_so_many() -> None:
