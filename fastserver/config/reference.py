@@ -17,7 +17,7 @@ from fastserver.config.setting import Setting, denials_of, flags_of, spell_flag
 _INTRODUCTION = f"""\
 # Settings
 
-<!-- Written by `python -m fastserver.config.reference > docs/settings.md`; change `fastserver/config/model.py`. -->
+<!-- Written by `python -m fastserver.config.reference > docs/settings.md`; change `fastserver/config/topics/`. -->
 
 Each setting has one key. It is the keyword of `fastserver.Config(...)`, the flag with `--` and dashes, and the
 environment variable with `{PREFIX}` and capitals. A flag goes over the environment, the environment over the default.

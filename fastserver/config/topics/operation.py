@@ -1,0 +1,133 @@
+"""TLS, what responses get from the server, and its logs."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from fastserver.config import spellings
+from fastserver.config.header import WANT_HEADER
+from fastserver.config.logformat import COMBINED
+from fastserver.config.setting import Kind, setting
+
+#: The combined log format of Apache and nginx, then the seconds that the request took.
+ACCESS_LOGFORMAT: Final = f"{COMBINED} %(L)s"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TLS:
+    """Certificates and ciphers."""
+
+    certfile: str | None = setting(
+        None,
+        Kind.PATH,
+        "TLS",
+        "Certificate chain (PEM), the server's own first. It switches TLS on.",
+        aliases=("ssl_certfile", "tls_cert", "ssl_certificate"),
+        optional=True,
+    )
+    keyfile: str | None = setting(
+        None,
+        Kind.PATH,
+        "TLS",
+        "Private key (PEM). Without it the key is read from certfile.",
+        aliases=("ssl_keyfile", "tls_key"),
+        optional=True,
+    )
+    keyfile_password: str | None = setting(
+        None,
+        Kind.TEXT,
+        "TLS",
+        "Password of the private key; better given in the environment than on the command line.",
+        metavar="PASSWORD",
+        aliases=("ssl_keyfile_password",),
+        optional=True,
+        secret=True,
+    )
+    ca_certs: str | None = setting(
+        None,
+        Kind.PATH,
+        "TLS",
+        "Certificates (a PEM file, or a hashed directory) that client certificates are checked against.",
+        aliases=("ssl_ca_certs", "ssl_ca"),
+        optional=True,
+    )
+    verify_mode: Literal["none", "optional", "required"] = setting(
+        "none",
+        Kind.CHOICE,
+        "TLS",
+        "Whether clients are asked for a certificate; optional refuses only a bad one, required a missing one too.",
+        aliases=("cert_reqs", "ssl_cert_reqs"),
+        choices=("none", "optional", "required"),
+        spellings=spellings.VERIFY_MODES,
+    )
+    ciphers: str | None = setting(
+        None,
+        Kind.TEXT,
+        "TLS",
+        "TLS 1.2 ciphers in OpenSSL's notation. Without it: ECDHE with AES-GCM or ChaCha20.",
+        metavar="LIST",
+        aliases=("ssl_ciphers", "tls_ciphers"),
+        optional=True,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Responses:
+    """What it adds to responses."""
+
+    server_header: bool = setting(
+        True, Kind.BOOL, "responses", "Whether responses have a server header.", aliases=("include_server_header",)
+    )
+    date_header: bool = setting(
+        True, Kind.BOOL, "responses", "Whether responses have a date header.", aliases=("include_date_header",)
+    )
+    header: tuple[str, ...] = setting(
+        (),
+        Kind.REPEAT,
+        "responses",
+        f"{WANT_HEADER} that every response gets; may be given several times. A server or date header given so takes "
+        "the place of the server's own.",
+        metavar="HEADER",
+        aliases=("headers",),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Logging:
+    """What it writes down."""
+
+    access_log: bool = setting(False, Kind.BOOL, "logging", "Whether requests are logged, one line each.")
+    access_logfile: str = setting(
+        "-",
+        Kind.PATH,
+        "logging",
+        "File of the access log, - is standard output. Given as a flag or in the environment, it switches the access "
+        "log on.",
+        metavar="FILE",
+        aliases=("accesslog",),
+    )
+    access_logformat: str = setting(
+        ACCESS_LOGFORMAT,
+        Kind.TEXT,
+        "logging",
+        "Format of the access log in gunicorn's atoms, or combined, or json.",
+        metavar="FORMAT",
+        aliases=("access_log_format",),
+    )
+    error_logfile: str = setting(
+        "-",
+        Kind.PATH,
+        "logging",
+        "File of the error log, - is standard error.",
+        metavar="FILE",
+        aliases=("errorlog", "error_log", "log_file"),
+    )
+    log_level: Literal["debug", "info", "warning", "error", "critical"] = setting(
+        "info",
+        Kind.CHOICE,
+        "logging",
+        "Least level of the error log.",
+        aliases=("loglevel",),
+        choices=("debug", "info", "warning", "error", "critical"),
+        spellings=spellings.LEVELS,
+        planned=("trace",),
+    )
