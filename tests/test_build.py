@@ -90,7 +90,9 @@ def test_is_compiled_says_no_to_a_mixture(monkeypatch: pytest.MonkeyPatch) -> No
     suffix = EXTENSION_SUFFIXES[0]
     origins = dict.fromkeys(_speedups.MODULES, suffix)
     monkeypatch.setattr(
-        _speedups, "find_spec", lambda name: type("Spec", (), {"origin": f"/x/{origins[name.rpartition('.')[2]]}"})
+        _speedups,
+        "find_spec",
+        lambda name: type("Spec", (), {"origin": f"/x/{origins[name.removeprefix(f'{_speedups.__name__}.')]}"}),
     )
     assert _speedups.is_compiled()
     origins["clock"] = "clock.py"

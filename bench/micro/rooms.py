@@ -17,16 +17,13 @@ PLAIN_PACKAGE = "_fastserver_plain"
 class _PlainFinder(MetaPathFinder):
     """Finds the modules of ``PLAIN_PACKAGE`` among the sources of the hot rooms, never among the extensions."""
 
-    def __init__(self, directory: str) -> None:
-        self._finder = FileFinder(directory, (SourceFileLoader, SOURCE_SUFFIXES))
-
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        package, _, name = fullname.partition(".")
-        if package != PLAIN_PACKAGE or not name:
+        if path is None or not fullname.startswith(f"{PLAIN_PACKAGE}."):
             return None
-        return self._finder.find_spec(fullname, target)
+        (directory,) = path  # of the package that the module stands in
+        return FileFinder(directory, (SourceFileLoader, SOURCE_SUFFIXES)).find_spec(fullname, target)
 
 
 class Room:
@@ -44,7 +41,7 @@ class Room:
 def _make_plain_package() -> None:
     if PLAIN_PACKAGE not in sys.modules:
         directory = str(Path(fastserver._speedups.__file__).parent)
-        sys.meta_path.insert(0, _PlainFinder(directory))
+        sys.meta_path.insert(0, _PlainFinder())
         package = ModuleType(PLAIN_PACKAGE)
         package.__path__ = [directory]
         sys.modules[PLAIN_PACKAGE] = package

@@ -23,13 +23,13 @@ ROOMS = "fastserver._speedups"
 class PlainFinder(MetaPathFinder):
     """Finds the hot rooms among their sources, never among the extensions."""
 
-    def __init__(self) -> None:
-        self._finder = FileFinder(str(ROOT / ROOMS.replace(".", "/")), (SourceFileLoader, SOURCE_SUFFIXES))
-
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        return self._finder.find_spec(fullname, target) if fullname.startswith(f"{ROOMS}.") else None
+        if path is None or not fullname.startswith(f"{ROOMS}."):
+            return None
+        (directory,) = path  # of the package that the module stands in
+        return FileFinder(directory, (SourceFileLoader, SOURCE_SUFFIXES)).find_spec(fullname, target)
 
 
 def call(spec: str) -> Any:
