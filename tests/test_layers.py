@@ -33,6 +33,7 @@ FLOORS: list[dict[str, str]] = [
         "fastserver._speedups.h1state": "wire",
         "fastserver._speedups.h1stream": "wire",
         "fastserver._speedups.h1limits": "wire",
+        "fastserver._speedups.hpack": "wire",
         "fastserver.exchange": "application",
         "fastserver._speedups.http": "application",
         "fastserver._speedups.asgi": "application",

@@ -12,7 +12,8 @@ from importlib.util import find_spec
 #: The modules that ``setup.py`` compiles, lowest layer first.
 MODULES = (
     "events", "kernels", "clock", "metrics", "observers", "contract", "heads", "rendering", "task", "parser",
-    "bodyclock", "http", "h1stream", "h1", "connection", "tcp",
+    "bodyclock", "http", "h1stream", "h1", "hpack.strings", "hpack.table", "hpack.decoder", "hpack.encoder",
+    "connection", "tcp",
 )  # fmt: skip
 
 
