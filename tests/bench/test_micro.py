@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bench.micro import events, exchange, kernels
+from bench.micro import events, exchange, hpack, kernels
 from bench.micro.__main__ import render
 from bench.micro.rooms import Room, open_rooms
 from bench.micro.timing import Effort, Row, make_loop, time_ns
@@ -30,15 +30,15 @@ def test_the_time_is_for_one_run() -> None:
 def test_the_plain_room_is_never_compiled_and_stands_beside_the_compiled_one() -> None:
     rooms = open_rooms()
     assert [room.name for room in rooms] == (["compiled", "plain"] if is_compiled() else ["plain"])
-    for name in ("events", "kernels", "h1"):
-        assert str(rooms[-1].module(name).__file__).endswith(f"{name}.py")
+    for name in ("events", "kernels", "h1", "hpack.decoder"):
+        assert str(rooms[-1].module(name).__file__).endswith(f"{name.replace('.', '/')}.py")
     assert rooms[-1].module("h1").RawData is rooms[-1].module("events").RawData
 
 
 @pytest.mark.parametrize(
     ("measure", "variants"),
-    [(events.measure, {"dataclass"}), (kernels.measure, set()), (exchange.measure, set())],
-    ids=["events", "kernels", "exchange"],
+    [(events.measure, {"dataclass"}), (kernels.measure, set()), (hpack.measure, {"hpack"}), (exchange.measure, set())],
+    ids=["events", "kernels", "hpack", "exchange"],
 )
 def test_every_suite_runs_in_every_room(measure: Callable[[list[Room], Effort], list[Row]], variants: set[str]) -> None:
     rooms = open_rooms()
