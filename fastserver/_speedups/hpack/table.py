@@ -22,16 +22,14 @@ class DynamicTable:
         self.added = 0
         self.numbers = {} if searchable else None
         self.names = {} if searchable else None
-        # From the oldest to the newest, the first `_gone` evicted.
+        # From the oldest to the newest; the first `_gone` are evicted, and None.
         self._entries = []
         self._gone = 0
 
     def get(self, place):
         """The entry that so many newer ones stand in front of, or ``None``."""
         count = len(self._entries)
-        if place >= count - self._gone:
-            return None
-        return self._entries[count - 1 - place]
+        return self._entries[count - 1 - place] if place < count else None
 
     def add(self, entry):
         """Add an entry and evict what no longer fits; one that is too large for the table empties it (section 4.4)."""

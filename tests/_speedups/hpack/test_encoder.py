@@ -128,6 +128,7 @@ def test_a_field_is_a_pair_of_bytes(room: Room, fields: Any) -> None:
 
 @pytest.mark.parametrize(("sizes", "announced"), [
     ([], ""), ([4096], ""), ([65536], ""), ([4097, 2**32 - 1], ""), ([0], "20"), ([100], "3f45"), ([4095], "3fe01f"),
+    ([158], "3f7f"), ([159], "3f8001"),
     ([0, 4096], "203fe11f"), ([0, 100], "203f45"), ([100, 0], "20"), ([100, 30, 65536], "3e3fe11f"), ([30, 30], "3e"),
 ])  # fmt: skip
 def test_sizes_are_announced_once(room: Room, sizes: list[int], announced: str) -> None:
