@@ -34,6 +34,7 @@ FLOORS: list[dict[str, str]] = [
         "fastserver._speedups.h1stream": "wire",
         "fastserver._speedups.h1limits": "wire",
         "fastserver._speedups.hpack": "wire",
+        "fastserver._speedups.h2": "wire",
         "fastserver.exchange": "application",
         "fastserver._speedups.http": "application",
         "fastserver._speedups.asgi": "application",
