@@ -13,7 +13,7 @@ from importlib.util import find_spec
 MODULES = (
     "events", "kernels", "clock", "metrics", "observers", "contract", "heads", "rendering", "task", "parser",
     "bodyclock", "http", "h1stream", "h1", "hpack.strings", "hpack.table", "hpack.decoder", "hpack.encoder",
-    "h2.budget", "h2.frames", "connection", "tcp",
+    "h2.budget", "h2.lightframes", "h2.frames", "connection", "tcp",
 )  # fmt: skip
 
 

@@ -1,9 +1,10 @@
-# The frames first, then the scanner: h2 calls add_data and iterates, the engine asks has_frame and takes faults.
+# h2 calls add_data and iterates, the engine asks has_frame and takes faults.
 # Error contract: add_data and has_frame raise nothing; __next__ raises ConnectionFault.
 cimport cython
 
 from ..contract cimport Limits
 from .budget cimport Budget
+from .lightframes cimport Data, GoAway, Headers, Ping, Priority, RstStream, Settings, WindowUpdate
 
 cdef int PROTOCOL_ERROR
 cdef int FLOW_CONTROL_ERROR
@@ -37,95 +38,6 @@ cdef long long WINDOW_LIMIT
 cdef list _FLAG_SETS
 cdef frozenset _NO_FLAGS
 cdef frozenset _ACK_FLAGS
-
-# Imported classes that are held as C globals.
-cdef object DataFrame
-cdef object GoAwayFrame
-cdef object HeadersFrame
-cdef object PingFrame
-cdef object PriorityFrame
-cdef object RstStreamFrame
-cdef object SettingsFrame
-cdef object WindowUpdateFrame
-
-
-@cython.final
-@cython.no_gc
-@cython.freelist(32)
-cdef class Data:
-    cdef readonly long long stream_id
-    cdef readonly frozenset flags
-    cdef readonly bytes data
-    cdef readonly long long flow_controlled_length
-
-
-@cython.final
-@cython.no_gc
-@cython.freelist(32)
-cdef class Headers:
-    cdef readonly long long stream_id
-    cdef readonly frozenset flags
-    cdef readonly bytes data
-    cdef readonly long long depends_on
-    cdef readonly int stream_weight
-    cdef readonly bint exclusive
-
-
-@cython.final
-@cython.no_gc
-@cython.freelist(8)
-cdef class Priority:
-    cdef readonly long long stream_id
-    cdef readonly frozenset flags
-    cdef readonly long long depends_on
-    cdef readonly int stream_weight
-    cdef readonly bint exclusive
-
-
-@cython.final
-@cython.no_gc
-@cython.freelist(8)
-cdef class RstStream:
-    cdef readonly long long stream_id
-    cdef readonly frozenset flags
-    cdef readonly long long error_code
-
-
-@cython.final
-@cython.no_gc
-@cython.freelist(8)
-cdef class Settings:
-    cdef readonly long long stream_id
-    cdef readonly frozenset flags
-    cdef readonly dict settings
-
-
-@cython.final
-@cython.no_gc
-@cython.freelist(8)
-cdef class Ping:
-    cdef readonly long long stream_id
-    cdef readonly frozenset flags
-    cdef readonly bytes opaque_data
-
-
-@cython.final
-@cython.no_gc
-cdef class GoAway:
-    cdef readonly long long stream_id
-    cdef readonly frozenset flags
-    cdef readonly long long last_stream_id
-    cdef readonly long long error_code
-    cdef readonly bytes additional_data
-
-
-@cython.final
-@cython.no_gc
-@cython.freelist(8)
-cdef class WindowUpdate:
-    cdef readonly long long stream_id
-    cdef readonly frozenset flags
-    cdef readonly long long window_increment
 
 
 @cython.locals(value="long long")

@@ -6,23 +6,9 @@ frame, so that the events of one are seen before the next is read; whoever feeds
 here, as soon as the nine bytes of the header are there (threats H2-3, H2-5, H2-6); what depends on the state of a
 stream is left to ``h2``.
 
-The frames are small objects that tell ``h2`` by ``__class__`` that they are hyperframe's: it dispatches by that, and
-makes a ``repr`` of each frame, which is therefore a constant.
-
 Invariants: at most one frame and one field block are held beyond what was fed last; a byte is copied at most three
 times however it comes; after a fault nothing is read.
 """
-
-from hyperframe.frame import (
-    DataFrame,
-    GoAwayFrame,
-    HeadersFrame,
-    PingFrame,
-    PriorityFrame,
-    RstStreamFrame,
-    SettingsFrame,
-    WindowUpdateFrame,
-)
 
 from .bounds import BLOCK_BYTES, CONTINUATIONS
 from .codes import (
@@ -45,6 +31,7 @@ from .codes import (
     WITH_PRIORITY,
 )
 from .errors import ENHANCE_YOUR_CALM, FLOW_CONTROL_ERROR, FRAME_SIZE_ERROR, PROTOCOL_ERROR, ConnectionFault
+from .lightframes import Data, GoAway, Headers, Ping, Priority, RstStream, Settings, WindowUpdate
 
 PREFACE_BYTES = len(PREFACE)
 HEADER_BYTES = 9
@@ -64,94 +51,6 @@ _FLAG_SETS = [
     )
     for flags in range(_KNOWN_FLAGS + 1)
 ]
-
-
-class Data:
-    """A DATA frame: ``data`` without its padding, which ``flow_controlled_length`` counts (RFC 9113 section 6.1)."""
-
-    @property
-    def __class__(self):
-        return DataFrame
-
-    def __repr__(self):
-        return "DATA"
-
-
-class Headers:
-    """A HEADERS frame with the CONTINUATION frames behind it: ``data`` is the whole field block (section 6.2)."""
-
-    @property
-    def __class__(self):
-        return HeadersFrame
-
-    def __repr__(self):
-        return "HEADERS"
-
-
-class Priority:
-    """A PRIORITY frame (section 6.3)."""
-
-    @property
-    def __class__(self):
-        return PriorityFrame
-
-    def __repr__(self):
-        return "PRIORITY"
-
-
-class RstStream:
-    """A RST_STREAM frame (section 6.4)."""
-
-    @property
-    def __class__(self):
-        return RstStreamFrame
-
-    def __repr__(self):
-        return "RST_STREAM"
-
-
-class Settings:
-    """A SETTINGS frame: those of its ``settings`` that are known (section 6.5)."""
-
-    @property
-    def __class__(self):
-        return SettingsFrame
-
-    def __repr__(self):
-        return "SETTINGS"
-
-
-class Ping:
-    """A PING frame (section 6.7)."""
-
-    @property
-    def __class__(self):
-        return PingFrame
-
-    def __repr__(self):
-        return "PING"
-
-
-class GoAway:
-    """A GOAWAY frame (section 6.8)."""
-
-    @property
-    def __class__(self):
-        return GoAwayFrame
-
-    def __repr__(self):
-        return "GOAWAY"
-
-
-class WindowUpdate:
-    """A WINDOW_UPDATE frame (section 6.9)."""
-
-    @property
-    def __class__(self):
-        return WindowUpdateFrame
-
-    def __repr__(self):
-        return "WINDOW_UPDATE"
 
 
 def _read_u32(data, at):
