@@ -9,11 +9,17 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bench.macro.report import render_table
-from bench.micro import events, exchange, hpack, kernels
+from bench.micro import events, exchange, frames, hpack, kernels
 from bench.micro.rooms import open_rooms
 from bench.micro.timing import REPEATS, Effort, Row
 
-SUITES = {"events": events.measure, "kernels": kernels.measure, "hpack": hpack.measure, "exchange": exchange.measure}
+SUITES = {
+    "events": events.measure,
+    "kernels": kernels.measure,
+    "hpack": hpack.measure,
+    "frames": frames.measure,
+    "exchange": exchange.measure,
+}
 
 
 def render(title: str, rows: Sequence[Row]) -> str:
