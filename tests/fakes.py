@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Seque
 from typing import Any, TypeAlias
 
 from fastserver._speedups.clock import Clock
-from fastserver._speedups.contract import Connection, Host, Limits, Peer
+from fastserver._speedups.contract import Connection, Host, Limits, Peer, Protocol
 from fastserver._speedups.events import Closed, Event, RawData, Updated
 from fastserver._speedups.h1 import H1Connection
 from fastserver._speedups.http import HTTPApplication
@@ -154,8 +154,11 @@ class Wire:
         self.connection = FakeConnection(self.host, peer)
         self.inbox: deque[bytes | None] = deque()
         with self.loop.running():
-            self.protocol = H1Connection(self.connection, self.host)
+            self.protocol = self._open()
             self.connection.protocol = self.protocol
+
+    def _open(self) -> Protocol:
+        return H1Connection(self.connection, self.host)
 
     # ---- The peer's side -------------------------------------------------------------------------------------------
 

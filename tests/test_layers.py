@@ -44,6 +44,7 @@ FLOORS: list[dict[str, str]] = [
         "fastserver._speedups.contract": "contract",
         "fastserver._speedups.heads": "contract",
         "fastserver._speedups.rendering": "contract",
+        "fastserver._speedups.fieldlist": "contract",
         "fastserver._speedups.kernels": "contract",
         "fastserver._speedups.fields": "contract",
         "fastserver._speedups.target": "contract",

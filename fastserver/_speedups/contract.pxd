@@ -123,6 +123,7 @@ cdef class Sink:
     cpdef forbid_reuse(self)
     cpdef set_deadline(self, double deadline)
     cpdef bint is_writable(self) except -1
+    cpdef release(self)
     cpdef cork(self)
     cpdef uncork(self)
     cpdef Peer get_peer(self)

@@ -317,6 +317,9 @@ class Sink:
         """Whether ``send()`` may go on without waiting."""
         raise NotImplementedError
 
+    def release(self):
+        """The application has ended, whether its response was taken or not."""
+
     def cork(self):
         """Hold what is written until ``uncork``: the application is about to take a step."""
         raise NotImplementedError

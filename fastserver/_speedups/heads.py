@@ -93,6 +93,16 @@ def _read_target(request: Request, target: bytes) -> bytes | None:
     return authority
 
 
+def read_path(request: Request, target: bytes) -> int:
+    """The ``:path`` of an HTTP/2 or HTTP/3 request into path, raw_path and query_string: origin-form, or ``*``.
+
+    ``request.method`` is set already.  Raises ``WireError(400)`` (RFC 9113 section 8.3.1, H2-11).
+    """
+    if _read_target(request, target) is not None:
+        raise WireError(400, "absolute-form in :path")
+    return 0
+
+
 def is_host(value: bytes) -> bool:
     """Whether ``value`` is ``uri-host [":" port]`` and not empty (RFC 9110 section 7.2, H1-22)."""
     match = _match_host(value)

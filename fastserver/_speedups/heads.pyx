@@ -204,6 +204,18 @@ cdef bytes _read_other_target(Request request, Bytes target, Py_ssize_t size):
     return authority
 
 
+cpdef int read_path(Request request, bytes target) except -1:
+    """The ``:path`` of an HTTP/2 or HTTP/3 request into path, raw_path and query_string: origin-form, or ``*``.
+
+    ``request.method`` is set already.  Raises ``WireError(400)`` (RFC 9113 section 8.3.1, H2-11).
+    """
+    cdef Bytes start = <Bytes> PyBytes_AS_STRING(target)
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(target)
+    if not _read_target(request, start, size) and _read_other_target(request, start, size) is not None:
+        raise WireError(400, "absolute-form in :path")
+    return 0
+
+
 cpdef bint is_host(bytes value) except -1:
     """Whether ``value`` is ``uri-host [":" port]`` and not empty (RFC 9110 section 7.2, H1-22)."""
     return _is_host(<Bytes> PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
@@ -435,6 +447,7 @@ cpdef Request split_head(bytes data, Py_ssize_t start, Py_ssize_t end, Limits li
     request = Request.__new__(Request)
     request.headers = []
     request.content_length = -1
+    request.protocol = ""
     request.http_version = "1.1" if line.minor else "1.0"
     if line.method_size == 3 and memcmp(base + start, b"GET", 3) == 0:
         request.method = "GET"

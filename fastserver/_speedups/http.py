@@ -197,6 +197,7 @@ class HTTPExchange(Exchange):
         self._account()
 
     def on_application_end(self, failure):
+        self._sink.release()
         # ClientDisconnected is this server's own word for "stop", and cancellation its way to end what lasts too long;
         # neither is the application's failure.
         is_over = self._disconnected or self._state == COMPLETE

@@ -30,3 +30,18 @@ FLOOD_BYTES = 1 << 20
 #: A slice of input with more frames than this must carry this much payload.
 SLICE_FRAMES = 500
 SLICE_PAYLOAD_BYTES = 1024
+#: What is read before the next look at the budgets; bytes (H2-20).
+SLICE_BYTES = 16 * 1024
+#: Frames that are acted upon before the loop gets its turn.
+TURN_FRAMES = 256
+#: What may wait for its turn before reading is paused; bytes.
+HELD_BYTES = 64 * 1024
+#: What one stream's application may have said beyond the peer's window, and all of a connection together; bytes (H2-7).
+STREAM_PENDING_BYTES = 64 * 1024
+CONNECTION_PENDING_BYTES = 1024 * 1024
+#: Consumed body bytes are given back to the peer in pieces of this size at the most.
+CREDIT_BYTES = 32 * 1024
+#: Seconds in which the client has to acknowledge our SETTINGS (H2-17).
+SETTINGS_S = 10.0
+#: Seconds between the two GOAWAYs of a drain, in which requests that are under way arrive (H2-18).
+LEAVE_S = 1.0

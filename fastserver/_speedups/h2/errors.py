@@ -1,24 +1,26 @@
-"""How an HTTP/2 connection fails: a fault of the peer, with the code that its GOAWAY carries (RFC 9113 section 5.4.1).
+"""How an HTTP/2 connection or stream fails: the codes of RFC 9113 section 7, as plain integers."""
 
-The codes are plain integers, so that a compiled module can hold them as C numbers.
-"""
+NO_ERROR = 0x0
+PROTOCOL_ERROR = 0x1
+INTERNAL_ERROR = 0x2
+FLOW_CONTROL_ERROR = 0x3
+SETTINGS_TIMEOUT = 0x4
+STREAM_CLOSED = 0x5
+FRAME_SIZE_ERROR = 0x6
+REFUSED_STREAM = 0x7
+CANCEL = 0x8
+COMPRESSION_ERROR = 0x9
+ENHANCE_YOUR_CALM = 0xB
+INADEQUATE_SECURITY = 0xC
 
-from h2.errors import ErrorCodes
-from h2.exceptions import ProtocolError
-
-PROTOCOL_ERROR = ErrorCodes.PROTOCOL_ERROR.value
-FLOW_CONTROL_ERROR = ErrorCodes.FLOW_CONTROL_ERROR.value
-FRAME_SIZE_ERROR = ErrorCodes.FRAME_SIZE_ERROR.value
-ENHANCE_YOUR_CALM = ErrorCodes.ENHANCE_YOUR_CALM.value
+#: The highest stream there can be (RFC 9113 section 5.1.1).
+LARGEST_STREAM = 2**31 - 1
 
 
-class ConnectionFault(ProtocolError):
-    """The peer broke a rule, and the connection ends.  ``reason`` is for the log.
-
-    Raised while ``h2`` reads frames, it makes ``h2`` answer with a GOAWAY of ``error_code``.
-    """
+class ConnectionFault(Exception):
+    """The peer has broken the connection: it ends with a GOAWAY of ``code``.  ``reason`` is for the log."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
-        self.error_code = ErrorCodes(code)
+        self.code = code
         self.reason = reason

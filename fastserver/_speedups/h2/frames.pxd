@@ -4,7 +4,7 @@ cimport cython
 
 from ..contract cimport Limits
 from .budget cimport Budget
-from .lightframes cimport Data, GoAway, Headers, Ping, Priority, RstStream, Settings, WindowUpdate
+from .lightframes cimport Data, Headers, Ping, Priority, RstStream, Settings, WindowUpdate
 
 cdef int PROTOCOL_ERROR
 cdef int FLOW_CONTROL_ERROR
@@ -48,6 +48,7 @@ cdef long long _read_u32(bytes data, Py_ssize_t at) except -1
 cdef class FrameScanner:
     cdef public long long max_frame_size
     cdef public list faults
+    cdef public bint went_away
     cdef readonly bint in_block
     cdef readonly long long copied
     cdef Budget _budget
@@ -107,8 +108,6 @@ cdef class FrameScanner:
     cdef _check_setting(self, int name, long long value)
     @cython.locals(frame=Ping)
     cdef _read_ping(self, Py_ssize_t at)
-    @cython.locals(frame=GoAway)
-    cdef _read_goaway(self, Py_ssize_t at, Py_ssize_t size)
     @cython.locals(frame=WindowUpdate, increment="long long")
     cdef _read_window_update(self, Py_ssize_t at)
     cdef _end(self)

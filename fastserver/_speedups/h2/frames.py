@@ -31,7 +31,7 @@ from .codes import (
     WITH_PRIORITY,
 )
 from .errors import ENHANCE_YOUR_CALM, FLOW_CONTROL_ERROR, FRAME_SIZE_ERROR, PROTOCOL_ERROR, ConnectionFault
-from .lightframes import Data, GoAway, Headers, Ping, Priority, RstStream, Settings, WindowUpdate
+from .lightframes import Data, Headers, Ping, Priority, RstStream, Settings, WindowUpdate
 
 PREFACE_BYTES = len(PREFACE)
 HEADER_BYTES = 9
@@ -65,13 +65,15 @@ class FrameScanner:
 
     ``faults`` are the stream errors found here, ``(stream_id, code)``, for the caller to take and to answer with
     RST_STREAM after each step; the frame itself is dropped, but HEADERS, whose block must be decoded (section 4.3).
-    ``in_block`` says that a field block has begun and not ended.  ``copied`` counts the bytes that were moved to join
+    ``went_away`` says that the client begins no more streams: GOAWAY is not given to ``h2``, which would then refuse to
+    finish those that are open.  ``in_block`` says that a field block has begun and not ended.  ``copied`` counts the bytes that were moved to join
     what came in pieces.
     """
 
     def __init__(self, limits, budget):
         self.max_frame_size = 16384
         self.faults = []
+        self.went_away = False
         self.in_block = False
         self.copied = 0
         self._budget = budget
@@ -150,7 +152,7 @@ class FrameScanner:
                 if frame is not None:
                     self._is_given = True
                     return frame
-                if self.faults:
+                if self.faults or self.went_away:
                     break
         except ConnectionFault:
             self._end()
@@ -299,7 +301,8 @@ class FrameScanner:
             elif kind == PRIORITY:
                 frame = self._read_priority(at, size)
             elif kind == GOAWAY:
-                frame = self._read_goaway(at, size)
+                self.went_away = True
+                frame = None
             else:
                 # Ignored, whatever it is (section 5.5); PRIORITY_UPDATE of RFC 9218 as well.
                 self._budget.count_priority()
@@ -447,15 +450,6 @@ class FrameScanner:
         frame.stream_id = 0
         frame.flags = _ACK_FLAGS if self._flags & ACK else _NO_FLAGS
         frame.opaque_data = self._data[at : at + 8]
-        return frame
-
-    def _read_goaway(self, at, size):
-        frame = GoAway.__new__(GoAway)
-        frame.stream_id = 0
-        frame.flags = _NO_FLAGS
-        frame.last_stream_id = _read_u32(self._data, at) & 0x7FFFFFFF
-        frame.error_code = _read_u32(self._data, at + 4)
-        frame.additional_data = self._data[at + 8 : at + size]
         return frame
 
     def _read_window_update(self, at):

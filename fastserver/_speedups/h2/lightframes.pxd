@@ -3,7 +3,6 @@ cimport cython
 
 # Imported classes that are held as C globals.
 cdef object DataFrame
-cdef object GoAwayFrame
 cdef object HeadersFrame
 cdef object PingFrame
 cdef object PriorityFrame
@@ -70,16 +69,6 @@ cdef class Ping:
     cdef readonly long long stream_id
     cdef readonly frozenset flags
     cdef readonly bytes opaque_data
-
-
-@cython.final
-@cython.no_gc
-cdef class GoAway:
-    cdef readonly long long stream_id
-    cdef readonly frozenset flags
-    cdef readonly long long last_stream_id
-    cdef readonly long long error_code
-    cdef readonly bytes additional_data
 
 
 @cython.final

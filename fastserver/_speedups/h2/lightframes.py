@@ -9,7 +9,6 @@ The scanner fills the fields, which the ``.pxd`` lists.  Their names are hyperfr
 
 from hyperframe.frame import (
     DataFrame,
-    GoAwayFrame,
     HeadersFrame,
     PingFrame,
     PriorityFrame,
@@ -83,17 +82,6 @@ class Ping:
 
     def __repr__(self):
         return "PING"
-
-
-class GoAway:
-    """A GOAWAY frame (section 6.8)."""
-
-    @property  # type: ignore[misc]
-    def __class__(self):
-        return GoAwayFrame
-
-    def __repr__(self):
-        return "GOAWAY"
 
 
 class WindowUpdate:

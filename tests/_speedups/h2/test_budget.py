@@ -107,7 +107,7 @@ def make_reader() -> Reader:
 def expect_fault(reader: Reader, flood: Flood) -> None:
     with pytest.raises(ConnectionFault) as caught:
         flood.spend(reader)
-    assert (caught.value.reason, caught.value.error_code) == (flood.reason, ErrorCodes.ENHANCE_YOUR_CALM)
+    assert (caught.value.reason, caught.value.code) == (flood.reason, ErrorCodes.ENHANCE_YOUR_CALM)
 
 
 @pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS)

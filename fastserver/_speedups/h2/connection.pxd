@@ -1,0 +1,129 @@
+# Fields first, then who calls what: the transport calls the Protocol methods, the engine those that begin with on_,
+# the streams the ones without an underscore below them; all others are the connection's own.
+cimport cython
+
+from ..bodyclock cimport BodyClock
+from ..contract cimport Connection, Exchange, Host, Limits, Protocol, Request, ResponseHead
+from ..events cimport Closed, RawData, Updated
+from ..fieldlist cimport check_trailers, read_field_list
+from ..kernels cimport raw_data
+from ..rendering cimport inspect_response
+from .budget cimport Budget
+from .stream cimport H2Stream
+
+cdef Updated ACTIVE
+cdef Updated IDLE
+cdef Closed CLOSED
+cdef double _NEVER
+cdef double _EVERY_TICK
+cdef Py_ssize_t CORK_BYTES
+cdef Py_ssize_t LINGER_BYTES
+cdef double LINGER_S
+cdef long long CREDIT_BYTES
+cdef Py_ssize_t HELD_BYTES
+cdef double LEAVE_S
+cdef double SETTINGS_S
+cdef Py_ssize_t SLICE_BYTES
+cdef long TURN_FRAMES
+cdef frozenset _ENDED
+cdef dict _LINES
+
+
+@cython.final
+cdef class H2Connection(Protocol):
+    cdef readonly Connection connection
+    cdef readonly Host host
+    cdef readonly Budget budget
+    cdef readonly object engine
+    cdef object _state
+    cdef dict _streams
+    cdef list _waiting
+    cdef Py_ssize_t pending_bytes
+    cdef long running
+    cdef long long credit_bytes
+    cdef bint writing_paused
+    cdef bint _reading_paused
+    cdef bytes _held
+    cdef long _corks
+    cdef bint _flush_is_due
+    cdef Py_ssize_t _unflushed
+    cdef bint _is_started
+    cdef bint _at_eof
+    cdef bint _is_idle
+    cdef long _last_stream
+    cdef double _leave_at
+    cdef double _settled_by
+    cdef double _block_by
+    cdef double _linger_until
+    cdef Py_ssize_t _discarded
+
+    cdef _move(self, step)
+    cdef _start(self)
+    cdef _receive(self, bytes data)
+    @cython.locals(frames=long, offset=Py_ssize_t, size=Py_ssize_t)
+    cdef _read(self, bytes data)
+    cpdef _continue(self)
+    cdef _pause_reading(self)
+    cdef _resume_reading(self)
+
+    @cython.locals(host=Host, limit=long, request=Request, stream=H2Stream)
+    cpdef on_head(self, long stream_id, list fields, bint ends)
+    @cython.locals(connection=Connection, limit="long long")
+    cdef _begin(self, H2Stream stream)
+    @cython.locals(host=Host)
+    cdef _refuse_head(self, long stream_id, error, bint ends)
+    @cython.locals(head=ResponseHead, body=bytes)
+    cdef _answer(self, long stream_id, error)
+    @cython.locals(stream=H2Stream, body_size=Py_ssize_t, limit="long long")
+    cpdef on_data(self, long stream_id, bytes data, Py_ssize_t size, bint ends)
+    @cython.locals(stream=H2Stream)
+    cpdef on_trailers(self, long stream_id, list fields)
+    @cython.locals(stream=H2Stream)
+    cpdef on_reset(self, long stream_id)
+    cpdef on_window(self, long stream_id)
+    cpdef on_settings_acknowledged(self)
+    cpdef on_go_away(self)
+
+    @cython.locals(exchange=Exchange)
+    cdef _disconnect(self, H2Stream stream)
+    cdef _break(self, H2Stream stream, str reason)
+    cdef _refuse(self, H2Stream stream, error)
+    cdef abort_stream(self, H2Stream stream)
+    cdef _end_response(self, H2Stream stream)
+    @cython.locals(number=long, rest="long long")
+    cdef _close_stream(self, H2Stream stream)
+
+    @cython.locals(host=Host)
+    cdef list _add_own_fields(self, ResponseHead head, list fields)
+    cdef write_head(self, H2Stream stream, ResponseHead head, list fields, bint ends)
+    cdef write_interim(self, H2Stream stream, int status, list fields)
+    cdef write_session(self, H2Stream stream, list fields)
+    cdef push(self, H2Stream stream)
+    cdef bint _send_all(self, H2Stream stream) except -1
+    @cython.locals(number=long, window="long long", part=bytes, ends=bint)
+    cdef bint _send_part(self, H2Stream stream) except -1
+    @cython.locals(stream=H2Stream, waiting=list, blocked=list, again=list)
+    cdef _pump(self)
+    @cython.locals(credit="long long")
+    cdef give_back(self, H2Stream stream)
+    cdef cork(self)
+    cdef uncork(self)
+    cdef _speak(self)
+    cpdef _take_turn(self)
+    @cython.locals(data=bytes)
+    cdef _flush(self)
+    cdef _finish_turn(self)
+
+    cdef _check_block(self, double now)
+    @cython.locals(limits=Limits)
+    cdef _check_stream(self, H2Stream stream, double now)
+    cdef _announce_end(self)
+    cdef _leave(self)
+    cdef _fail(self, int code, str reason)
+    cdef _end_by_fault(self, fault)
+    cdef _close(self)
+    cdef _lose(self)
+
+
+@cython.locals(pair=tuple)
+cdef tuple _split_line(bytes line)

@@ -1,0 +1,670 @@
+"""The HTTP/2 wire (RFC 9113), sans-I/O: one connection, many streams at a time.
+
+``H2Connection`` gives what arrives to an engine (``protocol.h2.engine``), which tells it of heads, bodies, windows and
+resets; it opens an exchange for each request, with an ``H2Stream`` as its sink, and shares the peer's windows among
+the streams.  What all of them say in one turn of the loop leaves in one ``RawData``.
+
+Invariants: an exchange is begun only after the engine has returned from the frame that carried its head; each stream
+that was opened ends by ``_close_stream``, once; body bytes are given back to the peer's windows when the application
+has taken them, or when their stream is over, and never before; ``running`` counts applications until they end, not
+until their streams do (H2-1).
+"""
+
+from ..bodyclock import BodyClock
+from ..bounds import CORK_BYTES, LINGER_BYTES, LINGER_S
+from ..contract import Protocol, WireError
+from ..events import ACTIVE, CLOSED, IDLE, Closed, RawData
+from ..fieldlist import check_trailers, read_field_list
+from ..kernels import raw_data
+from ..rendering import inspect_response
+from .bounds import CREDIT_BYTES, HELD_BYTES, LEAVE_S, SETTINGS_S, SLICE_BYTES, TURN_FRAMES
+from .budget import Budget
+from .errors import (
+    CANCEL,
+    INTERNAL_ERROR,
+    LARGEST_STREAM,
+    NO_ERROR,
+    PROTOCOL_ERROR,
+    REFUSED_STREAM,
+    SETTINGS_TIMEOUT,
+    ConnectionFault,
+)
+from .state import TRANSITIONS, H2State, H2Step
+from .stream import H2Stream
+
+_NEVER = float("inf")
+#: A deadline that has always passed: look at every tick.
+_EVERY_TICK = 0.0
+
+
+class H2Connection(Protocol):
+    """One HTTP/2 connection: its streams, what waits for the peer's windows, and its end."""
+
+    def __init__(self, connection, host, engine):
+        self.connection = connection
+        self.host = host
+        self.budget = Budget(host.limits)
+        self.engine = engine(self, host.limits, self.budget)
+        self._state = H2State.OPENING
+        self._streams = {}
+        # Streams that have something to say and no window, in the order of their turns.
+        self._waiting = []
+        self.pending_bytes = 0
+        self.running = 0
+        self.credit_bytes = max(1, min(CREDIT_BYTES, host.limits.h2.stream_window // 4))
+        self.writing_paused = False
+        self._reading_paused = False
+        # What was read and waits for its turn.
+        self._held = b""
+        self._corks = 0
+        self._flush_is_due = False
+        self._unflushed = 0
+        self._is_started = False
+        self._at_eof = False
+        self._is_idle = True
+        # The last stream that is served once a drain has been announced for good.
+        self._last_stream = LARGEST_STREAM
+        self._leave_at = _NEVER
+        self._settled_by = host.clock.now + SETTINGS_S
+        self._block_by = _NEVER
+        self._linger_until = _NEVER
+        self._discarded = 0
+        self.deadline = _EVERY_TICK
+
+    @property
+    def state(self):
+        """Where the connection stands, an ``H2State``."""
+        return self._state
+
+    def describe_state(self):
+        return self._state.name.lower()
+
+    def _move(self, step):
+        """The one place where the state changes, by the table in ``state``."""
+        self._state = TRANSITIONS[self._state].get(step, self._state)
+
+    # What the transport calls.
+
+    def handle(self, event):
+        if type(event) is RawData:
+            self._receive(event.data)
+        elif type(event) is Closed:
+            self._lose()
+        elif not self._is_started:
+            self._start()
+
+    def on_eof(self):
+        """No further request can come; those that are whole are answered."""
+        if self._state in _ENDED:
+            self._close()
+            return
+        self._at_eof = True
+        for stream in list(self._streams.values()):
+            if stream.receiving:
+                self._disconnect(stream)
+                self.engine.reset(stream.number, CANCEL)
+            else:
+                stream.exchange.on_eof()
+        self._finish_turn()
+
+    def on_deadline(self, now):
+        """The tick's look at everything that takes too long."""
+        if now >= self._linger_until:
+            self._close()
+            return
+        if self._state in _ENDED:
+            return
+        if now >= self._settled_by:
+            self._fail(SETTINGS_TIMEOUT, "no preface or no acknowledgement of SETTINGS")
+            return
+        self._check_block(now)
+        for stream in list(self._streams.values()):
+            if stream.is_open:
+                self._check_stream(stream, now)
+        if now >= self._leave_at:
+            self._leave()
+        self._finish_turn()
+        if not self._streams and self._settled_by == self._block_by == self._leave_at == self._linger_until == _NEVER:
+            self.deadline = _NEVER
+
+    def on_idle_timeout(self):
+        if not self._streams and self._state not in _ENDED:
+            self.engine.go_away(self.engine.highest_stream_id, NO_ERROR)
+            self._close()
+
+    def pause_writing(self):
+        self.writing_paused = True
+        # A peer that does not read would have its PINGs and SETTINGS answered into our memory (H2-5).
+        self._pause_reading()
+
+    def resume_writing(self):
+        self.writing_paused = False
+        if len(self._held) <= HELD_BYTES:
+            self._resume_reading()
+        self._pump()
+        for stream in list(self._streams.values()):
+            if stream.exchange is not None and stream.is_writable():
+                stream.exchange.on_writable()
+        self._finish_turn()
+
+    def drain(self):
+        """Tell the client to begin no more; in a second from now what it has begun until then is known (H2-18)."""
+        self._announce_end()
+        for stream in list(self._streams.values()):
+            if stream.exchange is not None:
+                stream.exchange.on_drain()
+        self._finish_turn()
+
+    # Reading.
+
+    def _start(self):
+        """The connection is open: the server's SETTINGS are the first that it says (RFC 9113 section 3.4)."""
+        self._is_started = True
+        self.engine.start()
+        if self.host.draining:
+            self._announce_end()
+        self._flush()
+
+    def _receive(self, data):
+        if self._state in _ENDED:
+            self._discarded += len(data)
+            if self._discarded > LINGER_BYTES:
+                self._close()
+            return
+        if self._held:
+            # What is held is read in a turn of its own, in front of this.
+            self._held += data
+            if len(self._held) > HELD_BYTES:
+                self._pause_reading()
+            return
+        self._read(data)
+
+    def _read(self, data):
+        """Read ``data`` in slices, until it or this connection's turn is over (H2-20)."""
+        frames = 0
+        offset = 0
+        size = len(data)
+        self.budget.tick(self.host.clock.now)
+        self._corks += 1
+        try:
+            while offset < size and frames < TURN_FRAMES:
+                self.budget.begin_slice()
+                if size <= SLICE_BYTES:
+                    frames += self.engine.receive(data)
+                else:
+                    frames += self.engine.receive(data[offset : offset + SLICE_BYTES])
+                offset += SLICE_BYTES
+        except ConnectionFault as fault:
+            self._end_by_fault(fault)
+            return
+        finally:
+            self._corks -= 1
+        if offset < size:
+            self._held = data[offset:]
+            self.host.call_soon(self._continue)
+            if len(self._held) > HELD_BYTES:
+                self._pause_reading()
+        if self._block_by == _NEVER and self.engine.is_in_block():
+            self._block_by = self.host.clock.now + self.host.limits.timeout_request_header
+            self.deadline = _EVERY_TICK
+        self._finish_turn()
+
+    def _continue(self):
+        """Go on with what waited for its turn."""
+        data = self._held
+        self._held = b""
+        if data and self._state not in _ENDED:
+            if self._reading_paused and not self.writing_paused:
+                self._resume_reading()
+            self._read(data)
+
+    def _pause_reading(self):
+        if not self._reading_paused:
+            self._reading_paused = True
+            self.connection.pause_reading()
+
+    def _resume_reading(self):
+        if self._reading_paused:
+            self._reading_paused = False
+            self.connection.resume_reading()
+
+    # What the engine tells.
+
+    def on_head(self, stream_id, fields, ends):
+        """A request has begun (RFC 9113 section 8.1)."""
+        host = self.host
+        self.budget.open_stream()
+        if stream_id > self._last_stream:
+            self.engine.reset(stream_id, REFUSED_STREAM)
+            self.engine.forget(stream_id)
+            return
+        limit = host.limits.h2.streams
+        if self.running >= limit or len(self._streams) >= limit:
+            # The client has been told how many; its resets do not end the applications that it has started (H2-1).
+            self.engine.reset(stream_id, REFUSED_STREAM)
+            self.engine.forget(stream_id)
+            self.budget.count_reset()
+            return
+        try:
+            request = read_field_list(fields, host.limits, "2", self.connection.get_peer().scheme)
+            if ends and request.content_length > 0:
+                raise WireError(400, "no body where content-length announces one")
+        except WireError as error:
+            self._refuse_head(stream_id, error, ends)
+            return
+        # What HTTP/1 says by Transfer-Encoding: there is a body, of unknown length.
+        request.chunked = not ends and request.content_length < 0 and not request.protocol
+        stream = H2Stream.__new__(H2Stream)
+        stream.begin(self, stream_id, request, not ends)
+        self._begin(stream)
+
+    def _begin(self, stream):
+        """Open the exchange of a request and let its application take the first step."""
+        connection = self.connection
+        connection.requests += 1
+        self._streams[stream.number] = stream
+        if self._is_idle:
+            self._is_idle = False
+            connection.send(ACTIVE)
+        self.deadline = _EVERY_TICK
+        self.running += 1
+        stream.exchange = self.host.application.open(stream, stream.request)
+        if stream.receiving and not (stream.request.expect_continue or stream.request.protocol):
+            stream.body_clock = BodyClock(self.host.clock.now, self.host.limits)
+        limit = self.host.limits.keep_alive_max_requests
+        if connection.requests >= limit > 0:
+            self._announce_end()
+        stream.exchange.start()
+
+    def _refuse_head(self, stream_id, error, ends):
+        """A head that no application sees: malformed ones are a stream error, others deserve an answer."""
+        host = self.host
+        host.metrics.refuse_request(error.status)
+        host.error_log.debug("refused a request: %d %s", error.status, error.reason)
+        if error.status == 400:
+            self.engine.reset(stream_id, PROTOCOL_ERROR)
+            self.engine.forget(stream_id)
+            self.budget.count_reset()
+            return
+        self._answer(stream_id, error)
+        if not ends:
+            self.engine.reset(stream_id, NO_ERROR)
+        self.engine.forget(stream_id)
+
+    def _answer(self, stream_id, error):
+        """Write a whole response that says what the client has done."""
+        head = inspect_response(error.status, [(b"content-type", b"text/plain; charset=utf-8")])
+        body = error.reason.encode("utf-8") + b"\n"
+        fields = head.fields + [(b"content-length", b"%d" % len(body))]
+        self.engine.respond(stream_id, error.status, self._add_own_fields(head, fields), False)
+        if self.engine.get_window(stream_id) >= len(body):
+            self.engine.send_data(stream_id, body, True)
+        else:
+            self.engine.reset(stream_id, NO_ERROR)
+
+    def on_data(self, stream_id, data, size, ends):
+        """Body bytes, or a session's; ``size`` counts padding too (RFC 9113 section 6.1)."""
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            self.engine.acknowledge(stream_id, size)
+            return
+        body_size = len(data)
+        stream.unread += body_size
+        stream.received += body_size
+        if size > body_size:
+            self.engine.acknowledge(stream_id, size - body_size)
+        if stream.remaining >= 0:
+            stream.remaining -= body_size
+            if stream.remaining < 0 or (ends and stream.remaining > 0):
+                self._break(stream, "request body is not as long as announced")
+                return
+        limit = self.host.limits.request_body
+        if 0 < limit < stream.received and not stream.request.protocol:
+            self._refuse(stream, WireError(413, "request body too large"))
+            return
+        if ends:
+            stream.receiving = False
+            stream.body_clock = None
+        elif stream.body_clock is not None:
+            stream.body_clock.read(self.host.clock.now)
+            if stream.unread >= self.host.limits.h2.stream_window // 2:
+                stream.body_clock.pause(self.host.clock.now)
+        elif stream.request.expect_continue and not stream.request.protocol:
+            stream.body_clock = BodyClock(self.host.clock.now, self.host.limits)
+        if body_size or ends:
+            stream.exchange.on_body(data, not ends)
+
+    def on_trailers(self, stream_id, fields):
+        """A request's trailers are checked and dropped (RFC 9113 section 8.1)."""
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            return
+        try:
+            check_trailers(fields, self.host.limits)
+        except WireError as error:
+            self._break(stream, error.reason)
+            return
+        if stream.remaining > 0:
+            self._break(stream, "request body is not as long as announced")
+            return
+        stream.receiving = False
+        stream.body_clock = None
+        stream.exchange.on_body(b"", False)
+
+    def on_reset(self, stream_id):
+        """A stream is over, by the peer's RST_STREAM or because of what it sent (H2-1, H2-2)."""
+        stream = self._streams.get(stream_id)
+        self.budget.count_reset()
+        if stream is not None:
+            self._disconnect(stream)
+        else:
+            self.engine.forget(stream_id)
+
+    def on_window(self, stream_id):
+        if self._waiting:
+            self._pump()
+
+    def on_settings_acknowledged(self):
+        self._settled_by = _NEVER
+        self._move(H2Step.SETTLED)
+
+    def on_go_away(self):
+        """The client begins no more streams: what is open is finished, then the connection ends."""
+        if self._state in (H2State.OPENING, H2State.OPEN):
+            self._move(H2Step.DRAIN)
+            self._leave_at = self.host.clock.now
+
+    # Ends of streams.
+
+    def _disconnect(self, stream):
+        """The client wants no more of a stream."""
+        exchange = stream.exchange
+        self._close_stream(stream)
+        if exchange is not None:
+            exchange.on_disconnect()
+
+    def _break(self, stream, reason):
+        """The request turned out malformed (RFC 9113 section 8.1.1)."""
+        self.host.metrics.refuse_request(400)
+        self.host.error_log.debug("refused a request: 400 %s", reason)
+        self.engine.reset(stream.number, PROTOCOL_ERROR)
+        self.budget.count_reset()
+        self._disconnect(stream)
+
+    def _refuse(self, stream, error):
+        """A fault in a request's body: answered where no response has begun, else the stream is cut."""
+        self.host.metrics.refuse_request(error.status)
+        self.host.error_log.debug("refused a request: %d %s", error.status, error.reason)
+        if not stream.started:
+            stream.started = True
+            self._answer(stream.number, error)
+            self.engine.reset(stream.number, NO_ERROR)
+        else:
+            self.engine.reset(stream.number, CANCEL)
+        self._disconnect(stream)
+
+    def abort_stream(self, stream):
+        """The application has failed: the client must not take the response for whole."""
+        self.engine.reset(stream.number, INTERNAL_ERROR)
+        self._close_stream(stream)
+        self._speak()
+
+    def _end_response(self, stream):
+        """The last of a response is written: a client that still sends is told that nobody reads (RFC 9113 8.1)."""
+        if stream.receiving:
+            self.engine.reset(stream.number, NO_ERROR)
+        self._close_stream(stream)
+
+    def _close_stream(self, stream):
+        number = stream.number
+        if self._streams.pop(number, None) is None:
+            return
+        rest = stream.unread + stream.credit
+        stream.unread = stream.credit = 0
+        stream.close()
+        if rest > 0:
+            self.engine.acknowledge(number, rest)
+        self.engine.forget(number)
+
+    # Writing.
+
+    def _add_own_fields(self, head, fields):
+        """The fields of a response with those that are the server's own, as ``H1Connection.write_head`` has them."""
+        host = self.host
+        if host.date_header and not head.has_date:
+            fields = [*fields, _split_line(host.clock.date_field)]
+        if host.server_field and not head.has_server:
+            fields = [*fields, _split_line(host.server_field)]
+        if host.extra_fields:
+            fields = [*fields, *(_split_line(line) for line in host.extra_fields.split(b"\r\n") if line)]
+        return fields
+
+    def write_head(self, stream, head, fields, ends):
+        fields = self._add_own_fields(head, fields)
+        self.engine.respond(stream.number, head.status, fields, ends)
+        self.budget.count_sent(0)
+        if ends:
+            self._end_response(stream)
+        self._speak()
+
+    def write_interim(self, stream, status, fields):
+        self.engine.respond(stream.number, status, fields, False)
+        self._speak()
+
+    def write_session(self, stream, fields):
+        """Answer an extended CONNECT with 200; what follows on the stream is the session's (RFC 8441 section 5)."""
+        head = inspect_response(200, fields)
+        stream.body_clock = None
+        self.engine.respond(stream.number, 200, self._add_own_fields(head, head.fields), False)
+        self._speak()
+
+    def push(self, stream):
+        """The stream has something new to say: say it, or let it wait for its turn."""
+        if stream.stalled_since == _NEVER and not self._send_all(stream):
+            stream.stalled_since = self.host.clock.now
+            self._waiting.append(stream)
+        self._speak()
+
+    def _send_all(self, stream):
+        """Write what waits on ``stream``: whether that was possible."""
+        while stream.is_open and (stream.pending_bytes or stream.ends):
+            if self.writing_paused or not self._send_part(stream):
+                return False
+        return True
+
+    def _send_part(self, stream):
+        """Write one frame of what waits on ``stream``: whether anything could go."""
+        engine = self.engine
+        number = stream.number
+        size = stream.pending_bytes
+        if size:
+            window = engine.get_window(number)
+            if window <= 0:
+                return False
+            part = stream.take_part(min(window, engine.get_frame_limit()))
+            size = stream.pending_bytes
+            ends = stream.ends and size == 0 and stream.trailers is None
+            engine.send_data(number, part, ends)
+            self.budget.count_sent(len(part))
+            self._unflushed += len(part)
+            if self._unflushed >= CORK_BYTES:
+                self._flush()
+        elif stream.trailers is not None:
+            engine.trail(number, stream.trailers)
+            ends = True
+        else:
+            engine.send_data(number, b"", True)
+            ends = True
+        if ends:
+            self._end_response(stream)
+        return True
+
+    def _pump(self):
+        """Let the streams that wait say a frame each in turn, until none can."""
+        waiting = self._waiting
+        self._waiting = []
+        blocked = []
+        while waiting and not self.writing_paused:
+            again = []
+            for stream in waiting:
+                if not stream.is_open:
+                    continue
+                if self.writing_paused or not self._send_part(stream):
+                    blocked.append(stream)
+                    continue
+                stream.stalled_since = self.host.clock.now
+                if stream.is_open and (stream.pending_bytes or stream.ends):
+                    again.append(stream)
+                else:
+                    stream.stalled_since = _NEVER
+                if stream.is_open and stream.is_writable():
+                    stream.exchange.on_writable()
+            waiting = again
+        self._waiting = [*blocked, *waiting, *self._waiting]
+        self._speak()
+
+    def give_back(self, stream):
+        """Give the peer the window of what the application has taken (H2-9)."""
+        credit = stream.credit
+        if credit <= 0:
+            return
+        stream.credit = 0
+        self.engine.acknowledge(stream.number, credit)
+        if stream.body_clock is not None:
+            stream.body_clock.resume(self.host.clock.now)
+        self._speak()
+
+    def cork(self):
+        self._corks += 1
+
+    def uncork(self):
+        self._corks -= 1
+        self._speak()
+
+    def _speak(self):
+        """Something stands in the output: it leaves when the reading has ended, or at the loop's next turn."""
+        if self._corks == 0 and not self._flush_is_due:
+            self._flush_is_due = True
+            self.host.call_soon(self._take_turn)
+
+    def _take_turn(self):
+        self._flush_is_due = False
+        self._finish_turn()
+
+    def _flush(self):
+        self._unflushed = 0
+        if self._state is not H2State.CLOSED:
+            data = self.engine.take_output()
+            if data:
+                self.connection.send(raw_data(data))
+
+    def _finish_turn(self):
+        """All is said: write it, and go idle or end where nothing is open any more."""
+        if self._corks:
+            return
+        self._flush()
+        if self._streams or self._state in _ENDED:
+            return
+        if self._state is H2State.LEAVING or self._at_eof:
+            self._close()
+        elif not self._is_idle:
+            self._is_idle = True
+            self.connection.send(IDLE)
+
+    # Time.
+
+    def _check_block(self, now):
+        """A header block that never ends blocks every stream, so it has the time of a request's head (H2-3)."""
+        if not self.engine.is_in_block():
+            self._block_by = _NEVER
+        elif now >= self._block_by:
+            self._fail(PROTOCOL_ERROR, "request head took too long")
+
+    def _check_stream(self, stream, now):
+        limits = self.host.limits
+        if now >= stream.deadline:
+            stream.deadline = _NEVER
+            stream.exchange.on_deadline(now)
+            if not stream.is_open:
+                return
+        if stream.body_clock is not None:
+            fault = stream.body_clock.judge(now, stream.received)
+            if fault is not None:
+                self._refuse(stream, WireError(408, fault))
+                return
+        if 0 < limits.timeout_write <= now - stream.stalled_since:
+            # The peer keeps its window shut (H2-7); a peer that takes nothing at all is the transport's to drop.
+            self.host.metrics.timeouts_write += 1
+            self.engine.reset(stream.number, CANCEL)
+            self._disconnect(stream)
+            self.budget.count_reset()
+
+    # Ends of the connection.
+
+    def _announce_end(self):
+        """The first step of a drain: the client shall begin no more, and what is under way is taken (H2-18)."""
+        if self._state in (H2State.OPENING, H2State.OPEN):
+            self._move(H2Step.DRAIN)
+            self.engine.go_away(LARGEST_STREAM, NO_ERROR)
+            self._leave_at = self.host.clock.now + LEAVE_S
+            self.deadline = _EVERY_TICK
+
+    def _leave(self):
+        """The second step of a drain: what has come by now is served, and nothing else (RFC 9113 section 6.8)."""
+        self._leave_at = _NEVER
+        self._move(H2Step.LEAVE)
+        self._last_stream = self.engine.highest_stream_id
+        self.engine.go_away(self._last_stream, NO_ERROR)
+
+    def _fail(self, code, reason):
+        """The peer has let a deadline of the connection pass."""
+        self.engine.go_away(self.engine.highest_stream_id, code)
+        self._end_by_fault(ConnectionFault(code, reason))
+
+    def _end_by_fault(self, fault):
+        """The peer has broken the connection; GOAWAY says how (RFC 9113 section 5.4.1)."""
+        self.host.error_log.debug("ended an HTTP/2 connection: %s", fault.reason)
+        self.host.metrics.refuse_request(400)
+        for stream in list(self._streams.values()):
+            self._disconnect(stream)
+        self._flush()
+        if self._state in _ENDED:
+            return
+        self._move(H2Step.WRITING_ENDS)
+        self._held = b""
+        self._linger_until = self.host.clock.now + LINGER_S
+        self.deadline = _EVERY_TICK
+        self._resume_reading()
+        self.connection.finish_writing()
+
+    def _close(self):
+        if self._state is not H2State.CLOSED:
+            self._flush()
+            self._move(H2Step.CLOSE)
+            self.deadline = _NEVER
+            self.connection.send(CLOSED)
+
+    def _lose(self):
+        """The connection is gone: tell the exchanges, and let go of everything."""
+        self._move(H2Step.CLOSE)
+        self.deadline = _NEVER
+        self._held = b""
+        for stream in list(self._streams.values()):
+            self._disconnect(stream)
+        self._waiting = []
+
+
+_ENDED = frozenset({H2State.LINGERING, H2State.CLOSED})
+
+_LINES: dict = {}
+
+
+def _split_line(line):
+    """A field line as the pair that it means; the last ones are remembered, since they are the same all the time."""
+    pair = _LINES.get(line)
+    if pair is None:
+        name, _, value = line.rstrip(b"\r\n").partition(b": ")
+        if len(_LINES) >= 16:
+            _LINES.clear()
+        pair = _LINES[line] = (name.lower(), value)
+    return pair
