@@ -10,7 +10,7 @@ from fastserver.config.bind import Bind
 from fastserver.config.extension import ProtocolBinding
 from fastserver.config.model import Config
 from fastserver.reference import name_object
-from fastserver.server.pipeline import HTTP
+from fastserver.server.pipeline import list_http
 from fastserver.transport.sockets import Listener, open_listeners, release
 
 
@@ -52,7 +52,7 @@ def list_alpn(config: Config) -> list[str]:
 
     The first that a client has too is taken, and for one that knows a handler's protocol HTTP is a second choice.
     """
-    return [*(binding.alpn for binding in config.protocols if binding.alpn is not None), *HTTP]
+    return [*(binding.alpn for binding in config.protocols if binding.alpn is not None), *list_http(config)]
 
 
 def describe_endpoint(endpoint: Endpoint, config: Config) -> str:

@@ -13,7 +13,14 @@ from fastserver.errors import StartupFailed
 from fastserver.observe import LoadedObserver, Observation, load_observers
 from fastserver.protocol.factory import HandlerFactory
 from fastserver.reference import name_object, resolve
-from fastserver.server.pipeline import HTTP, HTTP1, MakeTLSFacts, Pipeline, WireProtocol, no_tls_facts
+from fastserver.server.pipeline import (
+    MakeTLSFacts,
+    Pipeline,
+    WireProtocol,
+    choose_default,
+    list_http,
+    no_tls_facts,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +37,14 @@ class Extensions:
             return None, observation
         return Observers([each.core for each in self.observers]), observation
 
-    def make_pipeline(self, binding: ProtocolBinding | None, make_tls_facts: MakeTLSFacts = no_tls_facts) -> Pipeline:
+    def make_pipeline(
+        self, config: Config, binding: ProtocolBinding | None, make_tls_facts: MakeTLSFacts = no_tls_facts
+    ) -> Pipeline:
         """What serves the connections of an address: the handler that is bound to it, else HTTP, or what ALPN says."""
         by_alpn = {each.alpn: wire for each, wire in self.protocols.items() if each.alpn is not None}
         if binding is not None:
             return Pipeline(self.protocols[binding], by_alpn, make_tls_facts)
-        return Pipeline(HTTP1, {**HTTP, **by_alpn}, make_tls_facts)
+        return Pipeline(choose_default(config), {**list_http(config), **by_alpn}, make_tls_facts)
 
 
 def load_extensions(config: Config, log: Logger) -> Extensions:

@@ -5,10 +5,17 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from fastserver._speedups.contract import Connection, Host, Protocol
 from fastserver._speedups.h1 import OVERLOADED, H1Connection
+from fastserver.config.model import Config
+from fastserver.protocol import refusal
+from fastserver.protocol.h2 import open_h2
+from fastserver.protocol.prior import PriorKnowledge
+from fastserver.protocol.refusal import Refusal
+from fastserver.transport.tls import is_fit_for_h2
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +30,38 @@ class WireProtocol:
     refusal: bytes = b""
 
 
-HTTP1: Final = WireProtocol("http/1.1", H1Connection, OVERLOADED)
+def open_http2(connection: Any, host: Host) -> Protocol:
+    """HTTP/2 on a connection of ``tcp``, refused where its TLS is none for HTTP/2 (RFC 9113 section 9.2.2)."""
+    tls = connection.transport.get_extra_info("ssl_object")
+    if tls is not None and not is_fit_for_h2(tls):
+        host.error_log.debug("refused HTTP/2 over the cipher suite %s", tls.cipher()[0])
+        return Refusal(connection, refusal.INSECURE)
+    return open_h2(connection, host)
 
-#: The versions of HTTP that are served over TLS by their ALPN names (RFC 7301), the preferred ones first.
-HTTP: Final[Mapping[str, WireProtocol]] = {"http/1.1": HTTP1}
+
+HTTP1: Final = WireProtocol("http/1.1", H1Connection, OVERLOADED)
+HTTP2: Final = WireProtocol("h2", open_http2, refusal.OVERLOADED)
+
+#: HTTP/2 for clients that begin with its preface, HTTP/1 for others; before it is known, under the latter's name.
+EITHER: Final = WireProtocol("http/1.1", partial(PriorKnowledge, open_h2=open_http2, open_h1=H1Connection), OVERLOADED)
+#: HTTP/2 for clients that begin with its preface, nothing for others.
+PRIOR: Final = WireProtocol("h2", partial(PriorKnowledge, open_h2=open_http2), refusal.OVERLOADED)
+
+#: The versions of HTTP that can be served over TLS by their ALPN names (RFC 7301), the preferred ones first.
+HTTP: Final[Mapping[str, WireProtocol]] = {"h2": HTTP2, "http/1.1": HTTP1}
+
+
+def list_http(config: Config) -> dict[str, WireProtocol]:
+    """Those of ``HTTP`` that ``config`` serves."""
+    is_served = {"h2": config.http2, "http/1.1": config.http1}
+    return {name: wire for name, wire in HTTP.items() if is_served[name]}
+
+
+def choose_default(config: Config) -> WireProtocol:
+    """What serves the clients that have settled nothing: without TLS, or by a handshake without a common ALPN name."""
+    if not config.http1:
+        return PRIOR
+    return EITHER if config.h2c and config.certfile is None else HTTP1
 
 
 #: Gives the ASGI ``tls`` extension of a connection's TLS object.

@@ -284,7 +284,7 @@ class Server:
                 factory = functools.partial(TCPConnection, self._metrics_host, Pipeline())
                 acceptor = Acceptor(host.loop, endpoint.listener, factory, self._log)
             else:
-                pipeline = self._extensions.make_pipeline(endpoint.binding, make_facts)
+                pipeline = self._extensions.make_pipeline(self.config, endpoint.binding, make_facts)
                 factory = functools.partial(TCPConnection, host, pipeline)
                 acceptor = Acceptor(host.loop, endpoint.listener, factory, self._log, options)
             self._acceptors.append(acceptor)

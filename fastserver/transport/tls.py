@@ -1,4 +1,4 @@
-"""What a TLS connection tells an application: the ASGI ``tls`` extension (specification 0.2) of one ``SSLObject``.
+"""What one ``SSLObject`` says: to an application the ASGI ``tls`` extension (specification 0.2), to HTTP/2 its cipher.
 
 It reads facts of a finished handshake; it opens nothing and changes nothing.
 """
@@ -25,6 +25,8 @@ _SHORT = {
     "userId": "UID",
     "surname": "sn",
 }
+# OpenSSL's names of the key exchanges that give forward secrecy.
+_EPHEMERAL = frozenset({"kx-ecdhe", "kx-dhe", "kx-ecdhe-psk", "kx-dhe-psk"})
 _SPECIAL = frozenset('"+,;<>\\')
 
 
@@ -48,6 +50,15 @@ def tls_facts(ssl_object: ssl.SSLObject | ssl.SSLSocket, server_cert_pem: str | 
         "tls_version": VERSIONS.get(ssl_object.version() or ""),
         "cipher_suite": None if cipher is None else _cipher_suites().get(cipher[0]),
     }
+
+
+def is_fit_for_h2(ssl_object: ssl.SSLObject | ssl.SSLSocket) -> bool:
+    """Whether HTTP/2 may be spoken: over TLS 1.3, or over TLS 1.2 with an ephemeral key exchange and AEAD.
+
+    All other cipher suites are those of RFC 9113 appendix A.  A server may be configured with such (``ciphers``).
+    """
+    cipher = ssl_object.cipher()
+    return ssl_object.version() == "TLSv1.3" or (cipher is not None and cipher[0] in _list_h2_ciphers())
 
 
 def render_name(subject: Iterable[Iterable[tuple[str, str]]]) -> str:
@@ -101,6 +112,20 @@ def _client_chain(ssl_object: ssl.SSLObject | ssl.SSLSocket) -> list[str]:
 @cache
 def _cipher_suites() -> dict[str, int]:
     """IANA's numbers of the cipher suites that this OpenSSL knows, by OpenSSL's name: the low half of its own id."""
+    return {cipher["name"]: cipher["id"] & 0xFFFF for cipher in _list_ciphers()}
+
+
+@cache
+def _list_h2_ciphers() -> frozenset[str]:
+    """OpenSSL's names of the cipher suites of TLS 1.2 with an ephemeral, authenticated key exchange and AEAD."""
+    return frozenset(
+        cipher["name"]
+        for cipher in _list_ciphers()
+        if cipher["aead"] and cipher["kea"] in _EPHEMERAL and cipher["auth"] != "auth-null"
+    )
+
+
+def _list_ciphers() -> list[Any]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_ciphers("ALL:COMPLEMENTOFALL:@SECLEVEL=0")
-    return {cipher["name"]: cipher["id"] & 0xFFFF for cipher in context.get_ciphers()}
+    return context.get_ciphers()

@@ -67,8 +67,10 @@ def test_a_handlers_name_goes_before_http() -> None:
     config = make_config(
         protocols=[("alpn:one", Handler), ("127.0.0.1:0", Handler), ("alpn:two", Handler)], certfile=__file__
     )
-    assert list_alpn(config) == ["one", "two", "http/1.1"]
-    assert list_alpn(make_config()) == ["http/1.1"]
+    assert list_alpn(config) == ["one", "two", "h2", "http/1.1"]
+    assert list_alpn(make_config()) == ["h2", "http/1.1"]
+    assert list_alpn(make_config(http2=False)) == ["http/1.1"]
+    assert list_alpn(make_config(http1=False, certfile=__file__)) == ["h2"]
 
 
 @pytest.mark.parametrize("loop", LOOPS)

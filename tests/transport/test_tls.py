@@ -6,7 +6,7 @@ import sys
 import pytest
 import trustme
 
-from fastserver.transport.tls import render_name, tls_facts
+from fastserver.transport.tls import is_fit_for_h2, render_name, tls_facts
 
 AUTHORITY = trustme.CA(organization_name="Roots, Inc.")
 CERTIFICATE = AUTHORITY.issue_cert("localhost")
@@ -70,6 +70,34 @@ def test_without_a_client_certificate(name: str, cipher: str | None, version: in
         "client_cert_error": None,
         "tls_version": version,
     }
+
+
+@pytest.mark.parametrize(
+    ("version", "cipher", "is_fit"),
+    [
+        # RFC 9113 appendix A lists those that are not fit.
+        ("TLSv1.3", "TLS_AES_128_GCM_SHA256", True),
+        ("TLSv1.2", "ECDHE-ECDSA-AES128-GCM-SHA256", True),
+        ("TLSv1.2", "ECDHE-RSA-CHACHA20-POLY1305", True),
+        ("TLSv1.2", "DHE-RSA-AES256-GCM-SHA384", True),
+        ("TLSv1.2", "ECDHE-ECDSA-AES128-SHA256", False),
+        ("TLSv1.2", "ECDHE-RSA-AES128-SHA", False),
+        ("TLSv1.2", "AES128-GCM-SHA256", False),
+        ("TLSv1.2", "AES128-SHA", False),
+        ("TLSv1.2", "ADH-AES128-GCM-SHA256", False),
+        ("TLSv1.2", "PSK-AES128-GCM-SHA256", False),
+        ("TLSv1.2", "no such", False),
+    ],
+)
+def test_what_http_2_may_be_spoken_over(version: str, cipher: str, is_fit: bool) -> None:
+    class Ended:
+        def version(self) -> str:
+            return version
+
+        def cipher(self) -> tuple[str, str, int]:
+            return cipher, version, 128
+
+    assert is_fit_for_h2(Ended()) is is_fit  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
