@@ -11,6 +11,7 @@ from fastserver.config.errors import ConfigError
 from fastserver.config.extension import WANT_OBSERVER, WANT_PROTOCOL, parse_observer, parse_protocol
 from fastserver.config.header import WANT_HEADER, parse_header
 from fastserver.config.logformat import parse_format
+from fastserver.config.origin import WANT_ORIGIN, parse_origin
 from fastserver.config.setting import quote
 from fastserver.config.statsd import (
     WANT_PREFIX,
@@ -49,6 +50,7 @@ def canonicalise(config: "Config") -> dict[str, Any]:
         "root_path": _normalise_root_path(config.root_path),
         "server_header": config.server_header and "server" not in headers,
         "date_header": config.date_header and "date" not in headers,
+        "ws_allowed_origins": _parse_each("ws_allowed_origins", config.ws_allowed_origins, parse_origin, WANT_ORIGIN),
         "protocols": _parse_each("protocols", protocols, parse_protocol, WANT_PROTOCOL),
         "statsd_prefix": _parse("statsd_prefix", config.statsd_prefix, parse_statsd_prefix, WANT_PREFIX),
         "dogstatsd_tags": _parse("dogstatsd_tags", config.dogstatsd_tags, parse_dogstatsd_tags, WANT_TAGS),
