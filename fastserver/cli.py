@@ -132,17 +132,20 @@ class Parser(argparse.ArgumentParser):
         """The flag of a setting with its help, and a flag without help for each of its aliases."""
         is_switch = fact.kind is Kind.BOOL
         facts: dict[str, Any] = {"switch": is_switch and not fact.takes_word, "repeat": fact.repeats}
-        denials = denials_of(key, fact)
         shown = fact.render(DEFAULTS[key])
         text = (fact.help + (f" [{shown}]" if shown else "")).replace("%", "%%")
         if fact.takes_word:
             facts.update(nargs="?", metavar="yes|no")
         elif not is_switch:
             facts["metavar"] = fact.metavar or "|".join(fact.choices) or fact.kind.value
-        self.add_flag(group, key, (*flags_of(key, fact), *denials), denials=denials, help=text, **facts)
-        for alias in fact.aliases:
-            denials = (deny(spell_flag(alias)),) if is_switch else ()
-            self.add_flag(self, key, (spell_flag(alias), *denials), denials=denials, help=argparse.SUPPRESS, **facts)
+        named = [(group, flags_of(key, fact), denials_of(key, fact), text)]
+        for alias in map(spell_flag, fact.aliases):
+            named.append((self, (alias,), (deny(alias),) if is_switch else (), argparse.SUPPRESS))
+        for where, flags, denials, help in named:
+            if fact.takes_word:  # its denials take none
+                self.add_flag(self, key, denials, denials=denials, switch=True, help=argparse.SUPPRESS)
+                denials = ()
+            self.add_flag(where, key, (*flags, *denials), denials=denials, help=help, **facts)
 
     def add_rival(self, rival: Rival) -> None:
         """Flags without help for a setting that only other servers have; ``aliases.translate`` judges their values."""
@@ -187,8 +190,6 @@ class _Option(argparse.Action):
         namespace.names[self.dest] = option
         if self.switch:
             namespace.given[self.dest] = option not in self.denials
-        elif option in self.denials and values != "no":
-            parser.error(f"argument {option}: ignored explicit argument {values!r}")
         elif self.repeat:
             namespace.given.setdefault(self.dest, []).append(values)
         else:
@@ -210,19 +211,13 @@ def _describe_package(name: str) -> str:
         return f"no {name}"
 
 
-def _list_worded() -> dict[str, tuple[str, frozenset[str]]]:
-    """Each flag of a switch that may be followed by a word: what it means without one, and the words."""
-    worded: dict[str, tuple[str, frozenset[str]]] = {}
-    for key, fact in SETTINGS.items():
-        if fact.takes_word:
-            words = frozenset((*SWITCH_WORDS, *fact.spellings, *fact.planned, *fact.refused))
-            for flag in map(spell_flag, (key, *fact.aliases)):
-                worded[flag] = ("yes", words)
-                worded[deny(flag)] = ("no", frozenset())
-    return worded
-
-
-_WORDED: Final = _list_worded()
+#: The flags of switches that may be followed by a word, and the words of each.
+_WORDED: Final[Mapping[str, frozenset[str]]] = {
+    spell_flag(name): frozenset((*SWITCH_WORDS, *fact.spellings, *fact.planned, *fact.refused))
+    for key, fact in SETTINGS.items()
+    if fact.takes_word
+    for name in (key, *fact.aliases)
+}
 
 
 def _respell(argv: Sequence[str]) -> list[str]:
@@ -236,7 +231,7 @@ def _respell(argv: Sequence[str]) -> list[str]:
     worded = False  # whether the last token is such a switch, with a value that a word may still replace
     for token in argv:
         last, worded = tokens[-1].partition("=")[0] if worded else "", False
-        if last and token.lower() in _WORDED[last][1]:
+        if last and token.lower() in _WORDED[last]:
             tokens[-1] = f"{last}={token}"
             continue
         if tokens and tokens[-1] == "--access-log" and _is_log_file(token):
@@ -246,7 +241,7 @@ def _respell(argv: Sequence[str]) -> list[str]:
             name, equals, value = token.partition("=")
             name = name.replace("_", "-")
             if name in _WORDED and not equals:
-                worded, equals, value = True, "=", _WORDED[name][0]
+                worded, equals, value = True, "=", "yes"
             token = ("--access-logfile" if name == "--access-log" and equals else name) + equals + value
         tokens.append(token)
     return tokens
