@@ -39,6 +39,7 @@ FLOORS: list[dict[str, str]] = [
         "fastserver._speedups.http": "application",
         "fastserver._speedups.asgi": "application",
         "fastserver._speedups.task": "application",
+        "fastserver._speedups.websocket": "application",
     },
     {
         "fastserver._speedups.contract": "contract",

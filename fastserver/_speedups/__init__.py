@@ -13,7 +13,8 @@ from importlib.util import find_spec
 MODULES = (
     "events", "kernels", "clock", "metrics", "observers", "contract", "heads", "rendering", "fieldlist", "task",
     "parser", "bodyclock", "http", "h1stream", "h1", "hpack.strings", "hpack.table", "hpack.decoder", "hpack.encoder",
-    "h2.budget", "h2.lightframes", "h2.frames", "h2.stream", "h2.connection", "connection", "tcp",
+    "h2.budget", "h2.lightframes", "h2.frames", "h2.stream", "h2.connection", "websocket.kernels", "websocket.reader",
+    "connection", "tcp",
 )  # fmt: skip
 
 
