@@ -14,7 +14,7 @@ MODULES = (
     "events", "kernels", "clock", "metrics", "observers", "contract", "heads", "rendering", "fieldlist", "task",
     "parser", "bodyclock", "http", "h1stream", "h1", "hpack.strings", "hpack.table", "hpack.decoder", "hpack.encoder",
     "h2.budget", "h2.lightframes", "h2.frames", "h2.stream", "h2.connection", "websocket.kernels", "websocket.reader",
-    "connection", "tcp",
+    "websocket.writer", "connection", "tcp",
 )  # fmt: skip
 
 
