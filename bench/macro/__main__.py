@@ -9,16 +9,18 @@ import signal
 import sys
 from collections.abc import Sequence
 from datetime import datetime, timezone
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from bench.macro import h2load, wsload
 from bench.macro.contest import Contest
 from bench.macro.load import Load, LoadFailed
 from bench.macro.memory import SPARE_FILES, build_memory, measure_all, raise_file_limit, render_memory
 from bench.macro.process import ROOT
 from bench.macro.report import build_results, render
 from bench.macro.server import SERVERS, Server, parse_server
-from bench.macro.workload import WORKLOADS
+from bench.macro.workload import WORKLOADS, Wire, choose_workloads
 
 RESULTS = ROOT / "bench" / "results"
 
@@ -41,12 +43,14 @@ def build_parser() -> argparse.ArgumentParser:
         help="another server, or another command for one of the table, with {port} and perhaps {python} and {dir}; "
         "repeat it to set several builds side by side",
     )
-    add("--workloads", type=_names, default=list(WORKLOADS), help=f"{','.join(WORKLOADS)} (all)")
+    wires = ", ".join(f"{wire.value} ({wire.title})" for wire in Wire)
+    add("--workloads", type=_names, default=["h1"], help=f"all of {wires}, or 'all', or of {','.join(WORKLOADS)} (h1)")
     add("--rounds", type=int, default=15, help="bursts for each server and workload (15)")
     add("--seconds", type=float, default=0.5, help="length of a burst's window (0.5)")
     add("--warmup", type=float, default=0.15, help="seconds of load before the window opens (0.15)")
-    add("--connections", type=int, default=None, help="open connections (64; 10000 with --memory)")
-    add("--reference", type=_names, default=["nginx", "uvicorn"], help="servers to give ratios to (nginx,uvicorn)")
+    add("--connections", type=int, default=None, help="open connections, HTTP/1.1 (64; 10000 with --memory)")
+    references = ["nginx", "uvicorn", "hypercorn"]
+    add("--reference", type=_names, default=references, help=f"servers to give ratios to ({','.join(references)})")
     add("--python", default=sys.executable, help="interpreter of the Python servers (this one)")
     add("--server-cpu", type=int, default=None, help="core of the servers (the first that may be used)")
     add("--load-cpu", type=int, default=None, help="core of the load generator (the last that may be used)")
@@ -94,28 +98,64 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def describe(contests: Sequence[Contest]) -> dict[str, Any]:
+    """What took part, by name: version, command line by wire, and by wire why it did not take part."""
+    servers: dict[str, Any] = {}
+    for contest in contests:
+        for one in contest.contestants:
+            name, wire = one.server.name, contest.wire
+            if name not in servers:
+                servers[name] = {"version": one.version(), "argv": {}, "absent": {}}
+            facts = servers[name]
+            if wire in one.server.wires:
+                facts["argv"][wire.value] = one.argv
+            if name in contest.absent:
+                facts["absent"][wire.value] = contest.absent[name]
+    return servers
+
+
+def find_missing(wire: Wire) -> str:
+    """Why nothing can be measured on ``wire`` with what this machine has, or an empty string."""
+    if wire in (Wire.H2C, Wire.H2):
+        return h2load.find_missing()
+    return wsload.find_missing() if wire is Wire.WS else ""
+
+
 def run(options: argparse.Namespace, servers: Sequence[Server], server_cpu: int, load_cpu: int) -> dict[str, Any]:
     """Measure, print the tables and give back the JSON document."""
     connections = options.connections or (10_000 if options.memory else 64)
     document: dict[str, Any] = {"machine": describe_machine(server_cpu, load_cpu), "command": shlex.join(sys.argv[1:])}
-    with Contest(servers, options.python, server_cpu, say, options.nice) as contest:
-        document["servers"] = {
-            one.server.name: {"argv": one.argv, "version": one.version(), "absent": contest.absent.get(one.server.name)}
-            for one in contest.contestants
-        }
-        if options.memory:
+    contests: list[Contest] = []
+    texts: list[str] = []
+
+    def enter(wire: Wire) -> Contest:
+        contests.append(Contest(servers, options.python, server_cpu, say, options.nice, wire))
+        return contests[-1]
+
+    if options.memory:
+        with enter(Wire.H1) as contest:
             growths = measure_all(contest, connections)
-            document["memory"] = {"connections": connections, "servers": build_memory(growths)}
-            text = render_memory(growths, options.reference, contest.absent)
-        else:
-            load = Load(connections, options.warmup, options.seconds, options.nice)
-            outcomes = contest.run(options.workloads, options.rounds, load)
-            document["load"] = {"connections": connections, "rounds": options.rounds, "seconds": options.seconds}
-            document["workloads"] = build_results(outcomes, options.reference)
-            text = render(outcomes, options.reference, contest.absent)
+        document["memory"] = {"connections": connections, "servers": build_memory(growths)}
+        texts.append(render_memory(growths, options.reference, contest.absent))
+    else:
+        load = Load(connections, options.warmup, options.seconds, options.nice)
+        document["load"] = {"connections": connections, "rounds": options.rounds, "seconds": options.seconds}
+        document["workloads"] = {}
+        for wire, workloads in groupby(choose_workloads(options.workloads), lambda workload: workload.wire):
+            text = find_missing(wire)
+            if text:
+                say(f"{wire.title} is skipped: {text}")
+            else:
+                with enter(wire) as contest:
+                    outcomes = contest.run(list(workloads), options.rounds, load)
+                document["workloads"] |= build_results(outcomes, options.reference)
+                text = render(outcomes, options.reference, contest.absent, wire.unit)
+            texts.append(f"== {wire.title} ==\n\n{text}")
+    document["servers"] = describe(contests)
     for name, facts in document["servers"].items():
-        print(f"{name}: {facts['version'] or 'version unknown'}: {shlex.join(facts['argv'])}")
-    print(f"\n{text}")
+        for argv in facts["argv"].values():
+            print(f"{name}: {facts['version'] or 'version unknown'}: {shlex.join(argv)}")
+    print("", *texts, sep="\n\n")
     return document
 
 
@@ -125,11 +165,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     try:
         servers = choose_servers(options.servers, options.server)
+        choose_workloads(options.workloads)
     except ValueError as error:
         parser.error(str(error))
-    unknown = [name for name in options.workloads if name not in WORKLOADS]
-    if unknown:
-        parser.error(f"no workload called {', '.join(unknown)}; there are {', '.join(WORKLOADS)}")
     if options.memory and raise_file_limit() < (options.connections or 10_000) + SPARE_FILES:
         parser.error("the hard limit of open files is too low for so many connections")
     cpus = sorted(os.sched_getaffinity(0))
@@ -148,7 +186,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document, indent=1) + "\n")
     print(f"\nfigures in {path}")
-    return 3 if all(facts["absent"] for facts in document["servers"].values()) else 0
+    return 0 if any(document.get("workloads", {}).values()) or "memory" in document else 3
 
 
 if __name__ == "__main__":

@@ -88,6 +88,21 @@ async def lifespan(receive: Receive, send: Send) -> None:
             return
 
 
+async def session(receive: Receive, send: Send) -> None:
+    """A WebSocket that sends every message back as it came."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    while True:
+        message = await receive()
+        if message["type"] != "websocket.receive":
+            return
+        data = message.get("bytes")
+        if data is not None:
+            await send({"type": "websocket.send", "bytes": data})
+        else:
+            await send({"type": "websocket.send", "text": message["text"]})
+
+
 ROUTES: dict[str, Callable[[Receive, Send], Awaitable[None]]] = {
     "/plaintext": plaintext,
     "/json": document,
@@ -104,3 +119,5 @@ async def app(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> 
         await ROUTES.get(scope["path"], missing)(receive, send)
     elif scope["type"] == "lifespan":
         await lifespan(receive, send)
+    elif scope["type"] == "websocket":
+        await session(receive, send)

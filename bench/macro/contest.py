@@ -1,4 +1,4 @@
-"""The contest: all servers started at once, verified, then loaded in short bursts in turn (A B C A B C ...).
+"""The contest on one wire: all servers started at once, verified, loaded in short bursts in turn (A B C A B C ...).
 
 A server that is not installed, does not start, answers wrongly, crashes or hangs is left out of what it cannot do, and
 the reason is kept; the others go on.  A crashed server is started again for the next workload.
@@ -13,12 +13,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.macro.load import Burst, Load, run_burst
+from bench.macro import h2load, wrk, wsload
+from bench.macro.load import Burst, Load
 from bench.macro.process import ROOT, ServerProcess, set_niceness
 from bench.macro.server import Server, expand
-from bench.macro.workload import WORKLOADS, Workload, WrongAnswer, verify
+from bench.macro.verification import WrongAnswer, verify
+from bench.macro.workload import Wire, Workload
 
 START_S = 15.0
+#: The load generator of each wire.
+GENERATORS: dict[Wire, Callable[[ServerProcess, Workload, int, Load], Burst]] = {
+    Wire.H1: wrk.run_burst,
+    Wire.H2C: h2load.run_burst,
+    Wire.H2: h2load.run_burst,
+    Wire.WS: wsload.run_burst,
+}
 #: Bursts with a fault after which a server is left out of a workload.
 PATIENCE = 3
 
@@ -48,17 +57,36 @@ def find_free_port() -> int:
         return port
 
 
-class Contestant:
-    """A row of the table with a port and a directory of its own, running or not."""
+def write_certificate(directory: Path) -> None:
+    """``cert.pem`` for 127.0.0.1 and ``key.pem`` in ``directory``, by ``openssl``; ``Unavailable`` where that fails."""
+    argv = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+    argv += ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    argv += ["-keyout", str(directory / "key.pem"), "-out", str(directory / "cert.pem")]
+    try:
+        subprocess.run(argv, check=True, capture_output=True, timeout=START_S)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise Unavailable(f"no certificate: {error}") from error
 
-    def __init__(self, server: Server, python: str, cpu: int, directory: Path, niceness: int = 0) -> None:
+
+class Contestant:
+    """A row of the table on one wire, with a port and a directory of its own, running or not."""
+
+    def __init__(
+        self, server: Server, python: str, cpu: int, directory: Path, niceness: int = 0, wire: Wire = Wire.H1
+    ) -> None:
         self.server = server
         self.port = find_free_port()
         self.cpu = cpu
         self.niceness = niceness
         self.directory = directory / server.name
-        self.values = {"python": python, "port": str(self.port), "dir": str(self.directory)}
-        self.argv = [expand(word, self.values) for word in server.argv]
+        self.values = {
+            "python": python,
+            "port": str(self.port),
+            "dir": str(self.directory),
+            "cert": str(directory / "cert.pem"),
+            "key": str(directory / "key.pem"),
+        }
+        self.argv = [expand(word, self.values) for word in (*server.argv, *server.wires.get(wire, ()))]
         self.process: ServerProcess | None = None
 
     def launch(self) -> None:
@@ -124,14 +152,23 @@ class Contestant:
 
 
 class Contest:
-    """The servers of one run.  Use as a context manager: leaving stops every server and removes its files."""
+    """The servers of one run on one wire.  A context manager: leaving stops every server and removes its files."""
 
-    def __init__(self, servers: Sequence[Server], python: str, cpu: int, say: Progress, niceness: int = 0) -> None:
+    def __init__(
+        self,
+        servers: Sequence[Server],
+        python: str,
+        cpu: int,
+        say: Progress,
+        niceness: int = 0,
+        wire: Wire = Wire.H1,
+    ) -> None:
         """``cpu`` is the servers' core; the caller has pinned itself to another one.  ``say`` gets progress lines."""
         self._say = say
+        self.wire = wire
         self._directory = Path(tempfile.mkdtemp(prefix="bench-"))
         self._directory.chmod(0o755)  # nginx drops root and has to read its file
-        self.contestants = [Contestant(server, python, cpu, self._directory, niceness) for server in servers]
+        self.contestants = [Contestant(server, python, cpu, self._directory, niceness, wire) for server in servers]
         self.absent: dict[str, str] = {}
 
     def __enter__(self) -> "Contest":
@@ -145,6 +182,15 @@ class Contest:
 
     def start(self) -> None:
         """Start all, then wait for each; those that cannot take part are in ``absent`` with the reason."""
+        for contestant in self.contestants:
+            if self.wire not in contestant.server.wires:
+                self._drop(contestant, f"it is not measured on {self.wire.title}")
+        if self.wire is Wire.H2:
+            try:
+                write_certificate(self._directory)
+            except Unavailable as error:
+                for contestant in self.present():
+                    self._drop(contestant, str(error))
         for step in (Contestant.launch, Contestant.wait_ready):
             for contestant in self.present():
                 try:
@@ -185,7 +231,7 @@ class Contest:
         name = f"{contestant.server.name} in {workload.name}"
         state = contestant.state()
         if not state and contestant.process is not None:
-            burst = run_burst(contestant.process, workload, contestant.port, load)
+            burst = GENERATORS[workload.wire](contestant.process, workload, contestant.port, load)
             outcome.bursts.append(burst)
             state = contestant.state()
             if burst.fault:
@@ -198,13 +244,13 @@ class Contest:
             outcome.fault = state or faults[-1]
             self._say(f"{name}: left out, {outcome.fault}")
 
-    def run(self, workloads: Sequence[str], rounds: int, load: Load) -> Outcomes:
+    def run(self, workloads: Sequence[Workload], rounds: int, load: Load) -> Outcomes:
         """Every workload in ``rounds`` rounds; the outcome of each server that offers it, in the order of the table."""
         outcomes: Outcomes = {}
-        for name in workloads:
-            workload = WORKLOADS[name]
+        for workload in workloads:
+            name = workload.name
             self._revive()
-            entered = [one for one in self.present() if name in one.server.workloads]
+            entered = [one for one in self.present() if one.server.offers(workload)]
             outcomes[name] = {one.server.name: self._verify(one, workload) for one in entered}
             fit = [server for server, outcome in outcomes[name].items() if not outcome.fault]
             self._say(f"{name}: {rounds} rounds of {', '.join(fit) or 'nobody'}")

@@ -1,30 +1,24 @@
-"""One burst of load: ``wrk`` on its own core against one server, and what the server spent on it.
+"""One burst of load: a generator on its own core against one server, and what the server spent on it.
 
-A burst is one ``wrk`` process: it connects and warms up, then a window opens in which the server's CPU time and the
-number of requests are read at both ends, so that connecting is never part of a figure.  ``wrk`` writes each request
-with one ``write``, which the kernel counts (``/proc/PID/io``); SIGINT ends the run early and still prints its summary,
-which has the latencies and the errors and has to agree with the count.  (Half a second with the connecting counted in
-puts 12 % on uvicorn's sleeping handler, 25 % on hypercorn's plaintext and 1 % on nginx.)
+A burst is one process of a load generator: it connects and warms up, then a window opens in which the server's CPU time
+and the number of requests are read at both ends, so that connecting is never part of a figure.  (Half a second with the
+connecting counted in puts 12 % on uvicorn's sleeping handler, 25 % on hypercorn's plaintext and 1 % on nginx.)
+The generators are in ``wrk``, ``h2load`` and ``wsload``.
 """
 
-import json
 import math
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
-from bench.macro.process import ServerProcess, read_cpu_s, read_waited_s, read_writes, set_niceness
-from bench.macro.workload import Workload
+from bench.macro.process import ServerProcess, read_cpu_s, read_waited_s, set_niceness
 
-SCRIPT = Path(__file__).resolve().parent / "load.lua"
+#: How much longer than it should a generator may take.
 GRACE_S = 10.0
-#: The most write calls that ``wrk`` makes for its own report.
-PRINTED_WRITES = 16
 
 
 class LoadFailed(Exception):
@@ -36,8 +30,8 @@ class Burst:
     """One window of load: ``requests`` answered in ``wall_s`` for ``cpu_s`` of the server's time.
 
     ``waited_s`` is how long the server could have run but something else had its core: disturbance, on a server of one
-    thread.  ``latency_us`` and ``errors`` are of the whole run of the load generator, warm-up included.  ``fault`` is
-    empty for a burst that counts.
+    thread.  ``load_cpu_s`` is what the load generator spent itself.  ``latency_us`` and ``errors`` are of the whole run
+    of the load generator, warm-up included.  ``fault`` is empty for a burst that counts.
     """
 
     requests: int
@@ -47,11 +41,17 @@ class Burst:
     latency_us: Mapping[str, int]
     errors: Mapping[str, int]
     fault: str = ""
+    load_cpu_s: float = 0.0
 
     @property
     def cpu_us(self) -> float:
         """CPU microseconds per request."""
         return self.cpu_s * 1e6 / self.requests if self.requests else math.nan
+
+    @property
+    def load_cpu_us(self) -> float:
+        """CPU microseconds of the load generator per request."""
+        return self.load_cpu_s * 1e6 / self.requests if self.requests else math.nan
 
     @property
     def rate(self) -> float:
@@ -61,7 +61,10 @@ class Burst:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How hard and how long: the same for every server of a run; times in seconds, ``niceness`` of the generator."""
+    """How hard and how long: the same for every server of a run; times in seconds, ``niceness`` of the generator.
+
+    ``connections`` are for the workloads that do not say how many they want.
+    """
 
     connections: int = 64
     warmup_s: float = 0.15
@@ -70,128 +73,117 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
-class _Reading:
-    """Server CPU seconds, requests sent, wall time and waiting time, read as one as nearly as can be."""
+class Reading:
+    """CPU seconds of the server, requests, wall time, waiting time, the generator's CPU; as one as nearly as can be."""
 
     cpu_s: float
     requests: int
     wall_s: float
     waited_s: float
+    load_cpu_s: float
 
 
-def _read(server: Sequence[int], generator: int) -> _Reading:
-    """A reading of the processes ``server`` and the load ``generator``; taken again where it was interrupted."""
+def take_reading(server: Sequence[int], generator: int, count: Callable[[], int]) -> Reading:
+    """A reading of the processes ``server`` and the load ``generator``; taken again where it was interrupted.
+
+    ``count`` gives the number of requests.  Raises ``OSError`` where a process has ended.
+    """
     for _ in range(5):
         started = time.perf_counter()
         cpu_s = sum(read_cpu_s(pid) for pid in server)
-        writes = read_writes(generator)
+        requests = count()
         wall_s = time.perf_counter()
         if wall_s - started < 0.001:
             break
-    return _Reading(cpu_s, writes, wall_s, sum(read_waited_s(pid) for pid in server))
+    return Reading(cpu_s, requests, wall_s, sum(read_waited_s(pid) for pid in server), read_cpu_s(generator))
 
 
-def command(workload: Workload, port: int, load: Load) -> list[str]:
-    """The argument vector of ``wrk`` for one burst; it would run far longer than the burst does."""
-    duration_s = math.ceil(load.warmup_s + load.window_s + GRACE_S)
-    argv = ["wrk", "-t1", f"-c{load.connections}", f"-d{duration_s}s", "--timeout", "5s", "-s", str(SCRIPT)]
-    for name, value in workload.fields:
-        argv += ["-H", f"{name}: {value}"]
-    return [*argv, f"http://127.0.0.1:{port}{workload.path}"]
+def span(first: Reading, last: Reading, fault: str = "") -> Burst:
+    """The burst between two readings, without latencies and errors."""
+    return Burst(
+        requests=last.requests - first.requests,
+        wall_s=last.wall_s - first.wall_s,
+        cpu_s=last.cpu_s - first.cpu_s,
+        waited_s=last.waited_s - first.waited_s,
+        load_cpu_s=last.load_cpu_s - first.load_cpu_s,
+        latency_us={},
+        errors={},
+        fault=fault,
+    )
 
 
-def parse_summary(output: str) -> dict[str, Any]:
-    """The numbers that ``load.lua`` printed; ``LoadFailed`` where there are none."""
-    for line in output.splitlines():
-        if line.startswith("BENCH "):
-            summary: dict[str, Any] = json.loads(line.removeprefix("BENCH "))
-            return summary
-    raise LoadFailed(f"no summary from wrk: {output.strip()[-200:]!r}")
+def failed(fault: str) -> Burst:
+    """A burst that does not count and has no figures."""
+    return Burst(0, 0.0, 0.0, 0.0, {}, {}, fault=fault)
 
 
-def find_fault(summary: Mapping[str, Any], writes: int, window: int, connections: int) -> str:
-    """Why a burst does not count, or an empty string.
+@contextmanager
+def started(
+    argv: Sequence[str], niceness: int, env: Mapping[str, str] | None = None
+) -> Iterator["subprocess.Popen[str]"]:
+    """A load generator in a session of its own, killed at the end; ``LoadFailed`` where it cannot be run.
 
-    ``writes`` is what the kernel counted over the whole run, ``window`` within the window.  The summary counts answers
-    and ``writes`` counts questions, so they differ by at most what was under way at the end.
+    The calling process has to be pinned to the load generator's core already: the generator inherits that.
     """
-    errors = {kind: count for kind, count in summary["errors"].items() if count}
-    if errors:
-        return "errors: " + ", ".join(f"{count} {kind}" for kind, count in errors.items())
-    if window <= 0:
-        return "no request answered"
-    if not 0 <= writes - summary["requests"] <= connections + PRINTED_WRITES:
-        return f"{writes} requests written, {summary['requests']} answered"
-    return ""
+    try:
+        generator = subprocess.Popen(
+            argv,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, **(env or {})},
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise LoadFailed(f"cannot run {argv[0]}: {error}") from error
+    try:
+        set_niceness(generator.pid, niceness)
+        yield generator
+    finally:
+        generator.kill()
+        generator.wait()
+        if generator.stdout is not None:
+            generator.stdout.close()
 
 
-def _wait_warm(generator: subprocess.Popen[str], load: Load) -> None:
-    """Until each connection has asked at least once and ``warmup_s`` has passed; gives up quietly after ``GRACE_S``."""
-    started = time.perf_counter()
+def wait_warm(generator: "subprocess.Popen[str]", count: Callable[[], int], requests: int, warmup_s: float) -> None:
+    """Until ``requests`` have been made and ``warmup_s`` has passed; gives up quietly after ``GRACE_S``."""
+    began = time.perf_counter()
     while generator.poll() is None:
-        passed_s = time.perf_counter() - started
-        if passed_s > GRACE_S or (passed_s >= load.warmup_s and read_writes(generator.pid) >= load.connections):
+        passed_s = time.perf_counter() - began
+        if passed_s > GRACE_S or (passed_s >= warmup_s and count() >= requests):
             return
         time.sleep(0.01)
 
 
-def run_burst(server: ServerProcess, workload: Workload, port: int, load: Load) -> Burst:
-    """Load ``server`` once.  A fault of the server is in ``Burst.fault``; ``LoadFailed`` is the generator's own.
-
-    The calling process has to be pinned to the load generator's core already: ``wrk`` inherits that.
-    """
-    env = {**os.environ, "BENCH_POST_BYTES": str(workload.post_bytes or "")}
+def measure(
+    server: ServerProcess, generator: "subprocess.Popen[str]", count: Callable[[], int], window_s: float
+) -> Burst:
+    """The burst of the next ``window_s`` seconds, then SIGINT for the generator."""
+    members = server.members()
     try:
-        generator = subprocess.Popen(
-            command(workload, port, load),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=env,
-            start_new_session=True,
-        )
+        first = take_reading(members, generator.pid, count)
+        time.sleep(window_s)
+        last = take_reading(members, generator.pid, count)
     except OSError as error:
-        raise LoadFailed(f"cannot run wrk: {error}") from error
-    try:
-        set_niceness(generator.pid, load.niceness)
-        _wait_warm(generator, load)
-        members = server.members()
-        try:
-            first = _read(members, generator.pid)
-            time.sleep(load.window_s)
-            last = _read(members, generator.pid)
-        except OSError as error:
-            return Burst(0, 0.0, 0.0, 0.0, {}, {}, fault=f"a process ended during the burst ({error})")
-        lost = set(members) ^ set(server.members())
-        generator.send_signal(signal.SIGINT)
-        output = _finish(generator)
+        return failed(f"a process ended during the burst ({error})")
     finally:
-        generator.kill()
-        generator.wait()
-    return _conclude(output, first, last, load, "a process came or went during the burst" if lost else "")
+        generator.send_signal(signal.SIGINT)
+    lost = set(members) ^ set(server.members())
+    return span(first, last, "a process came or went during the burst" if lost else "")
 
 
-def _finish(generator: subprocess.Popen[str]) -> tuple[str, int]:
-    """Wait for the end of ``wrk``; its output, and the writes that it made (read before it is reaped)."""
+def complete(burst: Burst, latency_us: Mapping[str, int], errors: Mapping[str, int], fault: str) -> Burst:
+    """``burst`` with what the generator has said; a fault that it had already stays."""
+    return replace(burst, latency_us=latency_us, errors=errors, fault=burst.fault or fault)
+
+
+def wait_end(generator: "subprocess.Popen[str]") -> None:
+    """Until the generator has ended, which leaves it to be reaped; ``LoadFailed`` where it takes too long."""
     deadline = time.perf_counter() + GRACE_S
+    if generator.returncode is not None:
+        return
     while os.waitid(os.P_PID, generator.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
         if time.perf_counter() > deadline:
-            raise LoadFailed("wrk did not stop")
+            raise LoadFailed(f"{generator.args!r} did not stop")
         time.sleep(0.005)
-    writes = read_writes(generator.pid)
-    return generator.communicate(timeout=GRACE_S)[0], writes
-
-
-def _conclude(output: tuple[str, int], first: _Reading, last: _Reading, load: Load, fault: str) -> Burst:
-    text, writes = output
-    summary = parse_summary(text)
-    requests = last.requests - first.requests
-    return Burst(
-        requests=requests,
-        wall_s=last.wall_s - first.wall_s,
-        cpu_s=last.cpu_s - first.cpu_s,
-        waited_s=last.waited_s - first.waited_s,
-        latency_us=summary["latency_us"],
-        errors=summary["errors"],
-        fault=fault or find_fault(summary, writes, requests, load.connections),
-    )

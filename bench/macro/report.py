@@ -91,8 +91,19 @@ def _waited_cell(outcome: Outcome) -> str:
     return ABSENT if figures is None else f"{figures.median:.0%}"
 
 
+def _yield_cell(outcome: Outcome) -> str:
+    figures = spread(1e6 / burst.cpu_us for burst in valid(outcome))
+    return ABSENT if figures is None else f"{figures.median:,.0f}"
+
+
+def _load_cell(outcome: Outcome) -> str:
+    figures = spread(burst.load_cpu_us for burst in valid(outcome))
+    return ABSENT if figures is None else f"{figures.median:.1f}"
+
+
 def _latency_cell(outcome: Outcome) -> str:
-    figures = spread(burst.latency_us["p99"] / 1000 for burst in valid(outcome))
+    """``h2load`` has no percentiles."""
+    figures = spread(burst.latency_us["p99"] / 1000 for burst in valid(outcome) if "p99" in burst.latency_us)
     return ABSENT if figures is None else f"{figures.median:.2f}"
 
 
@@ -125,21 +136,27 @@ def _faults(outcomes: Outcomes, absent: Mapping[str, str]) -> list[str]:
     return lines
 
 
-def render(outcomes: Outcomes, references: Sequence[str], absent: Mapping[str, str]) -> str:
-    """The whole readable report: CPU time, its ratios, requests per second, latency, load, and what went wrong."""
+def render(outcomes: Outcomes, references: Sequence[str], absent: Mapping[str, str], unit: str = "request") -> str:
+    """The whole readable report: CPU time, its ratios, requests per second, latency, load, and what went wrong.
+
+    ``unit`` is what is counted.
+    """
     cells = (
-        ("CPU time per request, us (median of the bursts, ± half the distance of the quartiles)", _cpu_cell),
-        ("requests per second of wall time (one core; only as good as the machine is quiet)", _rate_cell),
+        (f"CPU time per {unit}, us (median of the bursts, ± half the distance of the quartiles)", _cpu_cell),
+        (f"{unit}s per second of the server's CPU time", _yield_cell),
+        (f"{unit}s per second of wall time (one core; only as good as the machine is quiet)", _rate_cell),
         ("latency, 99th percentile, ms (median of the bursts)", _latency_cell),
         ("share of the time in which the server ran", _busy_cell),
+        (f"CPU time of the load generator per {unit}, us (its own core)", _load_cell),
         ("share in which it was ready but something else had its core (quiet machine: 0 %)", _waited_cell),
     )
-    tables = [
-        _table(title, outcomes, {name: {k: cell(v) for k, v in servers.items()} for name, servers in outcomes.items()})
-        for title, cell in cells
-    ]
+    tables: list[str] = []
+    for title, cell in cells:
+        found = {name: {k: cell(v) for k, v in servers.items()} for name, servers in outcomes.items()}
+        if not tables or any(text != ABSENT for servers in found.values() for text in servers.values()):
+            tables.append(_table(title, outcomes, found))
     ratios = [
-        _table(f"CPU time per request as a multiple of {reference}'s", outcomes, _ratio_cells(outcomes, reference))
+        _table(f"CPU time per {unit} as a multiple of {reference}'s", outcomes, _ratio_cells(outcomes, reference))
         for reference in references
         if any(reference in servers for servers in outcomes.values())
     ]

@@ -1,16 +1,17 @@
 """The table of servers: what each is called, how it is started and which workloads it can do.
 
-Every command line is one worker on one loopback port.  A template knows ``{python}``, ``{port}`` and ``{dir}`` (the
-server's own temporary directory); nothing else in it is replaced, so other braces may stand as they are.
+Every command line is one worker on one loopback port.  A template knows ``{python}``, ``{port}``, ``{dir}`` (the
+server's own temporary directory), ``{cert}`` and ``{key}`` (files in PEM, the key as PKCS#8); nothing else in it is
+replaced, so other braces may stand as they are.
 """
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.macro.app import BODY
-from bench.macro.workload import WORKLOADS
+from bench.macro.workload import WORKLOADS, Wire, Workload
 
 HERE = Path(__file__).resolve().parent
 ALL = tuple(WORKLOADS)
@@ -21,17 +22,22 @@ APP = "bench.macro.app:app"
 class Server:
     """One row: ``argv`` starts it, ``version`` prints what it is, ``files`` are written to ``{dir}`` before it starts.
 
-    ``files`` maps a name to text (a template like ``argv``) or bytes (copied).  A ``variant`` runs only where it is
-    asked for by name.
+    ``wires`` says what it speaks, and which words ``argv`` gets more for that.  ``files`` maps a name to text (a
+    template like ``argv``) or bytes (copied).  A ``variant`` runs only where it is asked for by name.
     """
 
     name: str
     argv: tuple[str, ...]
+    wires: Mapping[Wire, tuple[str, ...]] = field(default_factory=lambda: {Wire.H1: ()})
     workloads: tuple[str, ...] = ALL
     env: Mapping[str, str] | None = None
     version: tuple[str, ...] = ()
     files: Mapping[str, str | bytes] | None = None
     variant: bool = False
+
+    def offers(self, workload: Workload) -> bool:
+        """Whether it can be expected to answer ``workload``."""
+        return workload.wire in self.wires and workload.name in self.workloads
 
 
 def expand(template: str, values: Mapping[str, str]) -> str:
@@ -48,6 +54,12 @@ def _distribution(name: str) -> tuple[str, ...]:
 _OWN = Server(
     name="fastserver",
     argv=("{python}", "-m", "fastserver", APP, "-b", "127.0.0.1:{port}", "--workers", "1", "--loop", "uvloop"),
+    wires={
+        Wire.H1: (),
+        Wire.H2C: ("--h2c",),
+        Wire.H2: ("--certfile", "{cert}", "--keyfile", "{key}"),
+        Wire.WS: ("--ws-per-message-deflate",),
+    },
     version=("{python}", "-m", "fastserver", "--version"),
 )
 
@@ -56,27 +68,38 @@ def _vary(name: str, *flags: str) -> Server:
     return replace(_OWN, name=name, argv=(*_OWN.argv, *flags), variant=True)
 
 
+_UVICORN = Server(
+    name="uvicorn",
+    argv=(
+        *("{python}", "-m", "uvicorn", APP, "--host", "127.0.0.1", "--port", "{port}"),
+        *("--http", "httptools", "--loop", "uvloop", "--no-access-log", "--log-level", "warning"),
+        *("--timeout-keep-alive", "600"),
+    ),
+    wires={Wire.H1: (), Wire.WS: ("--ws", "websockets")},
+    version=_distribution("uvicorn"),
+)
+
 _TABLE = (
     _OWN,
     _vary("observed", "--observer", "bench.macro.observer:Count"),
     _vary("observed-async", "--observer", "bench.macro.observer:count_later"),
     _vary("metered", "--metrics-bind", "127.0.0.1:0"),
-    Server(
-        name="uvicorn",
-        argv=(
-            *("{python}", "-m", "uvicorn", APP, "--host", "127.0.0.1", "--port", "{port}"),
-            *("--http", "httptools", "--loop", "uvloop", "--no-access-log", "--log-level", "warning"),
-            *("--timeout-keep-alive", "600"),
-        ),
-        version=_distribution("uvicorn"),
-    ),
+    _UVICORN,
+    replace(_UVICORN, name="uvicorn-sansio", wires={Wire.WS: ("--ws", "websockets-sansio")}, variant=True),
+    replace(_UVICORN, name="uvicorn-wsproto", wires={Wire.WS: ("--ws", "wsproto")}, variant=True),
     Server(
         name="granian",
         argv=(
             *("{python}", "-m", "granian", APP, "--interface", "asgi", "--host", "127.0.0.1", "--port", "{port}"),
-            *("--workers", "1", "--runtime-threads", "1", "--loop", "uvloop", "--http", "1", "--no-ws"),
+            *("--workers", "1", "--runtime-threads", "1", "--loop", "uvloop"),
             *("--backlog", "16384", "--log-level", "warning"),
         ),
+        wires={
+            Wire.H1: ("--http", "1", "--no-ws"),
+            Wire.H2C: ("--http", "2", "--no-ws"),
+            Wire.H2: ("--http", "auto", "--no-ws", "--ssl-certificate", "{cert}", "--ssl-keyfile", "{key}"),
+            Wire.WS: ("--http", "1", "--ws"),
+        },
         version=_distribution("granian"),
     ),
     Server(
@@ -85,6 +108,14 @@ _TABLE = (
             *("{python}", "-m", "hypercorn", APP, "--bind", "127.0.0.1:{port}", "--workers", "1"),
             *("--worker-class", "uvloop", "--keep-alive", "600", "--log-level", "warning"),
         ),
+        wires={
+            Wire.H1: (),
+            # Hypercorn ends an HTTP/2 connection after 1,000 requests, and only its file can say otherwise.
+            Wire.H2C: ("--config", "{dir}/hypercorn.toml"),
+            Wire.H2: ("--config", "{dir}/hypercorn.toml", "--certfile", "{cert}", "--keyfile", "{key}"),
+            Wire.WS: (),
+        },
+        files={"hypercorn.toml": "keep_alive_max_requests = 1000000000\n"},
         version=_distribution("hypercorn"),
     ),
     Server(
@@ -108,7 +139,8 @@ SERVERS: dict[str, Server] = {server.name: server for server in _TABLE}
 def parse_server(text: str) -> Server:
     """A ``Server`` from ``name=command template``, as the command line takes it.
 
-    A name of the table keeps its workloads and gets the new command; another name is taken to do every workload.
+    A name of the table keeps its workloads and gets the new command; another name is taken to do every workload.  The
+    command is used as it stands, whatever the wire.
     Raises ``ValueError`` where there is no ``=``, no command or no ``{port}`` in it.
     """
     name, separator, command = text.partition("=")
@@ -118,5 +150,6 @@ def parse_server(text: str) -> Server:
     if not any("{port}" in word for word in argv):
         raise ValueError(f"the command of {name} has no {{port}}: {command}")
     if name in SERVERS:
-        return replace(SERVERS[name], argv=argv, version=())
-    return Server(name=name, argv=argv)
+        wires: dict[Wire, tuple[str, ...]] = dict.fromkeys(SERVERS[name].wires, ())
+        return replace(SERVERS[name], argv=argv, wires=wires, version=())
+    return Server(name=name, argv=argv, wires=dict.fromkeys(Wire, ()))

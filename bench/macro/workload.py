@@ -1,11 +1,16 @@
-"""The table of workloads: what is asked, and what the answer has to be before anything is timed.
+"""The table of workloads: what is asked, how many at once, and what the answer has to be.
 
-``verify`` speaks plain HTTP/1.1 through ``http.client``, so a wrong answer is found by a parser that is nobody's own.
+A workload belongs to one ``Wire``, and by that its servers, its load generator and the client that verifies answers are
+chosen.
 """
 
-import http.client
 import json
+import random
+import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import Enum
+from typing import Any
 
 from bench.macro.app import BODY, CHUNK, CHUNKS, DOCUMENT, PLAINTEXT
 
@@ -25,16 +30,41 @@ BROWSER_FIELDS = (
 )
 
 
-class WrongAnswer(Exception):
-    """A server does not answer a workload as it must; the text says in what."""
+class Wire(Enum):
+    """How client and server speak; the value names the group of workloads on the command line."""
+
+    H1 = "h1"
+    H2C = "h2c"
+    H2 = "h2"
+    WS = "ws"
+
+    @property
+    def title(self) -> str:
+        """As a reader knows it."""
+        return _TITLES[self]
+
+    @property
+    def unit(self) -> str:
+        """What is counted."""
+        return "message" if self is Wire.WS else "request"
+
+
+_TITLES = {
+    Wire.H1: "HTTP/1.1",
+    Wire.H2C: "HTTP/2 without TLS",
+    Wire.H2: "HTTP/2 over TLS",
+    Wire.WS: "WebSockets",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """One row: ``path`` with ``fields``, as POST of ``post_bytes`` (a multiple of 256) where that is not 0.
+    """One row: ``path`` with ``fields``, as POST of ``post_bytes`` where that is not 0.
 
     ``answer`` is the body expected; ``None`` means the body that was posted.  ``sized`` says whether the response has
-    to carry a content-length.
+    to carry a content-length.  ``connections`` of 0 are as many as the command line says; on each of them ``streams``
+    requests or messages are under way at once.  On ``Wire.WS`` the body is one message, as text or binary, compressed
+    where ``deflated``.
     """
 
     name: str
@@ -43,7 +73,48 @@ class Workload:
     fields: tuple[tuple[str, str], ...] = ()
     post_bytes: int = 0
     sized: bool = True
+    wire: Wire = Wire.H1
+    connections: int = 0
+    streams: int = 1
+    text: bool = False
+    deflated: bool = False
 
+
+def build_body(workload: Workload) -> bytes:
+    """What is sent of ``workload``: every byte value over and over by HTTP, lines of a JSON log as a WebSocket message.
+
+    The log is ASCII, so it is text too, and permessage-deflate makes it about five times smaller.
+    """
+    if workload.wire is not Wire.WS:
+        return (bytes(range(256)) * (workload.post_bytes // 256 + 1))[: workload.post_bytes]
+    chance = random.Random(workload.post_bytes)
+    lines: list[str] = []
+    size = 0
+    while size < workload.post_bytes:
+        line = f'{{"id": {chance.randrange(10**6)}, "user": "user{chance.randrange(1000)}", "ok": true}}\n'
+        lines.append(line)
+        size += len(line)
+    return "".join(lines).encode()[: workload.post_bytes]
+
+
+def deflate(message: bytes) -> bytes:
+    """``message`` as the payload of one compressed frame that needs no context (RFC 7692 section 7.2.1)."""
+    compressor = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    payload = compressor.compress(message) + compressor.flush(zlib.Z_SYNC_FLUSH)
+    return payload.removesuffix(b"\x00\x00\xff\xff")
+
+
+def _h2(name: str, path: str = "/plaintext", answer: bytes | None = PLAINTEXT, **rest: Any) -> Workload:
+    return Workload(name, path, answer, **{"wire": Wire.H2C, "connections": 8, "streams": 32, **rest})
+
+
+def _ws(name: str, size: int, **rest: Any) -> Workload:
+    return Workload(name, "/ws", None, **{"post_bytes": size, "wire": Wire.WS, "connections": 32, **rest})
+
+
+# A browser's request has neither a connection nor a host field on HTTP/2 (RFC 9113 section 8.2.2).
+_H2_FIELDS = tuple((name.lower(), value) for name, value in BROWSER_FIELDS if name != "Connection")
+_MIB = 1024 * 1024
 
 _TABLE = (
     Workload("plaintext", "/plaintext", PLAINTEXT),
@@ -53,36 +124,33 @@ _TABLE = (
     Workload("stream", "/stream", CHUNK * CHUNKS, sized=False),
     Workload("sleep", "/sleep", PLAINTEXT),
     Workload("body", "/body", BODY),
+    _h2("h2-many"),
+    _h2("h2-wide", connections=256, streams=1),
+    _h2("h2-browser", fields=_H2_FIELDS),
+    _h2("h2-echo", "/echo", None, post_bytes=4096),
+    _h2("h2-tls", wire=Wire.H2),
+    _ws("ws-125", 125, text=True),
+    _ws("ws-4k", 4096),
+    _ws("ws-1m", _MIB, connections=4),
+    _ws("ws-pipe", 125, text=True, streams=16),
+    _ws("wsz-125", 125, text=True, deflated=True),
+    _ws("wsz-4k", 4096, deflated=True),
+    _ws("wsz-1m", _MIB, connections=4, deflated=True),
 )
 
 WORKLOADS: dict[str, Workload] = {workload.name: workload for workload in _TABLE}
 
 
-def _check(workload: Workload, response: http.client.HTTPResponse, body: bytes, expected: bytes) -> None:
-    if response.status != 200:
-        raise WrongAnswer(f"status {response.status}")
-    if body != expected:
-        raise WrongAnswer(f"body of {len(body)} bytes differs from the {len(expected)} expected")
-    length = response.getheader("content-length")
-    if workload.sized and length != str(len(expected)):
-        raise WrongAnswer(f"content-length {length}, expected {len(expected)}")
-    if not workload.sized and length is not None:
-        raise WrongAnswer(f"content-length {length} on a stream")
-    if response.will_close:
-        raise WrongAnswer("the connection is not kept alive")
+def choose_workloads(words: Iterable[str]) -> list[Workload]:
+    """The workloads that ``words`` name, in the order of the table: a name, the value of a ``Wire``, or ``all``.
 
-
-def verify(workload: Workload, port: int, timeout_s: float = 5.0) -> None:
-    """Ask the server on ``port`` twice over one connection and compare; ``WrongAnswer`` says what was wrong."""
-    sent = bytes(range(256)) * (workload.post_bytes // 256) if workload.post_bytes else None
-    expected = workload.answer if workload.answer is not None else sent or b""
-    client = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
-    try:
-        for _ in range(2):
-            client.request("POST" if sent else "GET", workload.path, sent, dict(workload.fields))
-            response = client.getresponse()
-            _check(workload, response, response.read(), expected)
-    except (OSError, http.client.HTTPException) as error:
-        raise WrongAnswer(f"{type(error).__name__}: {error}") from error
-    finally:
-        client.close()
+    Raises ``ValueError`` for another word.
+    """
+    chosen: set[str] = set()
+    for word in words:
+        found = {one.name for one in WORKLOADS.values() if word in (one.name, one.wire.value, "all")}
+        if not found:
+            known = [*(wire.value for wire in Wire), "all", *WORKLOADS]
+            raise ValueError(f"no workload called {word}; there are {', '.join(known)}")
+        chosen |= found
+    return [workload for workload in WORKLOADS.values() if workload.name in chosen]

@@ -1,21 +1,31 @@
-"""The pure parts of ``bench.macro``: what it reads from the kernel and from wrk, how it sums up, what it prints."""
+"""``bench.macro``: what it reads from the kernel and from load generators, how it sums up, what it prints."""
 
 import asyncio
 import json
+import shutil
+import socket
+import subprocess
+import threading
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bench.macro import h2load, wsload
 from bench.macro.__main__ import choose_servers
 from bench.macro.app import app
 from bench.macro.contest import Outcome
-from bench.macro.load import Burst, Load, LoadFailed, command, find_fault, parse_summary
+from bench.macro.load import Burst, Load, LoadFailed
 from bench.macro.memory import PER_ADDRESS, Growth, client_address, render_memory
 from bench.macro.process import ROOT, TICKS_PER_S, Memory, Stat, parse_smaps_rollup, parse_stat, select_tree
 from bench.macro.report import build_results, ratio, render, render_table, spread
 from bench.macro.server import SERVERS, expand, parse_server
 from bench.macro.unhooked import HOOKS, strip
-from bench.macro.workload import BROWSER_FIELDS, WORKLOADS, Workload
+from bench.macro.workload import BROWSER_FIELDS, WORKLOADS, Wire, Workload, build_body, choose_workloads, deflate
+from bench.macro.wrk import command, find_fault, parse_summary
 
 STAT = "4711 ({name}) S 4700 4711 4699 34816 -1 4194304 1 0 0 0 250 150 7 9 20 0 3 0 12345 1000 100"
 NO_ERRORS = {"connect": 0, "read": 0, "write": 0, "timeout": 0, "status": 0}
@@ -110,6 +120,209 @@ def test_a_burst_with_errors_or_a_wrong_count_has_a_fault(
     assert find_fault(summary, writes, window, connections=64) == fault
 
 
+# ---- What h2load is told and says ------------------------------------------------------------------------------------
+
+H2LOAD = """\
+Main benchmark duration is over for thread #0. Stopping all clients.
+
+finished in 800.35ms, 5632.00 req/s, 252.34KB/s
+requests: 2816 total, 2816 started, 2810 done, 2809 succeeded, {failed} failed, 0 errored, 0 timeout
+status codes: 2792 2xx, 0 3xx, 0 4xx, {broken} 5xx
+traffic: 126.17KB (129200) total, 21.41KB (21921) headers (space savings 94.82%), 57.82KB (59206) data
+                     min         max         mean         sd        +/- sd
+time for request:      512us     1.25s     45.70ms      3.09ms    73.12%
+"""
+
+
+def test_h2load_is_told_connections_streams_fields_and_the_body() -> None:
+    argv = h2load.command(WORKLOADS["h2-echo"], 8123, Load(warmup_s=0.2, window_s=0.5), "/body")
+    assert argv[0] == "h2load"
+    assert argv[-1] == "http://127.0.0.1:8123/echo"
+    assert {"-c8", "-m32", "--duration=500ms", "--warm-up-time=216ms"} <= set(argv)
+    assert argv[argv.index("-d") + 1] == "/body"
+    browser = h2load.command(WORKLOADS["h2-browser"], 1, Load(), "")
+    assert sum(word == "-H" for word in browser) == len(BROWSER_FIELDS) - 1
+    assert "-d" not in browser
+    assert h2load.command(WORKLOADS["h2-tls"], 1, Load(), "")[-1] == "https://127.0.0.1:1/plaintext"
+
+
+def test_the_report_of_h2load_is_read() -> None:
+    requests, errors, latency_us = h2load.parse_summary(H2LOAD.format(failed=1, broken=2))
+    assert requests == 2810
+    assert errors == {"failed": 1, "errored": 0, "timeout": 0, "3xx": 0, "4xx": 0, "5xx": 2}
+    assert latency_us == {"mean": 45_700, "max": 1_250_000}
+    with pytest.raises(LoadFailed, match="could not connect"):
+        h2load.parse_summary("could not connect\n")
+
+
+@pytest.mark.parametrize(
+    ("requests", "errors", "wall_s", "fault"),
+    [
+        (100, {"failed": 0}, 0.51, ""),
+        (100, {"failed": 2, "5xx": 1}, 0.5, "errors: 2 failed, 1 5xx"),
+        (0, {"failed": 0}, 0.5, "no request answered"),
+        (100, {"failed": 0}, 0.52, "read after 0.520 s what was counted in 0.500 s"),
+    ],
+)
+def test_a_burst_of_h2load_counts_only_whole_and_without_errors(
+    requests: int, errors: dict[str, int], wall_s: float, fault: str
+) -> None:
+    assert h2load.find_fault(requests, errors, wall_s, 0.5) == fault
+
+
+# ---- What wsload does ------------------------------------------------------------------------------------------------
+
+needs_cc = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+UPGRADED = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n%s\r\n"
+)
+DEFLATED = b"sec-websocket-extensions: permessage-deflate; server_no_context_takeover\r\n"
+
+
+def frame(first: int, payload: bytes) -> bytes:
+    """A frame as a server sends it."""
+    if len(payload) < 126:
+        return bytes([first, len(payload)]) + payload
+    if len(payload) < 1 << 16:
+        return bytes([first, 126]) + len(payload).to_bytes(2, "big") + payload
+    return bytes([first, 127]) + len(payload).to_bytes(8, "big") + payload
+
+
+def _answer(client: socket.socket, response: bytes, answer: bytes, size: int, pongs: list[bytes]) -> None:
+    """The handshake, then ``answer`` for every frame, which has ``size`` bytes; heads go out in two pieces."""
+    with client:
+        data = b""
+        while b"\r\n\r\n" not in data:
+            data += client.recv(65536)
+        client.sendall(response[:40])
+        client.sendall(response[40:])
+        data = data.partition(b"\r\n\r\n")[2]
+        try:
+            while more := client.recv(1 << 20):
+                data += more
+                while len(data) > 1 and len(data) >= (take := 6 + data[1] % 128 if data[:1] == b"\x8a" else size):
+                    if take == size:
+                        client.sendall(answer[:3])
+                        client.sendall(answer[3:])
+                    else:
+                        pongs.append(data[6:take])
+                    data = data[take:]
+        except OSError:
+            return  # wsload has found a fault and ended
+
+
+@contextmanager
+def serve(response: bytes, answer: bytes, size: int, pongs: list[bytes]) -> Iterator[int]:
+    """A server for one connection that looks at nothing but pongs."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(5)
+
+        def accept() -> None:
+            _answer(listener.accept()[0], response, answer, size, pongs)
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            thread.join()
+
+
+def run_wsload(workload: Workload, payload: bytes, response: bytes, answer: bytes, directory: Path) -> dict[str, Any]:
+    """What ``wsload`` says after a twentieth of a second against ``serve``, with the ``pongs`` that it has sent."""
+    pongs: list[bytes] = []
+    message, counter = directory / "message", directory / "counter"
+    message.write_bytes(payload)
+    size = len(frame(0, payload)) + 4
+    with serve(response, answer, size, pongs) as port:
+        argv = wsload.command(wsload.build_program(), workload, port, Load(connections=1), (message, counter))
+        argv[7] = "0.05"
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=10, check=False)
+    summary = wsload.parse_summary(done.stdout)
+    assert done.returncode == (1 if "error" in summary else 0)
+    if "messages" in summary:
+        assert int.from_bytes(counter.read_bytes(), "little") == summary["messages"]
+        summary["pongs"] = pongs
+    return summary
+
+
+def make_session(size: int, **rest: Any) -> Workload:
+    return Workload("one", "/ws", None, post_bytes=size, wire=Wire.WS, connections=1, **rest)
+
+
+@needs_cc
+@pytest.mark.parametrize("size", [0, 125, 126, 65535, 65536, 300_000])
+def test_wsload_counts_what_comes_back(size: int, tmp_path: Path) -> None:
+    payload = build_body(make_session(size))
+    assert len(payload) == size
+    summary = run_wsload(make_session(size), payload, UPGRADED % b"", frame(0x82, payload), tmp_path)
+    assert summary["messages"] >= 1
+    assert summary["bytes_in"] >= summary["messages"] * size
+    assert 0 < summary["cpu_s"] <= summary["seconds"] + 0.01
+    assert summary["latency_us"]["p50"] <= summary["latency_us"]["max"]
+
+
+@needs_cc
+def test_wsload_takes_pings_and_fragments_and_keeps_several_messages_under_way(tmp_path: Path) -> None:
+    payload = build_body(make_session(200))
+    answer = frame(0x01, payload[:50]) + frame(0x89, b"here?") + frame(0x89, b"") + frame(0x80, payload[50:])
+    summary = run_wsload(make_session(200, text=True, streams=5), payload, UPGRADED % b"", answer, tmp_path)
+    assert summary["messages"] >= 5
+    assert summary["pongs"][:2] == [b"here?", b""]  # masked by a key of zeros
+
+
+@needs_cc
+def test_wsload_sends_compressed_and_reads_what_is_agreed(tmp_path: Path) -> None:
+    payload = deflate(build_body(make_session(125)))
+    workload = make_session(125, text=True, deflated=True)
+    summary = run_wsload(workload, payload, UPGRADED % DEFLATED, frame(0xC1, b"any length"), tmp_path)
+    assert summary["messages"] >= 1
+    assert summary["extensions"] == "permessage-deflate; server_no_context_takeover"
+
+
+@needs_cc
+@pytest.mark.parametrize(
+    ("response", "answer", "error"),
+    [
+        (b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n", b"", "the handshake is answered by HTTP/1.1 403"),
+        (UPGRADED.replace(b"s3p", b"S3P") % b"", b"", "no valid Sec-WebSocket-Accept"),
+        (UPGRADED % DEFLATED, b"", "an extension that was not offered"),
+        (UPGRADED % b"", frame(0x82, b"x" * 124), "a message of 124 bytes came back, not 125"),
+        (UPGRADED % b"", frame(0x82, b"x" * 126), "a message longer than 125 bytes came back"),
+        (UPGRADED % b"", frame(0x82, b"y" * 125), "message 0 came back changed"),
+        (UPGRADED % b"", frame(0x81, b"x" * 125), "opcode 1, expected 2"),
+        (UPGRADED % b"", frame(0xC2, b"x" * 125), "a frame that begins with c2 7d"),
+        (UPGRADED % b"", frame(0x88, b"\x03\xf3"), "closed with 1011"),
+        (UPGRADED % b"", frame(0x88, b""), "closed with 1005"),
+        (UPGRADED % b"", frame(0x82, b"x" * 125) * 2, "a message came back that was not sent"),
+    ],
+)
+def test_wsload_refuses_every_other_answer(response: bytes, answer: bytes, error: str, tmp_path: Path) -> None:
+    assert run_wsload(make_session(125), b"x" * 125, response, answer, tmp_path) == {"error": error}
+
+
+@needs_cc
+@pytest.mark.parametrize(
+    ("field", "error"),
+    [
+        (b"", "permessage-deflate is not accepted"),
+        (
+            b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits=9\r\n",
+            "the extension is answered by permessage-deflate; client_max_window_bits=9",
+        ),
+    ],
+)
+def test_wsload_refuses_another_compression(field: bytes, error: str, tmp_path: Path) -> None:
+    workload = make_session(125, deflated=True)
+    assert run_wsload(workload, b"x", UPGRADED % field, b"", tmp_path) == {"error": error}
+
+
+def test_wsload_that_says_nothing_is_an_error() -> None:
+    with pytest.raises(LoadFailed, match="no summary from wsload: 'killed'"):
+        wsload.parse_summary("killed")
+
+
 # ---- Summing up ----------------------------------------------------------------------------------------------------
 
 
@@ -196,6 +409,16 @@ def test_the_document_can_be_written_as_json() -> None:
     assert ours["bursts"][0]["requests"] == 1000
 
 
+def test_a_table_without_figures_is_left_out_and_messages_are_called_so() -> None:
+    burst = Burst(1000, 0.5, 0.02, 0.0, {"mean": 5}, {}, load_cpu_s=0.004)
+    text = render({"ws-125": {"ours": Outcome([burst])}}, [], {}, "message")
+    assert "CPU time per message" in text
+    assert "latency" not in text
+    tables = {table.splitlines()[0]: table.split()[-1] for table in text.split("\n\n")}
+    assert tables["CPU time of the load generator per message, us (its own core)"] == "4.0"
+    assert tables["messages per second of the server's CPU time"] == "50,000"
+
+
 def test_memory_is_given_by_connection_and_beside_the_reference() -> None:
     before = Memory(rss=1000 * 1024, pss=1000 * 1024)
     growths = {
@@ -227,14 +450,17 @@ def test_every_server_takes_its_port_and_names_known_workloads(server: Any) -> N
     texts = [*server.argv, *(text for text in (server.files or {}).values() if isinstance(text, str))]
     assert any("{port}" in text for text in texts)
     assert set(server.workloads) <= set(WORKLOADS)
+    words = {wire: " ".join(server.wires[wire]) for wire in server.wires}
+    assert [wire for wire, text in words.items() if "{cert}" in text] == [wire for wire in words if wire is Wire.H2]
 
 
 def test_a_server_of_the_command_line_is_new_or_replaces_a_row() -> None:
     other = parse_server("other=env A=b python -m x '{port}'")
     assert other.argv == ("env", "A=b", "python", "-m", "x", "{port}")
-    assert other.workloads == tuple(WORKLOADS)
+    assert all(other.offers(workload) for workload in WORKLOADS.values())
     floor = parse_server("floor=python -m y {port}")
     assert floor.workloads == SERVERS["floor"].workloads
+    assert set(floor.wires) == {Wire.H1}
     chosen = choose_servers(["nginx", "floor"], ["floor=python -m y {port}", "other=x {port}"])
     assert [server.name for server in chosen] == ["nginx", "floor", "other"]
     assert chosen[1].argv == ("python", "-m", "y", "{port}")
@@ -244,6 +470,29 @@ def test_a_server_of_the_command_line_is_new_or_replaces_a_row() -> None:
 def test_a_bad_server_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"expected name=command|no \{port\}"):
         parse_server(text)
+
+
+def test_a_server_offers_what_is_on_its_wires() -> None:
+    assert SERVERS["uvicorn"].offers(WORKLOADS["ws-125"])
+    assert not SERVERS["uvicorn"].offers(WORKLOADS["h2-many"])
+    assert not SERVERS["nginx"].offers(WORKLOADS["echo"])
+
+
+def test_workloads_are_chosen_by_name_or_wire_in_the_order_of_the_table() -> None:
+    assert [one.name for one in choose_workloads(["ws-125", "json"])] == ["json", "ws-125"]
+    assert {one.wire for one in choose_workloads(["h1"])} == {Wire.H1}
+    assert choose_workloads(["all"]) == choose_workloads(["h1", "h2c", "h2", "ws"]) == list(WORKLOADS.values())
+    with pytest.raises(ValueError, match="no workload called h3"):
+        choose_workloads(["h3"])
+
+
+def test_a_compressed_message_needs_no_context() -> None:
+    message = build_body(WORKLOADS["wsz-4k"])
+    payload = deflate(message)
+    assert len(payload) < len(message) / 3
+    inflater = zlib.decompressobj(wbits=-15)
+    for _ in range(2):
+        assert inflater.decompress(payload + b"\x00\x00\xff\xff") == message
 
 
 def test_an_unknown_server_is_refused() -> None:
@@ -273,13 +522,39 @@ def call(workload: Workload, body: bytes) -> tuple[dict[bytes, bytes], bytes, in
     return dict(start["headers"]), b"".join(message["body"] for message in rest), len(rest)
 
 
-@pytest.mark.parametrize("workload", WORKLOADS.values(), ids=list(WORKLOADS))
+REQUESTS = [workload for workload in WORKLOADS.values() if workload.wire is not Wire.WS]
+
+
+@pytest.mark.parametrize("workload", REQUESTS, ids=lambda workload: workload.name)
 def test_the_application_answers_each_workload_as_it_is_verified(workload: Workload) -> None:
-    posted = bytes(range(256)) * (workload.post_bytes // 256)
+    posted = build_body(workload)
     fields, body, parts = call(workload, posted)
     assert body == (posted if workload.answer is None else workload.answer)
     assert fields.get(b"content-length") == (str(len(body)).encode() if workload.sized else None)
     assert (parts > 10) == (not workload.sized)
+
+
+def test_the_application_sends_messages_back_until_the_client_has_gone() -> None:
+    inbox = [
+        {"type": "websocket.connect"},
+        {"type": "websocket.receive", "bytes": b"", "text": None},
+        {"type": "websocket.receive", "text": "text"},
+        {"type": "websocket.disconnect", "code": 1000},
+    ]
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return inbox.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(app({"type": "websocket", "path": "/ws"}, receive, send))
+    assert sent == [
+        {"type": "websocket.accept"},
+        {"type": "websocket.send", "bytes": b""},
+        {"type": "websocket.send", "text": "text"},
+    ]
 
 
 @pytest.mark.parametrize("path", HOOKS)
