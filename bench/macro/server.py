@@ -79,6 +79,9 @@ _UVICORN = Server(
     version=_distribution("uvicorn"),
 )
 
+_NGINX = (HERE / "nginx.conf").read_text()
+_NGINX_TLS = "http {\n    ssl_certificate {cert};\n    ssl_certificate_key {key};"
+
 _TABLE = (
     _OWN,
     _vary("observed", "--observer", "bench.macro.observer:Count"),
@@ -120,10 +123,20 @@ _TABLE = (
     ),
     Server(
         name="nginx",
-        argv=("nginx", "-p", "{dir}", "-c", "{dir}/nginx.conf"),
-        workloads=("plaintext", "browser", "json", "body"),
+        argv=("nginx", "-p", "{dir}", "-c"),
+        wires={
+            Wire.H1: ("{dir}/h1.conf",),
+            Wire.H2C: ("{dir}/h2c.conf",),
+            Wire.H2: ("{dir}/h2.conf",),
+        },
+        workloads=("plaintext", "browser", "json", "body", "h2-many", "h2-wide", "h2-browser", "h2-tls"),
         version=("nginx", "-v"),
-        files={"nginx.conf": (HERE / "nginx.conf").read_text(), "body": BODY},
+        files={
+            "h1.conf": _NGINX.replace("{listen}", ""),
+            "h2c.conf": _NGINX.replace("{listen}", " http2"),
+            "h2.conf": _NGINX.replace("{listen}", " ssl http2").replace("http {", _NGINX_TLS),
+            "body": BODY,
+        },
     ),
     Server(
         name="floor",
