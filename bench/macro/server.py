@@ -141,7 +141,8 @@ _TABLE = (
     Server(
         name="floor",
         argv=("{python}", "-m", "bench.macro.floor", "{port}"),
-        workloads=("plaintext", "browser"),
+        wires={Wire.H1: (), Wire.WS: ()},
+        workloads=("plaintext", "browser", "ws-125"),
         version=_distribution("uvloop"),
     ),
 )

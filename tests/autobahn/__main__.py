@@ -37,7 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
         help=f"of {known}, or another command with {{port}}; may be repeated (fastserver)",
     )
     add("--cases", default="*", help="ids or patterns with commas between them, such as 1.*,6.4.1 (all)")
-    add("--timeout", type=float, default=1800.0, help="seconds for the suite against one server (1800)")
+    add("--timeout", type=float, default=3600.0, help="seconds for the suite against one server (3600)")
     add("--python", default=sys.executable, help="interpreter of the servers (this one)")
     add("--write", action="store_true", help=f"put the summary into {DOCUMENT.relative_to(ROOT)}")
     return parser
