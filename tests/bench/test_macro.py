@@ -4,6 +4,7 @@ import asyncio
 import json
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -18,7 +19,7 @@ import pytest
 from bench.macro import h2load, wsload
 from bench.macro.__main__ import choose_servers
 from bench.macro.app import app
-from bench.macro.contest import Outcome
+from bench.macro.contest import Contest, Contestant, Outcome, write_certificate
 from bench.macro.load import Burst, Load, LoadFailed
 from bench.macro.memory import PER_ADDRESS, Growth, client_address, render_memory
 from bench.macro.process import ROOT, TICKS_PER_S, Memory, Stat, parse_smaps_rollup, parse_stat, select_tree
@@ -482,6 +483,27 @@ def test_a_server_offers_what_is_on_its_wires() -> None:
     assert SERVERS["uvicorn"].offers(WORKLOADS["ws-125"])
     assert not SERVERS["uvicorn"].offers(WORKLOADS["h2-many"])
     assert not SERVERS["nginx"].offers(WORKLOADS["echo"])
+
+
+def test_a_server_is_absent_with_a_reason_where_it_does_not_speak_the_wire() -> None:
+    said: list[str] = []
+    with Contest([SERVERS["uvicorn"]], sys.executable, 0, said.append, wire=Wire.H2C) as contest:
+        assert contest.absent == {"uvicorn": "it is not measured on HTTP/2 without TLS"}
+        assert contest.run([WORKLOADS["h2-many"]], 1, Load()) == {"h2-many": {}}
+    assert said[0] == "uvicorn is left out: it is not measured on HTTP/2 without TLS"
+
+
+def test_a_command_gets_the_words_of_its_wire(tmp_path: Path) -> None:
+    secure = Contestant(SERVERS["hypercorn"], "py", 0, tmp_path, wire=Wire.H2)
+    assert secure.argv[-4:] == ["--certfile", str(tmp_path / "cert.pem"), "--keyfile", str(tmp_path / "key.pem")]
+    assert "--certfile" not in Contestant(SERVERS["hypercorn"], "py", 0, tmp_path).argv
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl")
+def test_the_certificate_can_be_used(tmp_path: Path) -> None:
+    write_certificate(tmp_path)
+    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    assert (tmp_path / "key.pem").read_text().startswith("-----BEGIN PRIVATE KEY-----")  # PKCS#8
 
 
 def test_workloads_are_chosen_by_name_or_wire_in_the_order_of_the_table() -> None:
