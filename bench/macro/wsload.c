@@ -200,7 +200,22 @@ static size_t read_frame_head(struct connection *one, const unsigned char *data,
     if (!one->in_message)
         one->message = 0;
     one->in_message = 1;
+    if (!deflated && one->message + one->left > payload_size)
+        fail("a message longer than %zu bytes came back", payload_size);
     return need;
+}
+
+/* `part` bytes of the current payload have been seen. */
+static void advance(struct connection *one, size_t part)
+{
+    one->left -= part;
+    if (!one->control)
+        one->message += part;
+    if (one->left)
+        return;
+    one->in_frame = 0;
+    if (!one->control && one->final)
+        on_message(one);
 }
 
 /* One step through `data`: a head, or as much of a payload as there is.  Its size, or 0 where more is needed. */
@@ -209,30 +224,20 @@ static size_t read_frame(struct connection *one, const unsigned char *data, size
     size_t part;
     if (!one->in_frame) {
         part = read_frame_head(one, data, size);
-        if (!part || one->left)
-            return part;
-        if (one->control)
+        if (part && !one->left && one->control)
             on_control(one, data, 0);
-    } else {
-        if (one->control && size < one->left)
-            return 0;
-        part = one->left < size ? (size_t)one->left : size;
-        one->left -= part;
-        if (one->control) {
-            on_control(one, data, part);
-        } else {
-            if (!deflated && one->message + part > payload_size)
-                fail("a message longer than %zu bytes came back", payload_size);
-            if (!deflated && one->echoes < CHECKED && memcmp(payload + one->message, data, part))
-                fail("message %llu came back changed", (unsigned long long)one->echoes);
-            one->message += part;
-        }
+        if (part && !one->left)
+            advance(one, 0);
+        return part;
     }
-    if (!one->left) {
-        one->in_frame = 0;
-        if (!one->control && one->final)
-            on_message(one);
-    }
+    if (one->control && size < one->left)
+        return 0;
+    part = one->left < size ? (size_t)one->left : size;
+    if (one->control)
+        on_control(one, data, part);
+    else if (!deflated && one->echoes < CHECKED && memcmp(payload + one->message, data, part))
+        fail("message %llu came back changed", (unsigned long long)one->echoes);
+    advance(one, part);
     return part;
 }
 
