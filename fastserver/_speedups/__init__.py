@@ -12,9 +12,9 @@ from importlib.util import find_spec
 #: The modules that ``setup.py`` compiles, lowest layer first.
 MODULES = (
     "events", "kernels", "clock", "metrics", "observers", "contract", "heads", "rendering", "fieldlist", "task",
-    "parser", "bodyclock", "http", "h1stream", "h1", "hpack.strings", "hpack.table", "hpack.decoder", "hpack.encoder",
-    "h2.budget", "h2.lightframes", "h2.frames", "h2.stream", "h2.connection", "websocket.kernels", "websocket.reader",
-    "websocket.writer", "connection", "tcp",
+    "bodyclock", "dialogue", "websocket.kernels", "websocket.reader", "websocket.writer", "websocket.exchange", "http",
+    "parser", "h1stream", "h1", "hpack.strings", "hpack.table", "hpack.decoder", "hpack.encoder",
+    "h2.budget", "h2.lightframes", "h2.frames", "h2.stream", "h2.connection", "connection", "tcp",
 )  # fmt: skip
 
 

@@ -23,11 +23,12 @@ cdef int PROCESSING
 cdef int SENDING_RESPONSE
 cdef int DISCARDING_BODY
 cdef int KEEP_ALIVE
+cdef int TUNNELLING
 cdef int ENDING
 cdef int LINGERING
 cdef int CONNECTION_CLOSED
 
-cdef int _MOVES[100]
+cdef int _MOVES[121]
 cdef int NO_MOVE
 cdef int STEPS
 cdef int HEAD_BEGINS
@@ -35,6 +36,7 @@ cdef int REQUEST_WHOLE
 cdef int BODY_DUE
 cdef int BODY_WHOLE
 cdef int RESPONSE_BEGINS
+cdef int SESSION_BEGINS
 cdef int RESPONSE_WHOLE
 cdef int RESPONSE_EARLY
 cdef int RESPONSE_LAST
@@ -49,6 +51,7 @@ cdef Py_ssize_t DISCARD_BYTES
 cdef Py_ssize_t LINGER_BYTES
 cdef double _NEVER
 cdef bytes _CLOSE_FIELD
+cdef bytes _UPGRADE_FIELDS
 cdef bytes _CONTINUE
 
 
@@ -76,6 +79,7 @@ cdef class H1Connection(Protocol):
 
     @cython.locals(data=bytes)
     cdef _receive(self, RawData event)
+    cdef _receive_late(self, bytes data)
     @cython.locals(offset=Py_ssize_t, size=Py_ssize_t, begun=Py_ssize_t)
     cdef _advance(self, bytes data)
     @cython.locals(skipped=Py_ssize_t, end=Py_ssize_t, request=Request, parser=RequestParser)
@@ -93,6 +97,11 @@ cdef class H1Connection(Protocol):
     cdef _check_body(self, double now)
     cdef ask_for_body(self, H1Stream stream)
     cdef resume_body(self, H1Stream stream)
+    @cython.locals(held=bytes, exchange=Exchange)
+    cdef open_tunnel(self, H1Stream stream, ResponseHead head)
+    @cython.locals(stream=H1Stream, exchange=Exchange)
+    cdef _tunnel(self, bytes data)
+    cdef _end_tunnel(self)
     cdef _pause_reading(self)
     cdef _resume_reading(self)
     cdef write(self, bytes data)

@@ -32,6 +32,7 @@ OVERLOADED = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nretry-af
 
 _NEVER = float("inf")
 _CLOSE_FIELD = b"connection: close\r\n"
+_UPGRADE_FIELDS = b"connection: Upgrade\r\nupgrade: websocket\r\n"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -42,6 +43,7 @@ PROCESSING = H1State.PROCESSING.value
 SENDING_RESPONSE = H1State.SENDING_RESPONSE.value
 DISCARDING_BODY = H1State.DISCARDING_BODY.value
 KEEP_ALIVE = H1State.KEEP_ALIVE.value
+TUNNELLING = H1State.TUNNELLING.value
 ENDING = H1State.ENDING.value
 LINGERING = H1State.LINGERING.value
 CONNECTION_CLOSED = H1State.CLOSED.value
@@ -51,6 +53,7 @@ REQUEST_WHOLE = H1Step.REQUEST_WHOLE.value
 BODY_DUE = H1Step.BODY_DUE.value
 BODY_WHOLE = H1Step.BODY_WHOLE.value
 RESPONSE_BEGINS = H1Step.RESPONSE_BEGINS.value
+SESSION_BEGINS = H1Step.SESSION_BEGINS.value
 RESPONSE_WHOLE = H1Step.RESPONSE_WHOLE.value
 RESPONSE_EARLY = H1Step.RESPONSE_EARLY.value
 RESPONSE_LAST = H1Step.RESPONSE_LAST.value
@@ -109,14 +112,17 @@ class H1Connection(Protocol):
 
     def on_eof(self):
         self._at_eof = True
-        if self._stream is None:
+        stream = self._stream
+        if stream is None:
             # Held requests that are about to be read are still answered; _settle closes behind them.
             if self._corks == 0 and not (self._state == KEEP_ALIVE and self._held):
                 self._close()
         elif self._parser is not None:
             self._refuse(WireError(400, "request body ended early"))
         else:
-            self._stream.exchange.on_eof()
+            # A session may end within its own call, and with that lose its last holder.
+            exchange = stream.exchange
+            exchange.on_eof()
 
     def on_deadline(self, now):
         if self._state == RECEIVING_HEADERS:
@@ -127,8 +133,12 @@ class H1Connection(Protocol):
                 self._close()
         elif self._state == DISCARDING_BODY:
             self._linger()
-        elif self._stream is not None:
+        elif self._parser is not None:
             self._check_body(now)
+        elif self._stream is not None:
+            self.deadline = _NEVER
+            exchange = self._stream.exchange
+            exchange.on_deadline(now)
         else:
             self._close()
 
@@ -147,15 +157,16 @@ class H1Connection(Protocol):
     def drain(self):
         """From now on each response says ``Connection: close``; the transport closes a connection that stays idle."""
         self._is_draining = True
+        if self._stream is not None:
+            exchange = self._stream.exchange
+            exchange.on_drain()
 
     # Reading.
 
     def _receive(self, event):
         data = event.data
-        if self._state >= ENDING:
-            self._discarded += len(data)
-            if self._discarded > LINGER_BYTES:
-                self._close()
+        if self._state >= TUNNELLING:
+            self._receive_late(data)
             return
         if self._held:
             data = self._held + data
@@ -165,6 +176,19 @@ class H1Connection(Protocol):
             self._advance(data)
         except WireError as error:
             self._refuse(error)
+        finally:
+            self.uncork()
+
+    def _receive_late(self, data):
+        """What comes when no request is read any more: the bytes of a session, or nothing of interest."""
+        if self._state != TUNNELLING:
+            self._discarded += len(data)
+            if self._discarded > LINGER_BYTES:
+                self._close()
+            return
+        self._corks += 1
+        try:
+            self._tunnel(data)
         finally:
             self.uncork()
 
@@ -187,7 +211,11 @@ class H1Connection(Protocol):
                     break
                 offset = begun
         if offset < size:
-            self._held = data[offset:] if offset else data
+            data = data[offset:] if offset else data
+            if self._state == TUNNELLING:
+                self._tunnel(data)
+                return
+            self._held = data
             if self._stream is not None and size - offset > PIPELINE_BYTES:
                 self._pause_reading()
 
@@ -315,7 +343,7 @@ class H1Connection(Protocol):
     def _check_body(self, now):
         """The deadline of a body has passed: refuse one that stalls or drips, look again later at any other."""
         body_clock = self._stream.body_clock
-        if self._parser is None or body_clock is None:
+        if body_clock is None:
             self.deadline = _NEVER
             return
         fault = body_clock.judge(now, self._parser.received)
@@ -332,11 +360,14 @@ class H1Connection(Protocol):
             self._begin_body(stream)
 
     def resume_body(self, stream):
-        """The application has made room for more of the body."""
-        if self._parser is not None and self._reading_paused:
-            stream.body_clock.resume(self.host.clock.now)
-            self.deadline = stream.body_clock.next_deadline()
-            self._resume_reading()
+        """The application has made room for more of the body, or of the session."""
+        if self._reading_paused:
+            if self._parser is not None:
+                stream.body_clock.resume(self.host.clock.now)
+                self.deadline = stream.body_clock.next_deadline()
+                self._resume_reading()
+            elif self._state == TUNNELLING:
+                self._resume_reading()
 
     def _pause_reading(self):
         if not self._reading_paused:
@@ -347,6 +378,36 @@ class H1Connection(Protocol):
         if self._reading_paused:
             self._reading_paused = False
             self.connection.resume_reading()
+
+    # A session in the request's place (RFC 9110 section 7.8).
+
+    def open_tunnel(self, stream, head):
+        """Switch protocols: from here on all bytes are the session's, those that are held first."""
+        self._move(SESSION_BEGINS)
+        self.write_head(head, b"", -1, False, _UPGRADE_FIELDS)
+        held = self._held
+        self._held = b""
+        self._resume_reading()
+        if held:
+            self._tunnel(held)
+        exchange = stream.exchange
+        if self._is_draining and exchange is not None:
+            exchange.on_drain()
+
+    def _tunnel(self, data):
+        stream = self._stream
+        exchange = stream.exchange
+        stream.unread += len(data)
+        exchange.on_body(data, True)
+        if stream.unread > BODY_BUFFER_BYTES and self._state == TUNNELLING:
+            self._pause_reading()
+
+    def _end_tunnel(self):
+        """The session is over, and this side closes first; what the client still sends must not make it a reset."""
+        if self._at_eof:
+            self._close()
+        else:
+            self._linger()
 
     # Writing.
 
@@ -415,6 +476,9 @@ class H1Connection(Protocol):
         self._stream = None
         stream.detach()
         if not stream.keep_alive:
+            if self._state == TUNNELLING:
+                self._end_tunnel()
+                return
             self._move(RESPONSE_LAST)
         elif self._parser is not None:
             self._move(RESPONSE_EARLY)

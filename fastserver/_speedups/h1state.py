@@ -9,7 +9,7 @@ from enum import Enum
 
 
 class H1State(Enum):
-    """The numbers are ordered: from ``ENDING`` on, nothing more of the connection is parsed."""
+    """The numbers are ordered: from ``TUNNELLING`` on, no more HTTP is read; from ``ENDING`` on, nothing is."""
 
     #: Accepted; no byte has come.
     WAITING_REQUEST = 0
@@ -22,11 +22,13 @@ class H1State(Enum):
     #: The response is out; the rest of a body that nobody read is thrown away.
     DISCARDING_BODY = 5
     KEEP_ALIVE = 6
+    #: The upgrade is accepted: what comes and goes is the session's, as it is.
+    TUNNELLING = 7
     #: The last response is said; it leaves with the cork.
-    ENDING = 7
+    ENDING = 8
     #: The writing side is closed; what still comes is thrown away.
-    LINGERING = 8
-    CLOSED = 9
+    LINGERING = 9
+    CLOSED = 10
 
 
 class H1Step(Enum):
@@ -42,16 +44,18 @@ class H1Step(Enum):
     BODY_WHOLE = 3
     #: The application has said its first words.
     RESPONSE_BEGINS = 4
+    #: The application has accepted the upgrade.
+    SESSION_BEGINS = 5
     #: The response is whole, and another request may come.
-    RESPONSE_WHOLE = 5
+    RESPONSE_WHOLE = 6
     #: The response is whole before the request's body was read.
-    RESPONSE_EARLY = 6
+    RESPONSE_EARLY = 7
     #: The response is whole, and it was the last one.
-    RESPONSE_LAST = 7
+    RESPONSE_LAST = 8
     #: The writing side is closed, after a refusal or because bytes may still be on their way.
-    WRITING_ENDS = 8
+    WRITING_ENDS = 9
     #: The connection ends, by either side.
-    CLOSE = 9
+    CLOSE = 10
 
 
 _S, _T = H1State, H1Step
@@ -76,6 +80,7 @@ TRANSITIONS = {
     },
     _S.PROCESSING: {
         _T.RESPONSE_BEGINS: _S.SENDING_RESPONSE,
+        _T.SESSION_BEGINS: _S.TUNNELLING,
         _T.CLOSE: _S.CLOSED,
     },
     _S.SENDING_RESPONSE: {
@@ -92,6 +97,10 @@ TRANSITIONS = {
     },
     _S.KEEP_ALIVE: {
         _T.HEAD_BEGINS: _S.RECEIVING_HEADERS,
+        _T.CLOSE: _S.CLOSED,
+    },
+    _S.TUNNELLING: {
+        _T.WRITING_ENDS: _S.LINGERING,
         _T.CLOSE: _S.CLOSED,
     },
     _S.ENDING: {

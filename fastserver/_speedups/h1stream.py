@@ -5,7 +5,7 @@ A stream belongs to its ``H1Connection`` (module ``h1``) from the head of the re
 is said to it afterwards goes nowhere.
 """
 
-from .contract import Sink, is_bodyless
+from .contract import ResponseHead, Sink, is_bodyless
 from .h1limits import BODY_LOW_BYTES, COPY_BYTES, DISCARD_BYTES
 from .rendering import render_chunk, render_fields
 
@@ -100,6 +100,20 @@ class H1Stream(Sink):
                 return False
         return True
 
+    def accept(self, fields):
+        """101: the connection is the session's, and no request follows it."""
+        if not self._is_open or self.started:
+            return
+        self.started = True
+        self.keep_alive = False
+        head = ResponseHead()
+        head.status = 101
+        head.fields = fields
+        names = [field[0].lower() for field in fields]
+        head.has_date = b"date" in names
+        head.has_server = b"server" in names
+        self._wire.open_tunnel(self, head)
+
     def write(self, body, more):
         if not self._is_open:
             return
@@ -150,6 +164,10 @@ class H1Stream(Sink):
 
     def forbid_reuse(self):
         self.keep_alive = False
+
+    def set_deadline(self, deadline):
+        if self._is_open:
+            self._wire.deadline = deadline
 
     def is_writable(self):
         return not self._is_open or self._wire.is_writable()

@@ -1,10 +1,14 @@
-# One HTTPExchange per request; its awaitables are freelisted, and READY is a constant.
+# One HTTPExchange per request.
 cimport cython
 
-from .contract cimport Application, Exchange, Host, Peer, Request, ResponseHead, Sink, is_bodyless
+from .contract cimport Peer, Request, ResponseHead, Sink, is_bodyless
+from .dialogue cimport ASGIApplication, Dialogue, Ready, WaitingForRoom
 from .kernels cimport current_thread, read_timer
 from .rendering cimport inspect_fields, inspect_response
-from .task cimport start as start_task
+from .websocket.exchange cimport open_session
+
+# Imported objects that are held as C globals.
+cdef Ready READY
 
 cdef int AWAITING_START
 cdef int HEAD_HELD
@@ -14,32 +18,8 @@ cdef int COMPLETE
 
 
 @cython.final
-cdef class Ready:
-    pass
-
-cdef Ready READY
-
-
-@cython.final
-@cython.freelist(16)
-cdef class Receiving:
-    cdef HTTPExchange _exchange
-    cdef object _waiter
-
-
-@cython.final
-@cython.freelist(16)
-cdef class WaitingForRoom:
-    cdef HTTPExchange _exchange
-    cdef object _waiter
-
-
-@cython.final
-cdef class HTTPExchange(Exchange):
-    cdef HTTPApplication _application
-    cdef Host _host
-    cdef Sink _sink
-    cdef Request _request
+cdef class HTTPExchange(Dialogue):
+    # The base's methods (take_message, send, ...) have their signatures in dialogue.pxd.
     cdef ResponseHead _head
     cdef int _state
     cdef bint _body_complete
@@ -49,22 +29,12 @@ cdef class HTTPExchange(Exchange):
     cdef bint _busy
     cdef bint _accounted
     cdef list _body
-    cdef list _waiters
     cdef list _trailers
     cdef long long _remaining
     cdef long long _sent
-    cdef double _started_at
     cdef int _weight
 
     cdef begin(self, HTTPApplication application, Sink sink, Request request)
-    cpdef receive(self)
-    @cython.locals(kind=str, fields=dict)
-    cpdef send(self, message)
-    cdef dict take_message(self)
-    cdef bint must_wait(self) except -1
-    cdef wait(self)
-    cdef forget(self, waiter)
-    cdef _wake(self)
     @cython.locals(ends=bint, trailers_follow=bint, excess=bint)
     cdef _send_part(self, bytes body, bint more)
     cpdef cut(self)
@@ -80,23 +50,17 @@ cdef class HTTPExchange(Exchange):
 
 
 @cython.final
-cdef class HTTPApplication(Application):
-    cdef readonly object app
-    cdef readonly Host host
-    cdef public object state
-    cdef readonly str root_path
-    cdef bytes _raw_root_path
+cdef class HTTPApplication(ASGIApplication):
     cdef readonly object send_path
-    cdef dict _extensions
-    cdef dict _template
+    cdef readonly object websocket
+    cdef dict extensions
+    cdef dict template
 
-    @cython.locals(scope=dict, root_path=str)
-    cdef dict make_scope(self, Request request, Peer peer)
-    cdef log_failure(self, Request request, failure)
-    cdef log_cancelled(self, Request request)
-    cdef log_unfinished(self, Request request, int state)
+    cdef _open_upgrade(self, Sink sink, Request request)
 
 
 @cython.locals(exchange=HTTPExchange)
 cdef HTTPExchange open_exchange(HTTPApplication application, Sink sink, Request request)
+@cython.locals(scope=dict)
+cdef dict make_scope(HTTPApplication application, Request request, Peer peer)
 cdef bytes as_bytes(body)

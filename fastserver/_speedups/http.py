@@ -1,22 +1,20 @@
 """The ASGI HTTP exchange: one call of the application for one request (ASGI HTTP specification 2.5).
 
 An exchange knows no wire: it reads a ``Request``, writes to a ``Sink`` and is told of body bytes, room and the end.
-``receive`` and ``send`` return awaitables that are ready wherever nothing must be waited for: no future, no coroutine,
-no task.  ``send`` acts when it is called, so what it refuses it raises at once.
+How it waits is said in ``dialogue``.
 
 The response goes through ``AWAITING_START -> HEAD_HELD -> SENDING_BODY [-> AWAITING_TRAILERS] -> COMPLETE``; a held
 head leaves with the first part of the body, so an application that fails before then still gets its 500.
 """
 
-from logging import INFO, WARNING
-from urllib.parse import quote
-
-from .asgi import Constants, as_coroutine_function, is_disconnect
-from .contract import Application, ClientDisconnected, Exchange, is_bodyless
+from .asgi import Constants, is_disconnect
+from .contract import ClientDisconnected, is_bodyless
+from .dialogue import READY, ASGIApplication, Dialogue, WaitingForRoom, send_in_loop
 from .kernels import current_thread, read_timer
 from .rendering import inspect_fields, inspect_response
 from .task import CancelledError
-from .task import start as start_task
+from .websocket.exchange import open_session
+from .websocket.handshake import is_handshake
 
 # States of the response.
 AWAITING_START = 0
@@ -26,122 +24,12 @@ AWAITING_TRAILERS = 3
 COMPLETE = 4
 
 
-class Ready:
-    """An awaitable that is done: what ``send`` returns where it need not wait."""
-
-    def __await__(self):
-        return self
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        raise StopIteration
-
-    def send(self, value):
-        raise StopIteration
-
-    def throw(self, kind, value=None, traceback=None):
-        try:
-            raise value if value is not None else kind
-        finally:
-            # The traceback holds this frame, uncompiled, which must not hold the exception: a cycle.
-            del kind, value
-
-    def close(self):
-        pass
-
-
-READY = Ready()
-
-
-class Receiving:
-    """What ``receive()`` returns: a coroutine that takes the next message only when it is stepped.
-
-    So a cancelled ``receive`` swallows nothing (H12), and several may wait at once.
-    """
-
-    def __init__(self, exchange):
-        self._exchange = exchange
-        self._waiter = None
-
-    def __await__(self):
-        return self
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        message = self._exchange.take_message()
-        if message is None:
-            self._waiter = self._exchange.wait()
-            return self._waiter
-        raise StopIteration(message)
-
-    def send(self, value):
-        return self.__next__()
-
-    def throw(self, kind, value=None, traceback=None):
-        self.close()
-        try:
-            raise value if value is not None else kind
-        finally:
-            # The traceback holds this frame, uncompiled, which must not hold the exception: a cycle.
-            del kind, value
-
-    def close(self):
-        self._exchange.forget(self._waiter)
-
-
-class WaitingForRoom:
-    """What ``send()`` returns while the sink is full: a coroutine that waits until it can take more."""
-
-    def __init__(self, exchange):
-        self._exchange = exchange
-        self._waiter = None
-
-    def __await__(self):
-        return self
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        if self._exchange.must_wait():
-            self._waiter = self._exchange.wait()
-            return self._waiter
-        raise StopIteration
-
-    def send(self, value):
-        return self.__next__()
-
-    def throw(self, kind, value=None, traceback=None):
-        self.close()
-        try:
-            raise value if value is not None else kind
-        finally:
-            # The traceback holds this frame, uncompiled, which must not hold the exception: a cycle.
-            del kind, value
-
-    def close(self):
-        self._exchange.forget(self._waiter)
-
-
-async def send_in_loop(exchange, message):
-    """What ``send()`` returns where it is called in another thread (``run_coroutine_threadsafe(send(...), loop)``): the
-    wire belongs to the loop's thread, so nothing happens before this runs there."""
-    await exchange.send(message)
-
-
-class HTTPExchange(Exchange):
+class HTTPExchange(Dialogue):
     """One request and its response, between an ASGI application and a sink."""
 
     def begin(self, application, sink, request):
         """Take a request; what ``__init__`` would do, without its argument tuple."""
-        self._application = application
-        self._host = application.host
-        self._sink = sink
-        self._request = request
+        self.begin_dialogue(application, sink, request)
         self._state = AWAITING_START
         self._head = None
         self._body = None
@@ -149,7 +37,6 @@ class HTTPExchange(Exchange):
         self._body_delivered = False
         self._at_eof = False
         self._disconnected = False
-        self._waiters = None
         # Bytes of the announced content-length still to come; -1 where none was announced or none is sent.
         self._remaining = -1
         self._sent = 0
@@ -159,19 +46,12 @@ class HTTPExchange(Exchange):
         self._accounted = False
         self._weight = self._host.metrics.weigh_request() if self._host.timed else 0
         if self._weight or self._host.access_log is not None:
-            self._started_at = read_timer()
+            self.started_at = read_timer()
 
     # What the wire calls.
 
     def start(self):
-        application = self._application
-        scope = application.make_scope(self._request, self._sink.get_peer())
-        try:
-            coroutine = application.app(scope, self.receive, self.send)
-        except BaseException as failure:
-            self.on_application_end(failure)
-            return
-        start_task(self._host, self, self._sink, coroutine)
+        self.call_application(make_scope(self._application, self._request, self._sink.get_peer()))
 
     def on_body(self, data, more):
         if data:
@@ -181,19 +61,19 @@ class HTTPExchange(Exchange):
                 self._body.append(data)
         if not more:
             self._body_complete = True
-        self._wake()
+        self.wake()
 
     def on_writable(self):
-        self._wake()
+        self.wake()
 
     def on_eof(self):
         self._at_eof = True
-        self._wake()
+        self.wake()
 
     def on_disconnect(self):
         self._disconnected = True
         self._body = None
-        self._wake()
+        self.wake()
         self._account()
 
     def on_application_end(self, failure):
@@ -206,7 +86,7 @@ class HTTPExchange(Exchange):
         elif failure is not None and not (self._disconnected and is_disconnect(failure)):
             self._application.log_failure(self._request, failure)
         elif failure is None and not is_over and not self._at_eof:
-            self._application.log_unfinished(self._request, self._state)
+            self._application.log_unfinished(self._request, _EXPECTED[self._state])
         if is_over:
             return
         if self._state <= HEAD_HELD and not (self._at_eof and failure is None):
@@ -223,10 +103,6 @@ class HTTPExchange(Exchange):
         self.on_disconnect()
 
     # What the application calls.
-
-    def receive(self):
-        """ASGI ``receive``: the next ``http.request`` or ``http.disconnect``."""
-        return Receiving(self)
 
     def send(self, message):
         """ASGI ``send``.  Raises ``ClientDisconnected`` once the client has gone, ``RuntimeError``, ``TypeError`` or
@@ -282,30 +158,7 @@ class HTTPExchange(Exchange):
             raise ClientDisconnected
         return self._state != COMPLETE and not self._sink.is_writable()
 
-    def wait(self):
-        """A future, ready to be yielded to a task, that is done when something has changed."""
-        waiter = self._host.create_future()
-        waiter._asyncio_future_blocking = True
-        if self._waiters is None:
-            self._waiters = [waiter]
-        else:
-            self._waiters.append(waiter)
-        return waiter
-
-    def forget(self, waiter):
-        """Nobody waits for ``waiter`` any more."""
-        if self._waiters is not None and waiter in self._waiters:
-            self._waiters.remove(waiter)
-
-    # Private: waking and sending.
-
-    def _wake(self):
-        waiters = self._waiters
-        if waiters is not None:
-            self._waiters = None
-            for waiter in waiters:
-                if not waiter.done():
-                    waiter.set_result(None)
+    # Private: sending.
 
     def _send_part(self, body, more):
         """Send a part of the body, with the held head if this is the first; enforces content-length (H1-42)."""
@@ -345,7 +198,7 @@ class HTTPExchange(Exchange):
     def _complete(self):
         self._state = COMPLETE
         self._body = None
-        self._wake()
+        self.wake()
         self._account()
 
     def _account(self):
@@ -361,7 +214,7 @@ class HTTPExchange(Exchange):
         self._sink.get_tally().count_request(status if self._state == COMPLETE else 0)
         if self._weight == 0 and self._host.access_log is None:
             return
-        duration_s = read_timer() - self._started_at
+        duration_s = read_timer() - self.started_at
         if self._weight and self._state == COMPLETE:
             self._host.metrics.latency.add(duration_s, self._weight)
         if self._host.access_log is not None:
@@ -479,95 +332,44 @@ def open_exchange(application, sink, request):
     return exchange
 
 
-class HTTPApplication(Application):
+def make_scope(application, request, peer):
+    """A fresh ASGI HTTP scope."""
+    scope = application.make_scope(application.template, application.extensions, request, peer)
+    if request.method != "GET":
+        scope["method"] = request.method
+    if peer.scheme != "http":
+        scope["scheme"] = peer.scheme
+    return scope
+
+
+class HTTPApplication(ASGIApplication):
     """The user's ASGI application as the wire sees it: opens an exchange for each request.
 
-    ``state`` is the lifespan's namespace, or ``None`` where the application has no lifespan.
+    ``websocket`` are the ``WebSocketSettings``, or ``None`` where WebSockets are not served.
     """
 
-    def __init__(self, app, host, root_path="", send_path=None):
-        self.app = as_coroutine_function(app)
-        self.host = host
-        self.state = None
-        self.root_path = root_path
-        self._raw_root_path = quote(root_path).encode("ascii")
+    def __init__(self, app, host, root_path="", send_path=None, websocket=None):
+        ASGIApplication.__init__(self, app, host, root_path)
         self.send_path = send_path
-        self._extensions = {
+        self.websocket = websocket
+        self.extensions = {
             "http.response.trailers": Constants(),
             "http.response.early_hint": Constants(),
         }
-        # Every key in its place: copying a dictionary and replacing values is cheaper than building one.
-        self._template = {
-            "type": "http",
-            "asgi": Constants(version="3.0", spec_version="2.5"),
-            "http_version": "1.1",
-            "method": "GET",
-            "scheme": "http",
-            "path": "",
-            "raw_path": b"",
-            "query_string": b"",
-            "root_path": root_path,
-            "headers": None,
-            "client": None,
-            "server": None,
-            "extensions": None,
-        }
         if send_path is not None:
-            self._extensions["http.response.pathsend"] = Constants()
+            self.extensions["http.response.pathsend"] = Constants()
+        self.template = self.make_template("http", "http", {"method": "GET"})
 
     def open(self, sink, request):
+        if request.upgrade or request.protocol:
+            return self._open_upgrade(sink, request)
         return open_exchange(self, sink, request)
 
-    def make_scope(self, request, peer):
-        """A fresh ASGI HTTP scope; nothing in it is shared with another request but immutable values."""
-        root_path = self.root_path
-        scope = self._template.copy()
-        # The template holds the common values, so only what differs is set.
-        if request.http_version != "1.1":
-            scope["http_version"] = request.http_version
-        if request.method != "GET":
-            scope["method"] = request.method
-        if peer.scheme != "http":
-            scope["scheme"] = peer.scheme
-        if root_path and request.raw_path != b"*":
-            scope["path"] = root_path + request.path
-            scope["raw_path"] = self._raw_root_path + request.raw_path
-        else:
-            scope["path"] = request.path
-            scope["raw_path"] = request.raw_path
-        if request.query_string:
-            scope["query_string"] = request.query_string
-        scope["headers"] = request.headers
-        scope["client"] = peer.client
-        scope["server"] = peer.server
-        scope["extensions"] = self._extensions.copy()
-        if self.state is not None:
-            scope["state"] = self.state.copy()
-        if peer.tls is not None:
-            scope["extensions"]["tls"] = peer.tls.copy()
-        return scope
+    def open_response(self, sink, request):
+        return open_exchange(self, sink, request)
 
-    def log_failure(self, request, failure):
-        self.host.error_log.error(
-            "exception in the application: %s %s",
-            request.method,
-            request.raw_path.decode("ascii", "backslashreplace"),
-            exc_info=failure,
-        )
-
-    def log_cancelled(self, request):
-        """A stop cancels what lasts too long; otherwise the application has cancelled itself, which is a fault."""
-        self.host.error_log.log(
-            INFO if self.host.draining else WARNING,
-            "request cancelled: %s %s",
-            request.method,
-            request.raw_path.decode("ascii", "backslashreplace"),
-        )
-
-    def log_unfinished(self, request, state):
-        self.host.error_log.error(
-            "the application returned without completing the response (%s was expected): %s %s",
-            _EXPECTED[state],
-            request.method,
-            request.raw_path.decode("ascii", "backslashreplace"),
-        )
+    def _open_upgrade(self, sink, request):
+        """A request that wants more than an answer: a WebSocket, or something that is not served."""
+        if request.protocol or (self.websocket is not None and is_handshake(request)):
+            return open_session(self, self.websocket, sink, request)
+        return open_exchange(self, sink, request)

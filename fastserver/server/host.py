@@ -11,6 +11,7 @@ from typing import Any, Final
 from fastserver._speedups.clock import Clock
 from fastserver._speedups.contract import Host, Limits
 from fastserver._speedups.http import HTTPApplication
+from fastserver._speedups.websocket.settings import WebSocketSettings
 from fastserver.config.model import Config
 from fastserver.exchange.pathsend import send_path
 from fastserver.server.accesslog import AccessLog
@@ -46,7 +47,7 @@ def make_host(
     )
     host.send_file = send_file
     host.timed = timed or config.access_log or has_readers(config)
-    application = HTTPApplication(app, host, config.root_path, send_path)
+    application = HTTPApplication(app, host, config.root_path, send_path, WebSocketSettings.from_config(config))
     application.state = state
     host.application = application
     return host

@@ -13,12 +13,21 @@ from fastserver._speedups.contract import Application, Exchange, ResponseHead
 from fastserver._speedups.h1 import H1Connection
 from fastserver._speedups.h1limits import DISCARD_BYTES, DISCARD_S
 from fastserver._speedups.h1state import MOVES, NO_MOVE, STEPS, TRANSITIONS, H1State, H1Step, draw
+from fastserver._speedups.http import HTTPApplication
+from fastserver._speedups.websocket.settings import WebSocketSettings
 from tests._speedups import plain
 from tests.fakes import App, FakeConnection, Gate, Message, Receive, Send, Wire, echo, ignore, read_body, respond
 
 GET = b"GET / HTTP/1.1\r\nhost: h\r\n\r\n"
 LAST = b"GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 4\r\n\r\n"
+UPGRADE = (
+    b"GET / HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
+    b"sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
+#: Frames of a client whose mask is zero.
+HELLO = b"\x81\x85\0\0\0\0hello"
+BYE = b"\x88\x82\0\0\0\0\x03\xe8"
 LAST_POST = b"POST / HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: 4\r\n\r\n"
 
 
@@ -53,16 +62,17 @@ def test_nothing_leads_back_from_the_end() -> None:
 
 #: What follows a state (a row) by each step (a column), by their numbers.
 EXPECTED = """
-    1 . . . . . . . . 9
-    . 3 2 . . . . . 8 9
-    . . . 3 4 . . . 8 9
-    . . . . 4 . . . . 9
-    . . . 4 . 6 5 7 . 9
-    . . . 6 . . . . 8 9
-    1 . . . . . . . . 9
-    . . . . . . . . 8 9
-    . . . . . . . . . 9
-    . . . . . . . . . .
+    1  .  .  .  .  .  .  .  .  . 10
+    .  3  2  .  .  .  .  .  .  9 10
+    .  .  .  3  4  .  .  .  .  9 10
+    .  .  .  .  4  7  .  .  .  . 10
+    .  .  .  4  .  .  6  5  8  . 10
+    .  .  .  6  .  .  .  .  .  9 10
+    1  .  .  .  .  .  .  .  .  . 10
+    .  .  .  .  .  .  .  .  .  9 10
+    .  .  .  .  .  .  .  .  .  9 10
+    .  .  .  .  .  .  .  .  .  . 10
+    .  .  .  .  .  .  .  .  .  .  .
 """
 
 
@@ -108,12 +118,21 @@ async def fail_late(scope: Message, receive: Receive, send: Send) -> None:
     raise ValueError("late")
 
 
+async def converse(scope: Message, receive: Receive, send: Send) -> None:
+    """Sends back each message of a session, until it ends."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({"type": "websocket.send", "text": message["text"]})
+
+
 class Watch:
     """A `Wire` and the states that its connection was seen in: at each thing that it sends, and after each step."""
 
     def __init__(self, app: App, **limits: float) -> None:
         self.states: list[str] = []
         self.wire = Wire(app, **limits)
+        self.wire.host.application = HTTPApplication(app, self.wire.host, websocket=WebSocketSettings())
         self.look()
 
     def look(self) -> None:
@@ -168,6 +187,10 @@ SCENARIOS: dict[str, Callable[[], Watch]] = {
     ),
     "the last answer, and the body in the same read": lambda: Watch(ignore).feed(LAST_POST + b"body").vanish(),
     "the last answer amid a body": lambda: Watch(answer_after_a_part).feed(LAST_POST, b"b").feed(b"ody").vanish(),
+    "session": lambda: Watch(converse).feed(UPGRADE).feed(HELLO).feed(BYE).eof(),
+    "session, its first words behind the head": lambda: Watch(converse).feed(UPGRADE + HELLO + BYE).vanish(),
+    "session without a goodbye": lambda: Watch(converse).feed(UPGRADE).eof(),
+    "vanishes in a session": lambda: Watch(converse).feed(UPGRADE).vanish(),
     "drained": lambda: Watch(echo).feed(GET).drain().feed(GET).vanish(),
 }
 
@@ -255,7 +278,7 @@ def test_a_step_that_is_not_in_the_table() -> None:
 HEADS = [GET, LAST, POST, LAST_POST, b"POST / HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n"]
 EXPECTING = b"POST / HTTP/1.1\r\nhost: h\r\nexpect: 100-continue\r\ncontent-length: 4\r\n\r\n"
 OLD = b"GET / HTTP/1.0\r\n\r\n"
-PIECES = [*HEADS, EXPECTING, OLD, GET[:7], GET[7:], b"body", b"bo", b"4\r\nbody\r\n", b"0\r\n\r\n", b"\r\n", b"\x00"]
+PIECES = [*HEADS, UPGRADE, HELLO, BYE, EXPECTING, OLD, GET[:7], GET[7:], b"body", b"bo", b"4\r\nbody\r\n", b"0\r\n\r\n", b"\r\n", b"\x00"]
 reads = st.lists(st.sampled_from(PIECES), min_size=1, max_size=3).map(b"".join)
 peer_steps = st.one_of(
     st.tuples(st.just("feed"), reads),
@@ -270,6 +293,7 @@ MESSAGES = [
     LAST_POST + b"body",
     HEADS[4] + b"4\r\nbody\r\n0\r\n\r\n",
     EXPECTING + b"body",
+    UPGRADE + HELLO,
 ]
 
 
@@ -287,7 +311,7 @@ def peer_scripts(draw: st.DrawFn) -> list[tuple[Any, ...]]:
     return steps
 
 
-app_steps = st.sampled_from(["receive", "wait", "start", "body", "end", "large", "fail", "close"])
+app_steps = st.sampled_from(["receive", "wait", "start", "body", "end", "large", "fail", "close", "accept", "say"])
 
 
 def perform(script: list[str], gate: Gate) -> App:
@@ -301,6 +325,10 @@ def perform(script: list[str], gate: Gate) -> App:
                 await gate.wait()
             elif step == "fail":
                 raise LookupError
+            elif step == "accept":
+                await send({"type": "websocket.accept"})
+            elif step == "say":
+                await send({"type": "websocket.send", "text": "text"})
             elif step in ("start", "close"):
                 headers = [(b"connection", b"close")] if step == "close" else []
                 await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -315,7 +343,9 @@ def perform(script: list[str], gate: Gate) -> App:
 @given(script=st.lists(app_steps, max_size=6), begins=st.booleans(), steps=peer_scripts())
 def test_no_order_of_events_leaves_the_table(script: list[str], begins: bool, steps: list[tuple[Any, ...]]) -> None:
     gate = Gate()
-    wire = Wire(perform(["start", *script] if begins else script, gate), keep_alive_max_requests=5)
+    app = perform(["start", *script] if begins else script, gate)
+    wire = Wire(app, keep_alive_max_requests=5)
+    wire.host.application = HTTPApplication(app, wire.host, websocket=WebSocketSettings())
     for name, *arguments in steps:
         if name == "open":
             gate.open(wire)

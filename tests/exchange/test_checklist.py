@@ -1,4 +1,4 @@
-"""Every line of the ASGI checklist that concerns HTTP has a test whose name says so: `test_h12_...`."""
+"""Every line of the ASGI checklist that concerns HTTP and WebSockets has a test whose name says so: `test_h12_...`."""
 
 import ast
 import re
@@ -8,21 +8,22 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-#: Base (B), HTTP scope, receive and send (H), disconnect (D), and the extensions (E) that HTTP/1 can deliver.
+#: Base (B), HTTP scope, receive and send (H), disconnect (D), WebSockets (W), and the extensions (E) that are served.
 LINES = [
     *(f"b{number}" for number in range(1, 8)),
     *(f"h{number}" for number in range(1, 21)),
     *(f"d{number}" for number in range(1, 4)),
-    *(f"e{number}" for number in (4, 5, 6, 8)),
+    *(f"w{number}" for number in range(1, 10)),
+    *(f"e{number}" for number in (1, 4, 5, 6, 8)),
 ]
-_NAME = re.compile(r"(?<=_)[bhde][1-9][0-9]?(?=_)")
+_NAME = re.compile(r"(?<=_)[bhdew][1-9][0-9]?(?=_)")
 
 
 @cache
 def list_tests() -> dict[str, list[str]]:
-    """Tests of the HTTP exchange by the lines that their names tell."""
+    """Tests of the exchanges by the lines that their names tell."""
     found: dict[str, list[str]] = {}
-    for path in sorted(HERE.glob("test_http_*.py")):
+    for path in sorted([*HERE.glob("test_http_*.py"), *HERE.glob("test_websocket_*.py")]):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
                 for line in _NAME.findall(node.name):

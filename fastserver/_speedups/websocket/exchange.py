@@ -1,0 +1,586 @@
+"""The ASGI WebSocket exchange: one call of the application for one session (ASGI WebSocket specification 2.5).
+
+It knows no wire.  The handshake is a ``Request``, what answers it goes through the ``Sink``; once that has accepted,
+both sides' bytes are frames.  What was parsed is given back to the sink as credit; parsing stops while ``max_queue``
+messages or ``QUEUE_BYTES`` wait for the application, and so does the wire (WS-9).
+
+A session goes through ``CONNECTING -> OPEN [-> CLOSING] -> ENDED``; in ``CLOSING`` this side has sent its Close, and
+reads on for the client's alone.  An answer that is no session makes it ``DENIED``: an HTTP response, which an exchange
+of that kind gives (403 where the application closes or 500 where it returns or raises before it has accepted).
+
+What ends a session from the client's side (its Close, a bad frame, the end of its bytes) is acted upon in its turn:
+messages that came before it are delivered first, and answered, since the application is asked for no answer but by its
+next ``receive``.  An application that returns has closed with 1000, one that raises with 1011.
+"""
+
+from ..asgi import Constants, is_disconnect
+from ..contract import ClientDisconnected, ResponseHead
+from ..dialogue import READY, Dialogue, WaitingForRoom, send_in_loop
+from ..kernels import current_thread, read_timer
+from ..rendering import inspect_fields
+from ..task import CancelledError
+from .deflate import negotiate
+from .handshake import HandshakeRefused, read_handshake
+from .reader import Close, MessageReader, Ping, Pong, ReaderFault
+from .writer import render_binary, render_close, render_ping, render_pong, render_text
+
+#: What may wait for the application before parsing stops, beside the configured number of messages.
+QUEUE_BYTES = 1024 * 1024
+#: How long the client has to answer a Close, and the application to come to one that stands behind its messages; then
+#: the connection is dropped (WS-8).
+CLOSE_TIMEOUT_S = 10.0
+
+CONNECTING = 0
+DENIED = 1
+OPEN = 2
+CLOSING = 3
+ENDED = 4
+
+# Close codes (RFC 6455 section 7.4.1).
+NORMAL = 1000
+DROPPED = 1006
+FAILED = 1011
+RESTART = 1012
+
+# What is to end the session once its turn has come.
+_NOTHING = 0
+_CLOSE = 1
+_FAULT = 2
+_LOSS = 3
+
+_NEVER = float("inf")
+_SERVERS_OWN = frozenset((b"sec-websocket-accept", b"sec-websocket-extensions"))
+_RESPONSE_KINDS = ("websocket.http.response.start", "websocket.http.response.body")
+_KINDS = ("websocket.accept", "websocket.send", "websocket.close", *_RESPONSE_KINDS)
+_RESPONSE_PREFIX = len("websocket.")
+_EXTENSIONS = {"websocket.http.response": Constants()}
+
+
+class WebSocketExchange(Dialogue):
+    """One WebSocket session, or the refusal of one, between an ASGI application and a sink."""
+
+    def begin(self, application, settings, sink, request):
+        """Take a request; what ``__init__`` would do, without its argument tuple."""
+        self.begin_dialogue(application, sink, request)
+        self._settings = settings
+        self._state = CONNECTING
+        self._handshake = None
+        # The response of a session that is denied.
+        self._response = None
+        # Bytes that came before the session is open.
+        self._early = None
+        self._reader = None
+        self._extension = None
+        self._credited = 0
+        # Messages for the application.
+        self._queue = []
+        self._queued_bytes = 0
+        self._is_stalled = False
+        self._is_connected = False
+        self._at_eof = False
+        self._is_lost = False
+        self._has_returned = False
+        # The end that waits for its turn, and what its Close says.
+        self._end = _NOTHING
+        self._end_code = 0
+        self._end_reason = ""
+        # What the application is told of the end; 0 is nothing yet.
+        self._code = 0
+        self._reason = ""
+        self._pong = None
+        self._pings = 0
+        self._ping = None
+        self._ping_at = self._pong_due = self._close_due = _NEVER
+        self._head = None
+        self._sent = 0
+        self._is_accounted = False
+        self.started_at = read_timer()
+
+    # What the wire calls.
+
+    def start(self):
+        try:
+            self._handshake = read_handshake(self._request, self._settings)
+        except HandshakeRefused as refusal:
+            self._deny(refusal.status, refusal.reason, refusal.fields)
+            return
+        self.call_application(make_scope(self._application, self._request, self._sink.get_peer(), self._handshake))
+
+    def on_body(self, data, more):
+        if self._state == OPEN or self._state == CLOSING:
+            self._reader.now = self._host.clock.now
+            self._reader.feed(data)
+            self._parse()
+        elif self._state == CONNECTING:
+            self._early = data if self._early is None else self._early + data
+        else:
+            self._sink.consume(len(data))
+        if not more and self._state != DENIED:
+            self.on_eof()
+
+    def on_writable(self):
+        if self._response is not None:
+            self._response.on_writable()
+            return
+        if self._pong is not None:
+            self._send_pong(self._pong)
+        self.wake()
+
+    def on_eof(self):
+        if self._response is not None:
+            self._response.on_eof()
+            return
+        self._at_eof = True
+        if self._state == CONNECTING:
+            self.wake()
+        elif self._state != ENDED:
+            self._parse()
+
+    def on_disconnect(self):
+        if self._response is not None:
+            self._response.on_disconnect()
+            self.wake()
+            return
+        if self._is_lost:
+            return
+        self._is_lost = True
+        self._at_eof = True
+        self._pong = None
+        self._disarm()
+        if self._state == OPEN and not self._has_returned:
+            # What has come is still the application's, the client's Close among it.
+            self._parse()
+        elif self._state != ENDED:
+            self._finish(DROPPED, "")
+        self._account()
+        self.wake()
+
+    def on_deadline(self, now):
+        if self._state != OPEN and self._state != CLOSING:
+            return
+        if now >= self._close_due:
+            self._close_due = _NEVER
+            if self._state == CLOSING:
+                self._cut()
+                return
+            # The application does not come to what stands before the end.
+            self._act_on_end()
+        if now >= self._pong_due and self._state == OPEN:
+            self._judge_silence(now)
+        if now >= self._ping_at and self._state == OPEN:
+            self._send_ping(now)
+        self._arm()
+
+    def on_drain(self):
+        if self._state == OPEN:
+            self._close(RESTART, "")
+
+    def on_application_end(self, failure):
+        self._has_returned = True
+        is_over = self._is_lost or self._state >= CLOSING
+        if is_over and failure is not None and is_disconnect(failure):
+            failure = None
+        if self._response is not None:
+            self._response.on_application_end(failure)
+            return
+        if isinstance(failure, CancelledError):
+            self._application.log_cancelled(self._request)
+        elif failure is not None:
+            self._application.log_failure(self._request, failure)
+        elif self._state == CONNECTING and not self._at_eof:
+            self._application.log_unfinished(self._request, "'websocket.accept'")
+        self._drop_queue()
+        if is_over:
+            return
+        if self._state == CONNECTING:
+            self._deny(500, "Internal Server Error", ())
+        elif self._end != _NOTHING:
+            self._act_on_end()
+        else:
+            self._close(NORMAL if failure is None else FAILED, "")
+
+    # What the application calls.
+
+    def send(self, message):
+        """ASGI ``send``.  Raises ``ClientDisconnected`` once the session is over, ``RuntimeError``, ``TypeError`` or
+        ``ValueError`` for a message that the specification does not allow here."""
+        if current_thread() != self._host.thread:
+            return send_in_loop(self, message)
+        fields = message if type(message) is dict else dict(message)
+        kind = fields["type"]
+        if kind == "websocket.send" and self._state == OPEN and not self._is_lost:
+            self._send_message(fields)
+            if self._sink.is_writable():
+                return READY
+            return WaitingForRoom(self)
+        return self._send_other(kind, fields)
+
+    # What its awaitables call.
+
+    def take_message(self):
+        if not self._is_connected:
+            self._is_connected = True
+            return {"type": "websocket.connect"}
+        if self._queue:
+            return self._take_queued()
+        if self._end != _NOTHING:
+            self._act_on_end()
+        if self._code:
+            return {"type": "websocket.disconnect", "code": self._code, "reason": self._reason}
+        if self._at_eof or self._is_denied():
+            return {"type": "websocket.disconnect", "code": DROPPED, "reason": ""}
+        return None
+
+    def must_wait(self):
+        if self._state != OPEN or self._is_lost:
+            raise ClientDisconnected
+        return not self._sink.is_writable()
+
+    def _is_denied(self):
+        """Whether there is a response instead of a session, and it is over."""
+        if self._response is None:
+            return False
+        message = self._response.take_message()
+        if message is not None and message["type"] == "http.request":
+            message = self._response.take_message()
+        return message is not None
+
+    # Private: the handshake.
+
+    def _accept(self, fields):
+        """``websocket.accept``: everything is checked before anything happens."""
+        handshake = self._handshake
+        answer = list(handshake.fields)
+        subprotocol = fields.get("subprotocol")
+        if subprotocol is not None:
+            if not isinstance(subprotocol, str):
+                raise TypeError(f"subprotocol must be a str, not {subprotocol!r}")
+            if subprotocol not in handshake.subprotocols:
+                raise ValueError(f"the client has not offered the subprotocol {subprotocol!r}")
+            answer.append((b"sec-websocket-protocol", subprotocol.encode("ascii")))
+        headers = inspect_fields(fields.get("headers") or ())
+        for name, _ in headers:
+            if name.lower() == b"sec-websocket-protocol":
+                raise ValueError("the subprotocol is named by the key 'subprotocol', not by a header")
+            if name.lower() in _SERVERS_OWN:
+                raise ValueError(f"header {name!r} is the server's")
+        if self._settings.per_message_deflate:
+            agreed = negotiate(handshake.extensions)
+            if agreed is not None:
+                answer.append((b"sec-websocket-extensions", agreed[0].encode("ascii")))
+                self._extension = agreed[1]
+        self._open(answer + headers)
+
+    def _open(self, fields):
+        self._handshake = None
+        self._state = OPEN
+        self._max_queue = self._settings.max_queue
+        self._reader = MessageReader(self._settings.max_size, self._extension)
+        self._head = ResponseHead()
+        self._head.status = 200 if self._request.protocol else 101
+        self._head.fields = fields
+        if self._settings.ping_interval_s > 0:
+            self._ping_at = self._host.clock.now + self._settings.ping_interval_s
+        # The sink may hold early bytes, and gives them within this call.
+        self._sink.accept(fields)
+        self._arm()
+        if self._early is not None:
+            early = self._early
+            self._early = None
+            self.on_body(early, True)
+        if self._at_eof and self._state == OPEN:
+            self._parse()
+        if self._host.draining:
+            self.on_drain()
+
+    def _deny(self, status, reason, fields):
+        """Answer with a response of this server's own; nothing may follow."""
+        self._begin_response()
+        self._state = ENDED
+        headers = [(b"content-type", b"text/plain; charset=utf-8"), *fields]
+        self._response.send({"type": "http.response.start", "status": status, "headers": headers})
+        self._response.send({"type": "http.response.body", "body": reason.encode("ascii") + b"\n"})
+        self.wake()
+
+    def _deny_by_message(self, kind, fields):
+        """The extension ``websocket.http.response``: the messages are those of a response, under longer names (E1)."""
+        if self._response is None:
+            if kind != "websocket.http.response.start":
+                self._fail_out_of_turn(kind)
+            status = fields["status"]
+            if self._request.protocol and isinstance(status, int) and 200 <= status < 300:
+                raise ValueError(f"over HTTP/2 a status of {int(status)} would accept the session")
+            self._begin_response()
+            self._state = DENIED
+        try:
+            return self._response.send({**fields, "type": kind[_RESPONSE_PREFIX:]})
+        finally:
+            self.wake()
+
+    def _begin_response(self):
+        """Answer by a response instead of a session; the connection carries nothing after it."""
+        self._sink.forbid_reuse()
+        self._response = self._application.open_response(self._sink, self._request)
+        self._response.started_at = self.started_at
+        if self._early is not None:
+            self._sink.consume(len(self._early))
+            self._early = None
+
+    # Private: what the application sends.
+
+    def _send_message(self, fields):
+        """``websocket.send``: one of text and bytes, and an empty one is a message (W5)."""
+        text = fields.get("text")
+        data = fields.get("bytes")
+        if (text is None) == (data is None):
+            raise ValueError("websocket.send must have either text or bytes, and the other missing or None")
+        if text is not None:
+            self._write(render_text(as_text(text, "text"), self._extension))
+        elif isinstance(data, (bytes, bytearray, memoryview)):
+            self._write(render_binary(data if type(data) is bytes else bytes(data), self._extension))
+        else:
+            raise TypeError(f"bytes of websocket.send must be bytes, not {data!r}")
+
+    def _send_other(self, kind, fields):
+        """All messages but that of an open session, and those out of turn."""
+        if kind not in _KINDS:
+            raise ValueError(f"unknown message type {kind!r} for a WebSocket")
+        if self._is_lost or self._state >= CLOSING:
+            raise ClientDisconnected("the session is over")
+        if kind in _RESPONSE_KINDS and self._state <= DENIED:
+            return self._deny_by_message(kind, fields)
+        if kind == "websocket.close" and self._state != DENIED:
+            self._close_by_message(fields)
+        elif kind == "websocket.accept" and self._state == CONNECTING:
+            self._accept(fields)
+        else:
+            self._fail_out_of_turn(kind)
+        return READY
+
+    def _close_by_message(self, fields):
+        code = fields.get("code")
+        reason = fields.get("reason")
+        if code is None:
+            code = NORMAL
+        if not isinstance(code, int) or isinstance(code, bool):
+            raise TypeError(f"code of websocket.close must be an int, not {code!r}")
+        reason = "" if reason is None else as_text(reason, "reason")
+        if self._state == CONNECTING:
+            self._deny(403, "Forbidden", ())
+        else:
+            self._close(code, reason)
+            self._drop_queue()
+
+    def _fail_out_of_turn(self, kind):
+        if self._state == DENIED:
+            raise RuntimeError(f"{kind!r} sent after the session was denied")
+        expected = "'websocket.accept'" if self._state == CONNECTING else "'websocket.send' or 'websocket.close'"
+        raise RuntimeError(f"{kind!r} sent out of turn: {expected} is expected")
+
+    # Private: what the client sends.
+
+    def _parse(self):
+        """Read messages until the bytes end, the queue is full, or the session."""
+        reader = self._reader
+        self._is_stalled = False
+        while self._end == _NOTHING and self._state != ENDED:
+            if self._state == OPEN and self._is_full():
+                self._is_stalled = True
+                break
+            try:
+                item = reader.next()
+            except ReaderFault as fault:
+                self._meet_end(_FAULT, fault.code, fault.reason)
+                break
+            if item is None:
+                if self._at_eof:
+                    self._meet_end(_LOSS, DROPPED, "")
+                break
+            self._take_item(item)
+        parsed = reader.consumed
+        if parsed != self._credited:
+            credit = parsed - self._credited
+            self._credited = parsed
+            self._sink.consume(credit)
+
+    def _is_full(self):
+        return len(self._queue) >= self._max_queue or self._queued_bytes >= QUEUE_BYTES
+
+    def _take_item(self, item):
+        kind = type(item)
+        if kind is str or kind is bytes:
+            # Behind this side's own Close nothing is for the application (RFC 6455 section 1.4).
+            if self._state == OPEN and not self._has_returned:
+                self._queue.append(item)
+                self._queued_bytes += len(item)
+                self.wake()
+        elif kind is Ping:
+            if self._state == OPEN:
+                self._answer_ping(item)
+        elif kind is Pong:
+            self._take_pong(item)
+        elif kind is Close:
+            self._meet_end(_CLOSE, item.code, item.reason)
+
+    def _take_queued(self):
+        item = self._queue.pop(0)
+        self._queued_bytes -= len(item)
+        if self._is_stalled:
+            if self._pong_due < _NEVER:
+                # Nothing was read, so nothing could be answered.
+                self._pong_due = self._host.clock.now + self._settings.ping_timeout_s
+                self._arm()
+            self._parse()
+        if type(item) is str:
+            return {"type": "websocket.receive", "bytes": None, "text": item}
+        return {"type": "websocket.receive", "bytes": item, "text": None}
+
+    def _drop_queue(self):
+        """The application takes no more messages."""
+        self._queue.clear()
+        self._queued_bytes = 0
+
+    # Private: the end.
+
+    def _meet_end(self, end, code, reason):
+        """The client's bytes have come to an end of some kind; it waits for the messages before it."""
+        self._end = end
+        self._end_code = code
+        self._end_reason = reason
+        if not self._queue or self._has_returned or self._state != OPEN:
+            self._act_on_end()
+        elif not self._is_lost:
+            self._close_due = self._host.clock.now + CLOSE_TIMEOUT_S
+            self._arm()
+
+    def _act_on_end(self):
+        """Answer a Close or a fault, and end the session; its turn has come, or there is no more waiting for it."""
+        end = self._end
+        self._end = _NOTHING
+        if self._state == OPEN and end != _LOSS and not self._is_lost:
+            self._write(render_close(self._end_code, "" if end == _CLOSE else self._end_reason))
+        if self._state != ENDED:
+            self._finish(self._end_code, self._end_reason)
+
+    def _close(self, code, reason):
+        """Begin to close: the client has a while to answer.  What the application has not taken yet stays its own."""
+        self._write(render_close(code, reason))
+        self._code = code
+        self._reason = reason
+        self._state = CLOSING
+        self._pong = None
+        self._ping_at = self._pong_due = _NEVER
+        self._close_due = self._host.clock.now + CLOSE_TIMEOUT_S
+        self._arm()
+        self.wake()
+        if self._end != _NOTHING:
+            self._act_on_end()
+        elif self._is_stalled:
+            self._parse()
+
+    def _finish(self, code, reason):
+        """Nothing more is said: the server is the first to close the connection (RFC 6455 section 7.1.1)."""
+        if self._code == 0:
+            self._code = code
+            self._reason = reason
+        self._state = ENDED
+        self._pong = None
+        self._disarm()
+        if not self._is_lost:
+            self._sink.write(b"", False)
+        self._account()
+        self.wake()
+
+    def _cut(self):
+        """The client does not answer the Close."""
+        self._state = ENDED
+        self._disarm()
+        self._sink.abort()
+        self._account()
+        self.wake()
+
+    def _account(self):
+        """Count and log the session, once: a request that lasted until its end, with the status that began it."""
+        if self._is_accounted:
+            return
+        self._is_accounted = True
+        status = 0 if self._head is None else self._head.status
+        self._sink.get_tally().count_request(status)
+        if self._host.access_log is not None:
+            duration_s = read_timer() - self.started_at
+            self._host.access_log(self._request, status, self._sent, duration_s, self._sink.get_peer(), self._head)
+
+    # Private: pings and deadlines.
+
+    def _answer_ping(self, ping):
+        """The last one only, where the client does not read (RFC 6455 section 5.5.3)."""
+        if self._sink.is_writable():
+            self._send_pong(ping.payload)
+        else:
+            self._pong = ping.payload
+
+    def _send_pong(self, payload):
+        self._pong = None
+        self._write(render_pong(payload))
+
+    def _send_ping(self, now):
+        """Ask whether the client is there; the next ping waits for its pong, where that is waited for."""
+        if not self._sink.is_writable():
+            # It does not read, so it could not answer; the wire has a deadline for that.
+            self._ping_at = now + self._settings.ping_interval_s
+            return
+        self._pings += 1
+        self._ping = b"%08x" % (self._pings & 0xFFFFFFFF)
+        self._write(render_ping(self._ping))
+        if self._settings.ping_timeout_s > 0:
+            self._ping_at = _NEVER
+            self._pong_due = now + self._settings.ping_timeout_s
+        else:
+            self._ping_at = now + self._settings.ping_interval_s
+
+    def _take_pong(self, pong):
+        if self._pong_due < _NEVER and pong.payload == self._ping:
+            self._pong_due = _NEVER
+            self._ping_at = self._host.clock.now + self._settings.ping_interval_s
+            self._arm()
+
+    def _judge_silence(self, now):
+        """The pong is overdue, unless it waits unread."""
+        if self._is_stalled or self._end != _NOTHING:
+            self._pong_due = now + self._settings.ping_timeout_s
+        else:
+            self._close(FAILED, "keepalive ping timeout")
+
+    def _arm(self):
+        if self._state == OPEN or self._state == CLOSING:
+            self._sink.set_deadline(min(self._ping_at, self._pong_due, self._close_due))
+
+    def _disarm(self):
+        self._ping_at = self._pong_due = self._close_due = _NEVER
+
+    def _write(self, data):
+        self._sent += len(data)
+        self._sink.write(data, True)
+
+
+def as_text(text, key):
+    """What the application gave under ``key`` as a plain ``str``; of a subclass it is the text that counts."""
+    if type(text) is str:
+        return text
+    if not isinstance(text, str):
+        raise TypeError(f"{key} must be a str, not {text!r}")
+    return str.__str__(text)
+
+
+def make_scope(application, request, peer, handshake):
+    """A fresh ASGI WebSocket scope."""
+    template = application.make_template("websocket", "wss" if peer.scheme == "https" else "ws", {"subprotocols": None})
+    scope = application.make_scope(template, _EXTENSIONS, request, peer)
+    scope["subprotocols"] = list(handshake.subprotocols)
+    return scope
+
+
+def open_session(application, settings, sink, request):
+    exchange = WebSocketExchange.__new__(WebSocketExchange)
+    exchange.begin(application, settings, sink, request)
+    return exchange
