@@ -259,6 +259,10 @@ class StreamSession:
             self.do(self.exchange.on_body, data, True)
         return self
 
+    def settle(self) -> None:
+        """Let the loop come to rest."""
+        self.loop.settle()
+
     def do(self, call: Callable[..., Any], *arguments: Any) -> "StreamSession":
         """Make a call of the wire's, and let the loop come to rest."""
         with self.loop.running():

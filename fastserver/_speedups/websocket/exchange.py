@@ -22,13 +22,8 @@ from ..task import CancelledError
 from .deflate import negotiate
 from .handshake import HandshakeRefused, read_handshake
 from .reader import Close, MessageReader, Ping, Pong, ReaderFault
+from .settings import CLOSE_TIMEOUT_S, QUEUE_BYTES
 from .writer import render_binary, render_close, render_ping, render_pong, render_text
-
-#: What may wait for the application before parsing stops, beside the configured number of messages.
-QUEUE_BYTES = 1024 * 1024
-#: How long the client has to answer a Close, and the application to come to one that stands behind its messages; then
-#: the connection is dropped (WS-8).
-CLOSE_TIMEOUT_S = 10.0
 
 CONNECTING = 0
 DENIED = 1
