@@ -38,7 +38,6 @@ FLOORS: list[dict[str, str]] = [
         "fastserver.exchange": "application",
         "fastserver._speedups.http": "application",
         "fastserver._speedups.dialogue": "application",
-        "fastserver._speedups.websocket": "application",
         "fastserver._speedups.asgi": "application",
         "fastserver._speedups.task": "application",
         "fastserver._speedups.websocket": "application",

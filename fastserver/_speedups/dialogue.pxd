@@ -1,4 +1,4 @@
-# The awaitables are freelisted; READY is a constant, which its importers hold as a C global.  What each kind of exchange
+# The awaitables are freelisted; READY is a constant that its importers hold as a C global.  What each kind of exchange
 # gives is cpdef, as in the contract: the awaitables call it through the vtable.
 cimport cython
 

@@ -278,7 +278,22 @@ def test_a_step_that_is_not_in_the_table() -> None:
 HEADS = [GET, LAST, POST, LAST_POST, b"POST / HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n"]
 EXPECTING = b"POST / HTTP/1.1\r\nhost: h\r\nexpect: 100-continue\r\ncontent-length: 4\r\n\r\n"
 OLD = b"GET / HTTP/1.0\r\n\r\n"
-PIECES = [*HEADS, UPGRADE, HELLO, BYE, EXPECTING, OLD, GET[:7], GET[7:], b"body", b"bo", b"4\r\nbody\r\n", b"0\r\n\r\n", b"\r\n", b"\x00"]
+PIECES = [
+    *HEADS,
+    UPGRADE,
+    HELLO,
+    BYE,
+    EXPECTING,
+    OLD,
+    GET[:7],
+    GET[7:],
+    b"body",
+    b"bo",
+    b"4\r\nbody\r\n",
+    b"0\r\n\r\n",
+    b"\r\n",
+    b"\x00",
+]
 reads = st.lists(st.sampled_from(PIECES), min_size=1, max_size=3).map(b"".join)
 peer_steps = st.one_of(
     st.tuples(st.just("feed"), reads),

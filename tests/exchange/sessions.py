@@ -22,7 +22,9 @@ ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 
 
-def upgrade(*fields: bytes, line: bytes = b"GET /chat HTTP/1.1", key: bytes | None = KEY, version: bytes = b"13") -> bytes:
+def upgrade(
+    *fields: bytes, line: bytes = b"GET /chat HTTP/1.1", key: bytes | None = KEY, version: bytes = b"13"
+) -> bytes:
     """A handshake over HTTP/1.1; `fields` are added as they stand."""
     keys = [] if key is None else [b"Sec-WebSocket-Key: " + key]
     versions = [b"Sec-WebSocket-Version: " + version] if version else []
@@ -73,7 +75,8 @@ def split_frames(data: bytes) -> list[Frame]:
             size, start = int.from_bytes(data[2:4], "big"), 4
         elif size == 127:
             size, start = int.from_bytes(data[2:10], "big"), 10
-        assert data[1] < 128 and len(data) >= start + size, data
+        assert data[1] < 128, data
+        assert len(data) >= start + size, data
         frames.append(Frame(data[0] & 15, data[start : start + size]))
         data = data[start + size :]
     return frames
@@ -139,12 +142,26 @@ class Session(Wire):
     """A session over HTTP/1; `settings` override the defaults of `WebSocketSettings`."""
 
     def __init__(
-        self, app: App, peer: Peer | None = None, root_path: str = "", /, limits: dict[str, float] | None = None, **settings: Any
+        self,
+        app: App,
+        peer: Peer | None = None,
+        root_path: str = "",
+        /,
+        limits: dict[str, float] | None = None,
+        **settings: Any,
     ) -> None:
         super().__init__(app, peer, **(limits or {}))
         self.host.application = HTTPApplication(app, self.host, root_path, websocket=WebSocketSettings(**settings))
         self.access: list[tuple[Any, ...]] = []
         self.host.access_log = lambda *record: self.access.append(record)
+
+    def feed(self, *reads: bytes) -> "Session":
+        super().feed(*reads)
+        return self
+
+    def advance(self, seconds: float, tick: float = 1.0) -> "Session":
+        super().advance(seconds, tick)
+        return self
 
     def open(self, *fields: bytes) -> "Session":
         """Send the handshake, which must be accepted."""

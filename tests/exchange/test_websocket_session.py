@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from fastserver._speedups.contract import ClientDisconnected
 from tests.exchange.sessions import (
     BINARY,
     PING,
@@ -383,12 +384,14 @@ def test_w7_application_that_returns_has_closed() -> None:
 
 @pytest.mark.parametrize("how", ["own", "client", "drop", "drain", "fault"])
 def test_w8_send_after_the_end_is_an_oserror(how: str) -> None:
+    assert issubclass(ClientDisconnected, OSError)
+
     async def body(talk: Talk) -> None:
         if how == "own":
             await talk.close()
         assert (await talk.take())["type"] == "websocket.disconnect"
         for message in ({"type": "websocket.send", "text": "a"}, {"type": "websocket.close"}):
-            with pytest.raises(OSError):
+            with pytest.raises(ClientDisconnected):
                 await talk.send(message)
         await talk.say("and it need not be caught")
 
