@@ -54,7 +54,7 @@ cdef class ASGIApplication(Application):
     cdef bytes _raw_root_path
 
     cpdef Dialogue open_response(self, Sink sink, Request request)
-    cpdef dict make_template(self, str kind, str scheme, dict keys)
+    cpdef dict make_template(self, str kind, str scheme)
     @cython.locals(scope=dict, root_path=str)
     cdef dict make_scope(self, dict template, dict extensions, Request request, Peer peer)
     cdef log_failure(self, Request request, failure)

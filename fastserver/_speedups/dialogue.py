@@ -203,8 +203,8 @@ class ASGIApplication(Application):
         """A ``Dialogue`` that answers ``request`` with an HTTP response by ``http.response.*`` messages."""
         raise NotImplementedError
 
-    def make_template(self, kind, scheme, keys):
-        """A scope of ``kind`` with the common values; ``keys`` are those that only this kind has.
+    def make_template(self, kind, scheme):
+        """A scope of ``kind`` with the common values; what only this kind has its caller adds.
 
         Every key in its place: copying a dictionary and replacing values is cheaper than building one.
         """
@@ -212,7 +212,6 @@ class ASGIApplication(Application):
             "type": kind,
             "asgi": Constants(version="3.0", spec_version="2.5"),
             "http_version": "1.1",
-            **keys,
             "scheme": scheme,
             "path": "",
             "raw_path": b"",

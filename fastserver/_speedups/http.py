@@ -109,7 +109,9 @@ class HTTPExchange(Dialogue):
         ``ValueError`` for a message that the specification does not allow here."""
         if current_thread() != self._host.thread:
             return send_in_loop(self, message)
-        fields = message if type(message) is dict else dict(message)
+        return self._take_fields(message if type(message) is dict else dict(message))
+
+    def _take_fields(self, fields):
         kind = fields["type"]
         if self._disconnected:
             raise ClientDisconnected
@@ -358,7 +360,8 @@ class HTTPApplication(ASGIApplication):
         }
         if send_path is not None:
             self.extensions["http.response.pathsend"] = Constants()
-        self.template = self.make_template("http", "http", {"method": "GET"})
+        self.template = self.make_template("http", "http")
+        self.template["method"] = "GET"
 
     def open(self, sink, request):
         if request.upgrade or request.protocol:

@@ -70,6 +70,8 @@ cdef class WebSocketExchange(Dialogue):
     cdef double _close_due
 
     cdef begin(self, ASGIApplication application, settings, Sink sink, Request request)
+    @cython.locals(kind=str)
+    cdef _take_fields(self, dict fields)
     cdef bint _is_denied(self) except -1
     cdef _accept(self, dict fields)
     cdef _open(self, list fields)

@@ -201,7 +201,9 @@ class WebSocketExchange(Dialogue):
         ``ValueError`` for a message that the specification does not allow here."""
         if current_thread() != self._host.thread:
             return send_in_loop(self, message)
-        fields = message if type(message) is dict else dict(message)
+        return self._take_fields(message if type(message) is dict else dict(message))
+
+    def _take_fields(self, fields):
         kind = fields["type"]
         if kind == "websocket.send" and self._state == OPEN and not self._is_lost:
             self._send_message(fields)
@@ -569,7 +571,7 @@ def as_text(text, key):
 
 def make_scope(application, request, peer, handshake):
     """A fresh ASGI WebSocket scope."""
-    template = application.make_template("websocket", "wss" if peer.scheme == "https" else "ws", {"subprotocols": None})
+    template = application.make_template("websocket", "wss" if peer.scheme == "https" else "ws")
     scope = application.make_scope(template, _EXTENSIONS, request, peer)
     scope["subprotocols"] = list(handshake.subprotocols)
     return scope
