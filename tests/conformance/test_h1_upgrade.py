@@ -1,9 +1,16 @@
-"""H1-37: an Upgrade that is not taken changes nothing, and CONNECT is not served."""
+"""H1-37: an Upgrade that is not taken changes nothing, and CONNECT is not served; what is taken is a tunnel."""
+
+from typing import Any
 
 import pytest
 
-from tests.conformance.cases import CANARY, check_refused, check_served, request
-from tests.fakes import Recorder, Wire
+from fastserver._speedups.contract import Application, Exchange
+from fastserver._speedups.h1limits import BODY_BUFFER_BYTES, BODY_LOW_BYTES
+from fastserver._speedups.h1state import H1State
+from fastserver._speedups.http import HTTPApplication
+from fastserver._speedups.websocket.settings import WebSocketSettings
+from tests.conformance.cases import CANARY, check_refusal, check_refused, check_served, request
+from tests.fakes import App, Recorder, Wire, echo, every_cut
 
 #: A body that would be a request, were it parsed as one.
 BODY = CANARY
@@ -112,3 +119,144 @@ def test_h1_37_bad_framing_with_an_upgrade_is_refused(framing: str) -> None:
 )
 def test_h1_37_connect_is_refused(payload: bytes) -> None:
     check_refused(payload, 405, 501)
+
+
+# ---- An upgrade that is taken ----------------------------------------------------------------------------------------
+
+WEBSOCKET = (b"Connection: Upgrade", b"Upgrade: websocket", b"Sec-WebSocket-Version: 13")
+KEY_FIELD = b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+
+
+def open_websockets(app: App) -> Wire:
+    """A wire whose application is served WebSockets too."""
+    wire = Wire(app)
+    wire.host.application = HTTPApplication(app, wire.host, websocket=WebSocketSettings())
+    return wire
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_h1_37_post_is_never_upgraded(framing: str) -> None:
+    """Its body is its own and no frames, although WebSockets are served."""
+    field, body = framed(framing)
+    payload = request(*WEBSOCKET, KEY_FIELD, field, line=b"POST /up HTTP/1.1", body=body) + NEXT
+    for reads in every_cut(payload, 100):
+        recorder = Recorder()
+        wire = open_websockets(recorder).feed(*reads)
+        assert [response.body for response in wire.responses()] == [b"POST /up " + BODY, b"GET /next "]
+        wire.hang_up()
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_h1_37_body_of_a_refused_upgrade_is_no_request(framing: str) -> None:
+    field, body = framed(framing)
+    payload = request(*WEBSOCKET, KEY_FIELD, field, body=body)
+    for reads in every_cut(payload + NEXT, 100):
+        recorder = Recorder()
+        wire = open_websockets(recorder).feed(*reads)
+        check_refusal(wire.response(), 400)
+        assert wire.ended
+        assert recorder.calls == []
+        wire.hang_up()
+
+
+class Tunnel(Exchange):
+    """Takes the upgrade at once, and keeps what comes through it."""
+
+    def __init__(self, sink: Any) -> None:
+        self.sink = sink
+        self.got = b""
+        self.calls: list[str] = []
+
+    def start(self) -> None:
+        self.sink.accept([(b"x-own", b"1")])
+        self.sink.write(b"hello", True)
+
+    def on_body(self, data: bytes, more: bool) -> None:
+        assert more
+        self.got += data
+
+    def on_eof(self) -> None:
+        self.calls.append("eof")
+        self.sink.write(b"bye", False)
+
+    def on_deadline(self, now: float) -> None:
+        self.calls.append("deadline")
+
+    def on_drain(self) -> None:
+        self.calls.append("drain")
+
+    def on_disconnect(self) -> None:
+        self.calls.append("disconnect")
+
+
+class Tunnels(Application):
+    """Opens nothing but tunnels."""
+
+    def __init__(self) -> None:
+        self.opened: list[Tunnel] = []
+
+    def open(self, sink: Any, request: Any) -> Exchange:
+        self.opened.append(Tunnel(sink))
+        return self.opened[-1]
+
+
+def open_tunnel(*reads: bytes) -> tuple[Wire, Tunnel]:
+    wire = Wire(echo)
+    wire.host.application = tunnels = Tunnels()
+    wire.feed(*reads)
+    return wire, tunnels.opened[0]
+
+
+def test_what_follows_an_accepted_upgrade_is_the_sessions() -> None:
+    """Whatever it looks like, and however it arrives."""
+    for reads in every_cut(request(*WEBSOCKET) + NEXT + b"\x00\r\n\r\n"):
+        wire, tunnel = open_tunnel(*reads)
+        assert tunnel.got == NEXT + b"\x00\r\n\r\n"
+        head, _, rest = wire.out.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 101 Switching Protocols\r\nx-own: 1\r\nconnection: Upgrade\r\n")
+        assert rest == b"hello"
+        assert wire.protocol.state is H1State.TUNNELLING
+        wire.vanish()
+        assert tunnel.calls == ["disconnect"]
+
+
+def test_tunnel_pauses_reading_above_its_bound_and_goes_on_below() -> None:
+    wire, tunnel = open_tunnel(request(*WEBSOCKET), bytes(BODY_BUFFER_BYTES))
+    assert not wire.connection.reading_paused
+    wire.feed(b"x", b"y")
+    assert wire.connection.reading_paused
+    assert len(tunnel.got) == BODY_BUFFER_BYTES + 1
+    tunnel.sink.consume(BODY_BUFFER_BYTES - BODY_LOW_BYTES)
+    assert wire.connection.reading_paused
+    tunnel.sink.consume(1)
+    wire.settle()
+    assert tunnel.got[-2:] == b"xy"
+    wire.vanish()
+
+
+def test_tunnel_hears_of_deadlines_and_of_the_drain() -> None:
+    wire, tunnel = open_tunnel(request(*WEBSOCKET))
+    tunnel.sink.set_deadline(wire.host.clock.now + 2)
+    wire.advance(1)
+    assert tunnel.calls == []
+    wire.advance(3)
+    assert tunnel.calls == ["deadline"]
+    wire.drain()
+    assert tunnel.calls == ["deadline", "drain"]
+    wire.vanish()
+
+
+def test_end_of_a_tunnel_is_a_graceful_one() -> None:
+    wire, tunnel = open_tunnel(request(*WEBSOCKET))
+    tunnel.sink.write(b"bye", False)
+    tunnel.sink.write(b"not any more", True)
+    wire.feed(b"still on its way")
+    assert wire.out.endswith(b"hellobye")
+    assert wire.connection.finished
+    assert not wire.over
+    wire.eof()
+    assert wire.connection.closed
+    wire, tunnel = open_tunnel(request(*WEBSOCKET))
+    wire.eof()
+    assert (tunnel.calls, wire.connection.closed) == (["eof"], True)
+    assert wire.out.endswith(b"hellobye")
