@@ -61,4 +61,5 @@ cpdef RawData raw_data(bytes data)
 cpdef Py_ssize_t send_bytes(int fd, bytes data) noexcept
 cpdef unsigned long current_thread() noexcept
 cpdef bint trim_memory() noexcept
+cpdef bint keep_memory(int kept, int mapped) noexcept
 cpdef double read_timer() noexcept

@@ -30,6 +30,11 @@ def trim_memory() -> bool:
     return False
 
 
+def keep_memory(kept: int, mapped: int) -> bool:
+    """Have the C library keep free memory; never in this build."""
+    return False
+
+
 def read_timer() -> float:
     """Monotonic seconds to the nanosecond, of any origin: for durations only; deadlines go by the worker's clock."""
     return time.perf_counter()

@@ -26,11 +26,14 @@ cdef extern from * nogil:
     #if defined(__GLIBC__)
     #include <malloc.h>
     #define return_free_memory() malloc_trim(0)
+    #define keep_free_memory(kept, mapped) (mallopt(M_TRIM_THRESHOLD, kept) && mallopt(M_MMAP_THRESHOLD, mapped))
     #else
     #define return_free_memory() 0
+    #define keep_free_memory(kept, mapped) 0
     #endif
     """
     int return_free_memory()
+    int keep_free_memory(int kept, int mapped)
 
 cdef extern from "<time.h>" nogil:
     struct timespec:
@@ -103,6 +106,11 @@ cdef long long parse_length(Bytes value, Py_ssize_t size) noexcept:
 cpdef bint trim_memory() noexcept:
     """Give free memory back to the system, where the C library keeps it for itself (glibc): whether it did."""
     return return_free_memory() != 0
+
+
+cpdef bint keep_memory(int kept, int mapped) noexcept:
+    """Have the C library keep ``kept`` free bytes, and map blocks from ``mapped`` bytes on (glibc): whether it will."""
+    return keep_free_memory(kept, mapped) != 0
 
 
 cpdef double read_timer() noexcept:

@@ -19,6 +19,7 @@ from typing import Any, Final
 from fastserver.config.model import Config
 from fastserver.errors import ExitCode, StartupFailed
 from fastserver.server.channel import Channel, Message
+from fastserver.server.ebb import keep_tide
 from fastserver.server.endpoints import Endpoint
 from fastserver.server.errorlog import find_handlers, get_error_log
 from fastserver.server.monitor import Place
@@ -94,6 +95,7 @@ class Worker:
                     handler.flush()
 
     def _run(self) -> int:
+        keep_tide()
         loop = new_event_loop(self._config.loop)
         asyncio.set_event_loop(loop)
         executor = ThreadPoolExecutor(thread_name_prefix="fastserver")
