@@ -21,8 +21,10 @@ from wsproto.frame_protocol import CloseReason, FrameProtocol, Opcode, ParseFail
 
 from .kernels import decode_text, unmask
 
-#: Frames of a message; empty ones count (WS-3).
+#: Frames of a message, empty ones too, and one more for each so many bytes that have come (WS-3): a message of many
+#: megabytes may come in small frames (Autobahn 9.3.1: 4 MiB in frames of 64 bytes), a small one in few.
 MAX_FRAGMENTS = 1024
+FRAGMENT_BYTES = 32
 #: Pings and pongs that may come at once, and how many more with each second (WS-4).
 CONTROL_BURST = 100
 CONTROL_RATE = 10
@@ -292,7 +294,7 @@ class MessageReader:
             self._fragments = 0
             self._received = 0
         self._fragments += 1
-        if self._fragments > MAX_FRAGMENTS:
+        if self._fragments > MAX_FRAGMENTS + self._received // FRAGMENT_BYTES:
             self._fail(1008, "too many fragments")
         if self._rest > self._limit_wire(self._is_compressed) - self._received:
             self._judge(head)  # which may find that the header is wrong: 1002

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fastserver._speedups.websocket.deflate import Deflate
-from fastserver._speedups.websocket.reader import CONTROL_BURST, CONTROL_RATE, MAX_FRAGMENTS, MessageReader
+from fastserver._speedups.websocket.reader import CONTROL_BURST, CONTROL_RATE, FRAGMENT_BYTES, MAX_FRAGMENTS, MessageReader
 from tests._speedups.websocket.wire import (
     BINARY,
     CONTINUATION,
@@ -128,21 +128,32 @@ def test_a_compressed_message_that_holds_nothing_ends() -> None:
     assert read(pieces, Deflate(), SIZE) == [("fault", 1009)]
 
 
-@pytest.mark.parametrize("payload", [b"", b"x"])
+@pytest.mark.parametrize(("payload", "limit"), [(b"", MAX_FRAGMENTS), (b"x", MAX_FRAGMENTS + 33)])
 @pytest.mark.parametrize("first", [TEXT, BINARY, RSV1 | TEXT])
-def test_fragments(payload: bytes, first: int) -> None:
+def test_fragments(payload: bytes, limit: int, first: int) -> None:
     extension = Deflate()
     if first & RSV1:
-        payload = b""
-    flood = frame(first, payload) + frame(CONTINUATION, payload) * (MAX_FRAGMENTS - 2)
+        payload, limit = b"", MAX_FRAGMENTS
+    flood = frame(first, payload) + frame(CONTINUATION, payload) * (limit - 2)
     end = frame(FIN | CONTINUATION, payload)
     messages = MessageReader(1 << 20, extension)
     for _ in range(2):  # each message has its own
         messages.feed(flood + end)
         [item] = drain(messages)
-        assert len(item[1]) == MAX_FRAGMENTS * len(payload)
+        assert len(item[1]) == limit * len(payload)
     messages.feed(flood + frame(CONTINUATION, payload) + end)
     assert drain(messages) == [("fault", 1008)]
+
+
+def test_a_large_message_may_come_in_small_fragments() -> None:
+    payload = b"x" * FRAGMENT_BYTES
+    messages = MessageReader(1 << 20)
+    messages.feed(frame(BINARY, payload))
+    for _ in range(3 * MAX_FRAGMENTS - 1):
+        messages.feed(frame(CONTINUATION, payload))
+    messages.feed(frame(FIN | CONTINUATION, payload))
+    [item] = drain(messages)
+    assert len(item[1]) == (3 * MAX_FRAGMENTS + 1) * FRAGMENT_BYTES
 
 
 @pytest.mark.parametrize("opcode", [PING, PONG])
