@@ -37,7 +37,8 @@ cdef int _check_name(Bytes name, Py_ssize_t size, Facts* facts) except -1:
     cdef unsigned int hashed = 0
     cdef int slot
     for index in range(size):
-        if NAME[name[index]] != name[index]:
+        # The table has 0 for what no name may hold, NUL itself as well.
+        if NAME[name[index]] != name[index] or name[index] == 0:
             raise WireError(400, "malformed field name")
         hashed = hashed * 31 + name[index]
     if size == 0:

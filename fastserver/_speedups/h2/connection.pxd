@@ -27,6 +27,7 @@ cdef Py_ssize_t SLICE_BYTES
 cdef long TURN_FRAMES
 cdef frozenset _ENDED
 cdef dict _LINES
+cdef tuple _HEAD
 
 
 @cython.final
@@ -58,10 +59,18 @@ cdef class H2Connection(Protocol):
     cdef Py_ssize_t _discarded
 
     cdef _move(self, step)
+    @cython.locals(stream=H2Stream)
+    cdef _check_streams(self, double now)
+    @cython.locals(stream=H2Stream)
+    cdef _tell_writable(self)
+    @cython.locals(stream=H2Stream)
+    cdef _tell_drain(self)
     cdef _start(self)
     cdef _receive(self, bytes data)
     @cython.locals(frames=long, offset=Py_ssize_t, size=Py_ssize_t)
     cdef _read(self, bytes data)
+    @cython.locals(stream=H2Stream)
+    cdef _end_reading(self)
     cpdef _continue(self)
     cdef _pause_reading(self)
     cdef _resume_reading(self)
@@ -71,9 +80,9 @@ cdef class H2Connection(Protocol):
     @cython.locals(connection=Connection, limit="long long")
     cdef _begin(self, H2Stream stream)
     @cython.locals(host=Host)
-    cdef _refuse_head(self, long stream_id, error, bint ends)
+    cdef _refuse_head(self, long stream_id, error, list fields, bint ends)
     @cython.locals(head=ResponseHead, body=bytes)
-    cdef _answer(self, long stream_id, error)
+    cdef _answer(self, long stream_id, error, bint bodyless)
     @cython.locals(stream=H2Stream, body_size=Py_ssize_t, limit="long long")
     cpdef on_data(self, long stream_id, bytes data, Py_ssize_t size, bint ends)
     @cython.locals(stream=H2Stream)

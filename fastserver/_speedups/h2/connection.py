@@ -99,6 +99,11 @@ class H2Connection(Protocol):
             self._close()
             return
         self._at_eof = True
+        if not self._held:
+            self._end_reading()
+
+    def _end_reading(self):
+        """All that the client has sent has been read."""
         for stream in list(self._streams.values()):
             if stream.receiving:
                 self._disconnect(stream)
@@ -118,9 +123,13 @@ class H2Connection(Protocol):
             self._fail(SETTINGS_TIMEOUT, "no preface or no acknowledgement of SETTINGS")
             return
         self._check_block(now)
-        for stream in list(self._streams.values()):
-            if stream.is_open:
-                self._check_stream(stream, now)
+        self.budget.tick(now)
+        try:
+            self._check_streams(now)
+        except ConnectionFault as fault:
+            self._fail(fault.code, fault.reason)
+        if self._state in _ENDED:
+            return
         if now >= self._leave_at:
             self._leave()
         self._finish_turn()
@@ -142,18 +151,31 @@ class H2Connection(Protocol):
         if len(self._held) <= HELD_BYTES:
             self._resume_reading()
         self._pump()
-        for stream in list(self._streams.values()):
-            if stream.exchange is not None and stream.is_writable():
-                stream.exchange.on_writable()
+        self._tell_writable()
         self._finish_turn()
 
     def drain(self):
         """Tell the client to begin no more; in a second from now what it has begun until then is known (H2-18)."""
         self._announce_end()
+        self._tell_drain()
+        self._finish_turn()
+
+    # What concerns all streams.
+
+    def _check_streams(self, now):
+        for stream in list(self._streams.values()):
+            if stream.is_open:
+                self._check_stream(stream, now)
+
+    def _tell_writable(self):
+        for stream in list(self._streams.values()):
+            if stream.exchange is not None and stream.is_writable():
+                stream.exchange.on_writable()
+
+    def _tell_drain(self):
         for stream in list(self._streams.values()):
             if stream.exchange is not None:
                 stream.exchange.on_drain()
-        self._finish_turn()
 
     # Reading.
 
@@ -217,6 +239,8 @@ class H2Connection(Protocol):
             if self._reading_paused and not self.writing_paused:
                 self._resume_reading()
             self._read(data)
+            if self._at_eof and not self._held and self._state not in _ENDED:
+                self._end_reading()
 
     def _pause_reading(self):
         if not self._reading_paused:
@@ -250,7 +274,7 @@ class H2Connection(Protocol):
             if ends and request.content_length > 0:
                 raise WireError(400, "no body where content-length announces one")
         except WireError as error:
-            self._refuse_head(stream_id, error, ends)
+            self._refuse_head(stream_id, error, fields, ends)
             return
         # What HTTP/1 says by Transfer-Encoding: there is a body, of unknown length.
         request.chunked = not ends and request.content_length < 0 and not request.protocol
@@ -276,7 +300,7 @@ class H2Connection(Protocol):
             self._announce_end()
         stream.exchange.start()
 
-    def _refuse_head(self, stream_id, error, ends):
+    def _refuse_head(self, stream_id, error, fields, ends):
         """A head that no application sees: malformed ones are a stream error, others deserve an answer."""
         host = self.host
         host.metrics.refuse_request(error.status)
@@ -286,17 +310,19 @@ class H2Connection(Protocol):
             self.engine.forget(stream_id)
             self.budget.count_reset()
             return
-        self._answer(stream_id, error)
+        self._answer(stream_id, error, _HEAD in fields)
         if not ends:
             self.engine.reset(stream_id, NO_ERROR)
         self.engine.forget(stream_id)
 
-    def _answer(self, stream_id, error):
-        """Write a whole response that says what the client has done."""
+    def _answer(self, stream_id, error, bodyless):
+        """Write a whole response that says what the client has done; ``bodyless`` is one to HEAD."""
         head = inspect_response(error.status, [(b"content-type", b"text/plain; charset=utf-8")])
         body = error.reason.encode("utf-8") + b"\n"
-        fields = head.fields + [(b"content-length", b"%d" % len(body))]
-        self.engine.respond(stream_id, error.status, self._add_own_fields(head, fields), False)
+        fields = [*head.fields, (b"content-length", b"%d" % len(body))]
+        self.engine.respond(stream_id, error.status, self._add_own_fields(head, fields), bodyless)
+        if bodyless:
+            return
         if self.engine.get_window(stream_id) >= len(body):
             self.engine.send_data(stream_id, body, True)
         else:
@@ -344,6 +370,10 @@ class H2Connection(Protocol):
         except WireError as error:
             self._break(stream, error.reason)
             return
+        if stream.request.protocol:
+            # Of a session's stream DATA is all that there is (RFC 9113 section 8.5).
+            self._break(stream, "trailers on a session's stream")
+            return
         if stream.remaining > 0:
             self._break(stream, "request body is not as long as announced")
             return
@@ -373,6 +403,7 @@ class H2Connection(Protocol):
         if self._state in (H2State.OPENING, H2State.OPEN):
             self._move(H2Step.DRAIN)
             self._leave_at = self.host.clock.now
+            self.deadline = _EVERY_TICK
 
     # Ends of streams.
 
@@ -397,7 +428,7 @@ class H2Connection(Protocol):
         self.host.error_log.debug("refused a request: %d %s", error.status, error.reason)
         if not stream.started:
             stream.started = True
-            self._answer(stream.number, error)
+            self._answer(stream.number, error, stream.request.method == "HEAD")
             self.engine.reset(stream.number, NO_ERROR)
         else:
             self.engine.reset(stream.number, CANCEL)
@@ -553,7 +584,7 @@ class H2Connection(Protocol):
 
     def _flush(self):
         self._unflushed = 0
-        if self._state is not H2State.CLOSED:
+        if self._state not in _ENDED:
             data = self.engine.take_output()
             if data:
                 self.connection.send(raw_data(data))
@@ -563,7 +594,7 @@ class H2Connection(Protocol):
         if self._corks:
             return
         self._flush()
-        if self._streams or self._state in _ENDED:
+        if self._streams or self._held or self._state in _ENDED:
             return
         if self._state is H2State.LEAVING or self._at_eof:
             self._close()
@@ -625,17 +656,16 @@ class H2Connection(Protocol):
         """The peer has broken the connection; GOAWAY says how (RFC 9113 section 5.4.1)."""
         self.host.error_log.debug("ended an HTTP/2 connection: %s", fault.reason)
         self.host.metrics.refuse_request(400)
-        for stream in list(self._streams.values()):
-            self._disconnect(stream)
+        # Before anything is told of it: nothing may be written behind the GOAWAY.
         self._flush()
-        if self._state in _ENDED:
-            return
         self._move(H2Step.WRITING_ENDS)
         self._held = b""
         self._linger_until = self.host.clock.now + LINGER_S
         self.deadline = _EVERY_TICK
         self._resume_reading()
         self.connection.finish_writing()
+        for stream in list(self._streams.values()):
+            self._disconnect(stream)
 
     def _close(self):
         if self._state is not H2State.CLOSED:
@@ -652,9 +682,12 @@ class H2Connection(Protocol):
         for stream in list(self._streams.values()):
             self._disconnect(stream)
         self._waiting = []
+        self.engine.close()
 
 
 _ENDED = frozenset({H2State.LINGERING, H2State.CLOSED})
+
+_HEAD = (b":method", b"HEAD")
 
 _LINES: dict = {}
 

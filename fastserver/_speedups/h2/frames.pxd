@@ -76,6 +76,7 @@ cdef class FrameScanner:
     cdef long long _block_limit
     cdef int _continuations
 
+    cpdef close(self)
     cpdef add_data(self, bytes data)
     cpdef bint has_frame(self) except -1
     @cython.locals(rest=Py_ssize_t)
@@ -99,6 +100,8 @@ cdef class FrameScanner:
     cdef _read_continuation(self, Py_ssize_t at, Py_ssize_t size)
     @cython.locals(padding=Py_ssize_t)
     cdef Py_ssize_t _skip_padding(self, Py_ssize_t at, Py_ssize_t start, Py_ssize_t end) except -1
+    cdef Headers _give_head(self, Headers frame)
+    cdef _note_priority_fault(self, int code)
     @cython.locals(frame=Priority, dependency="long long")
     cdef _read_priority(self, Py_ssize_t at, Py_ssize_t size)
     @cython.locals(frame=RstStream)
@@ -110,4 +113,3 @@ cdef class FrameScanner:
     cdef _read_ping(self, Py_ssize_t at)
     @cython.locals(frame=WindowUpdate, increment="long long")
     cdef _read_window_update(self, Py_ssize_t at)
-    cdef _end(self)

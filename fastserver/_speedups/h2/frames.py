@@ -66,8 +66,8 @@ class FrameScanner:
     ``faults`` are the stream errors found here, ``(stream_id, code)``, for the caller to take and to answer with
     RST_STREAM after each step; the frame itself is dropped, but HEADERS, whose block must be decoded (section 4.3).
     ``went_away`` says that the client begins no more streams: GOAWAY is not given to ``h2``, which would then refuse to
-    finish those that are open.  ``in_block`` says that a field block has begun and not ended.  ``copied`` counts the bytes that were moved to join
-    what came in pieces.
+    finish those that are open.  ``in_block`` says that a field block has begun and not ended.  ``copied`` counts the
+    bytes that were moved to join what came in pieces.
     """
 
     def __init__(self, limits, budget):
@@ -155,11 +155,11 @@ class FrameScanner:
                 if self.faults or self.went_away:
                     break
         except ConnectionFault:
-            self._end()
+            self.close()
             raise
         raise StopIteration
 
-    def _end(self):
+    def close(self):
         """Nothing is read any more."""
         self._is_over = True
         self._fault = None
@@ -356,14 +356,13 @@ class FrameScanner:
             end = self._skip_padding(at, start, end)
         self._budget.count_frame(HEADER_BYTES + size, end - start, True)
         self._budget.count_fragment(end - start, False)
-        if flags & WITH_PRIORITY and frame.depends_on == frame.stream_id:
+        if frame.depends_on == frame.stream_id:
             # Without its priority h2 reads the frame, and so the decoder its block.
-            self.faults.append((frame.stream_id, PROTOCOL_ERROR))
             flags &= ~WITH_PRIORITY
         frame.flags = _FLAG_SETS[flags | END_HEADERS]
         if flags & END_HEADERS:
             frame.data = self._data[start:end]
-            return frame
+            return self._give_head(frame)
         self._head = frame
         self._block += self._data[start:end]
         self._block_bytes = size
@@ -384,16 +383,28 @@ class FrameScanner:
         self._head = None
         self._block = bytearray()
         self.in_block = False
+        return self._give_head(frame)
+
+    def _give_head(self, frame):
+        """A field block is whole."""
+        if frame.depends_on == frame.stream_id:
+            self.faults.append((frame.stream_id, PROTOCOL_ERROR))
         return frame
+
+    def _note_priority_fault(self, code):
+        """A stream error; a stream that is idle cannot be reset (section 6.4), so that the connection suffers."""
+        if self._stream_id > self._highest or self._stream_id % 2 == 0:
+            raise ConnectionFault(code, "malformed PRIORITY")
+        self.faults.append((self._stream_id, code))
 
     def _read_priority(self, at, size):
         self._budget.count_priority()
         if size != 5:
-            self.faults.append((self._stream_id, FRAME_SIZE_ERROR))
+            self._note_priority_fault(FRAME_SIZE_ERROR)
             return None
         dependency = _read_u32(self._data, at)
         if dependency & 0x7FFFFFFF == self._stream_id:
-            self.faults.append((self._stream_id, PROTOCOL_ERROR))
+            self._note_priority_fault(PROTOCOL_ERROR)
             return None
         frame = Priority.__new__(Priority)
         frame.stream_id = self._stream_id

@@ -112,6 +112,8 @@ class H2Stream(Sink):
 
     def consume(self, count):
         """The application has taken body bytes: the peer may send as many more, in pieces worth a frame."""
+        if not self.is_open:
+            return
         self.unread -= count
         self.credit += count
         if self.credit >= self._wire.credit_bytes or self.unread <= 0:

@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
+from h2.errors import ErrorCodes
 from h2.events import (
     DataReceived,
     Event,
@@ -27,10 +28,10 @@ from h2.events import (
     TrailersReceived,
     WindowUpdated,
 )
-from h2.errors import ErrorCodes
-from h2.exceptions import NoSuchStreamError, ProtocolError
+from h2.exceptions import NoSuchStreamError, ProtocolError, StreamClosedError
 from h2.settings import SettingCodes, Settings
-from hyperframe.frame import GoAwayFrame
+from h2.stream import H2Stream, StreamClosedBy, StreamState
+from hyperframe.frame import DataFrame, Frame, GoAwayFrame, HeadersFrame, RstStreamFrame
 
 from fastserver._speedups.contract import Limits
 from fastserver._speedups.h2.budget import Budget
@@ -102,7 +103,7 @@ class Engine:
                 normalize_outbound_headers=False,
             )
         )
-        self._connection.incoming_buffer = self.scanner
+        self._connection.incoming_buffer = self.scanner  # type: ignore[assignment]
         self._connection.decoder = _Decoder(limits)  # type: ignore[assignment]
         self._encoder = Encoder()
         self._connection.encoder = _Encoder(self._encoder)  # type: ignore[assignment]
@@ -135,9 +136,16 @@ class Engine:
         )
         connection.max_inbound_frame_size = limits.frame
         connection.initiate_connection()
-        # Announced is the limit, enforced it is by the listener: ``h2`` would end the connection over one stream more.
-        connection.local_settings[SettingCodes.MAX_CONCURRENT_STREAMS] = 2**31 - 1
-        connection.local_settings.acknowledge()
+        # What holds from now on.  The limit of streams is enforced by the listener: ``h2`` would end the connection
+        # over one more.  A client that does not know our windows yet may go by the default (RFC 9113 section 6.9.3).
+        connection.local_settings = Settings(
+            client=False,
+            initial_values={
+                SettingCodes.MAX_CONCURRENT_STREAMS: 2**31 - 1,
+                SettingCodes.INITIAL_WINDOW_SIZE: max(FIRST_WINDOW, limits.stream_window),
+            },
+        )
+        connection.local_settings[SettingCodes.INITIAL_WINDOW_SIZE] = limits.stream_window
         if limits.connection_window > FIRST_WINDOW:
             connection.increment_flow_control_window(limits.connection_window - FIRST_WINDOW)
 
@@ -145,7 +153,7 @@ class Engine:
 
     def is_in_block(self) -> bool:
         """Whether a header block has begun and not ended: nothing else may come in between (RFC 9113 section 4.3)."""
-        return self.scanner.in_block
+        return bool(self.scanner.in_block)
 
     def receive(self, data: bytes) -> int:
         """Read what ``data`` completes and tell the listener; returns how many frames that were."""
@@ -254,6 +262,13 @@ class Engine:
         frame = GoAwayFrame(0, last_stream_id=last_stream_id, error_code=code)
         self._own_output += (self._connection.data_to_send(), frame.serialize())
 
+    def close(self) -> None:
+        """Nothing is received any more: let go of the listener, and of the circles that ``h2`` makes."""
+        self.scanner.close()
+        self._on_event.clear()
+        self._connection._frame_dispatch_table.clear()
+        del self._listener
+
     def take_output(self) -> bytes:
         """What has been written since the last call."""
         data = self._connection.data_to_send()
@@ -264,7 +279,11 @@ class Engine:
 
 
 class _Connection(H2Connection):
-    """``h2``'s connection, without the walk over all streams that it does for each HEADERS."""
+    """``h2``'s connection, without the walk over all streams that it does for each HEADERS.
+
+    Frames on streams that are over are treated as RFC 9113 section 5.1 has it: what the peer cannot know to be late is
+    dropped in silence, what it must know is an error, and that is an event (H2-2).
+    """
 
     MAX_CLOSED_STREAMS = CLOSED_STREAMS
 
@@ -279,6 +298,50 @@ class _Connection(H2Connection):
         if stream is not None and stream.closed:
             del self.streams[stream_id]
             self._closed_streams[stream_id] = stream.closed_by
+
+    def _receive_headers_frame(self, frame: HeadersFrame) -> tuple[list[Frame], list[Event]]:
+        stream_id = frame.stream_id
+        if stream_id > self.highest_inbound_stream_id:
+            return super()._receive_headers_frame(frame)
+        stream = self.streams.get(stream_id)
+        match self._stream_closed_by(stream_id):
+            case StreamClosedBy.SEND_RST_STREAM:
+                # Still decoded, for the table that is everyone's (RFC 9113 section 4.3).
+                self.decoder.decode(frame.data)
+                return [], []
+            case StreamClosedBy.RECV_RST_STREAM:
+                self.decoder.decode(frame.data)
+                return [_make_reset(stream_id, ErrorCodes.STREAM_CLOSED)], [_make_reset_event(stream_id)]
+        if stream is not None and "END_STREAM" not in frame.flags and _is_receiving(stream):
+            # Malformed (RFC 9113 section 8.1), which is a fault of the stream alone.
+            self.decoder.decode(frame.data)
+            return list(stream.reset_stream(ErrorCodes.PROTOCOL_ERROR)), [_make_reset_event(stream_id)]
+        return super()._receive_headers_frame(frame)
+
+    def _handle_data_on_closed_stream(
+        self, events: list[Event], exc: StreamClosedError, frame: DataFrame
+    ) -> tuple[list[Frame], list[Event]]:
+        was_half_open = bool(exc._events)
+        frames, events = super()._handle_data_on_closed_stream(events, exc, frame)
+        if not was_half_open:
+            if self._stream_closed_by(frame.stream_id) is StreamClosedBy.SEND_RST_STREAM:
+                frames = [frame for frame in frames if not isinstance(frame, RstStreamFrame)]
+            else:
+                events = [*events, _make_reset_event(frame.stream_id)]
+        return frames, events
+
+
+def _is_receiving(stream: H2Stream) -> bool:
+    """Whether the peer may send HEADERS and DATA."""
+    return stream.state_machine.state in (StreamState.OPEN, StreamState.HALF_CLOSED_LOCAL)
+
+
+def _make_reset(stream_id: int, code: int) -> RstStreamFrame:
+    return RstStreamFrame(stream_id, error_code=code)
+
+
+def _make_reset_event(stream_id: int) -> StreamReset:
+    return StreamReset(stream_id=stream_id, remote_reset=False)
 
 
 class _Decoder:
@@ -305,7 +368,7 @@ class _Encoder:
 
     @property
     def header_table_size(self) -> int:
-        return self._encoder.header_table_size
+        return int(self._encoder.header_table_size)
 
     @header_table_size.setter
     def header_table_size(self, size: int) -> None:
