@@ -50,7 +50,7 @@ def _note_field(request: Request, kind: str, value: bytes) -> None:
             if value.lower() != b"trailers":
                 raise WireError(400, "TE is not trailers")
             request.accepts_trailers = True
-        case "connection" | "transfer-encoding" | "upgrade" | "hop-by-hop":
+        case _ if kind in _CONNECTION_KINDS:
             raise WireError(400, "connection-specific field")
 
 
@@ -63,7 +63,7 @@ def check_trailers(fields: list[Field], limits: Limits) -> int:
             raise WireError(431, "trailer field too large")
         kind = _check_name(name)
         _check_value(value)
-        if kind in ("connection", "transfer-encoding", "hop-by-hop"):
+        if kind in _CONNECTION_KINDS:
             raise WireError(400, "connection-specific field")
     return 0
 

@@ -112,7 +112,7 @@ cpdef int check_trailers(list fields, Limits limits) except -1:
             raise WireError(431, "trailer field too large")
         _check_name(<Bytes> PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name), &facts)
         _check_value(<Bytes> PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
-        if facts.kind == CONNECTION or facts.kind == TRANSFER_ENCODING or facts.kind == HOP_BY_HOP:
+        if facts.kind in (CONNECTION, TRANSFER_ENCODING, UPGRADE, HOP_BY_HOP):
             raise WireError(400, "connection-specific field")
     return 0
 
@@ -201,6 +201,7 @@ cpdef Request read_field_list(list fields, Limits limits, str http_version, str 
 cdef int _check_pseudo(int seen, bytes method, bytes given, str scheme, bytes authority, bytes protocol) except -1:
     """The pseudo-header fields that a request must and may have (RFC 9113 section 8.3.1, RFC 8441 section 4)."""
     cdef Facts facts
+    cdef bytes lowered
     if not seen & METHOD:
         raise WireError(400, "no :method")
     for byte in method:
@@ -217,7 +218,8 @@ cdef int _check_pseudo(int seen, bytes method, bytes given, str scheme, bytes au
     if protocol is not None:
         if method != b"CONNECT" or authority is None:
             raise WireError(400, ":protocol without CONNECT and :authority")
-        _check_name(<Bytes> PyBytes_AS_STRING(protocol.lower()), PyBytes_GET_SIZE(protocol), &facts)
+        lowered = protocol.lower()
+        _check_name(<Bytes> PyBytes_AS_STRING(lowered), PyBytes_GET_SIZE(lowered), &facts)
     if given is None or not seen & PATH:
         raise WireError(400, "no :scheme or no :path")
     if given != b"https" and (given != b"http" or scheme == "https"):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from fastserver._speedups import heads, is_compiled, kernels, rendering
+from fastserver._speedups import fieldlist, heads, is_compiled, kernels, rendering
 from fastserver._speedups.contract import Limits, Request, ResponseHead, WireError
 from tests.fakes import DEFAULT_LIMITS
 
@@ -31,6 +31,7 @@ def read_texts(active: ModuleType) -> Texts:
 KERNELS = read_texts(kernels)
 HEADS = read_texts(heads)
 RENDERING = read_texts(rendering)
+FIELDLIST = read_texts(fieldlist)
 needs_extension = pytest.mark.skipif(not is_compiled(), reason="the extensions are not built")
 
 
