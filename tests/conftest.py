@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 pytest.register_assert_rewrite("tests.fakes", "tests.responses", "tests.conformance.cases")
+pytest.register_assert_rewrite("tests.conformance.h2cases", "tests.conformance.h2attack")
 
 from tests.fakes import App, Wire  # noqa: E402  (after the assert rewriting that it is subject to)
 

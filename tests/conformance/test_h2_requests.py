@@ -68,6 +68,7 @@ MESSAGES = [
     Row("8.1d a bad name in trailers", post() + data(b"a") + trailers((b"X", b"y")), MALFORMED),
     Row("8.1d a bad value in trailers", post() + data(b"a") + trailers((b"x", b"y\n")), MALFORMED),
     Row("8.1d a field of the connection in trailers", post() + trailers((b"connection", b"close")), MALFORMED),
+    Row("8.1d upgrade in trailers", post() + trailers((b"upgrade", b"h2c")), MALFORMED),
     Row("8.1e a response before the request's end", post(path=b"/now"), stream(NO_ERROR)),
     Row("8.1.1a END_STREAM where a body is announced", get((b"content-length", b"1")), MALFORMED),
     Row("8.1.1b a body shorter than announced", post((b"content-length", b"2")) + data(b"a", True), MALFORMED),
