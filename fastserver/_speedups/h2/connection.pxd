@@ -45,6 +45,7 @@ cdef class H2Connection(Protocol):
     cdef bint writing_paused
     cdef bint _reading_paused
     cdef bytes _held
+    cdef bint _is_behind
     cdef long _corks
     cdef bint _flush_is_due
     cdef Py_ssize_t _unflushed

@@ -54,8 +54,9 @@ class H2Connection(Protocol):
         self.credit_bytes = max(1, min(CREDIT_BYTES, host.limits.h2.stream_window // 4))
         self.writing_paused = False
         self._reading_paused = False
-        # What was read and waits for its turn.
+        # What was read and waits for its turn; with more, perhaps, that the engine has.
         self._held = b""
+        self._is_behind = False
         self._corks = 0
         self._flush_is_due = False
         self._unflushed = 0
@@ -99,7 +100,7 @@ class H2Connection(Protocol):
             self._close()
             return
         self._at_eof = True
-        if not self._held:
+        if not self._is_behind:
             self._end_reading()
 
     def _end_reading(self):
@@ -193,8 +194,8 @@ class H2Connection(Protocol):
             if self._discarded > LINGER_BYTES:
                 self._close()
             return
-        if self._held:
-            # What is held is read in a turn of its own, in front of this.
+        if self._is_behind:
+            # What is left of the turn before is read in a turn of its own, in front of this.
             self._held += data
             if len(self._held) > HELD_BYTES:
                 self._pause_reading()
@@ -209,19 +210,22 @@ class H2Connection(Protocol):
         self.budget.tick(self.host.clock.now)
         self._corks += 1
         try:
+            if self._is_behind:
+                frames = self.engine.receive(b"", TURN_FRAMES)
             while offset < size and frames < TURN_FRAMES:
                 self.budget.begin_slice()
                 if size <= SLICE_BYTES:
-                    frames += self.engine.receive(data)
+                    frames += self.engine.receive(data, TURN_FRAMES - frames)
                 else:
-                    frames += self.engine.receive(data[offset : offset + SLICE_BYTES])
+                    frames += self.engine.receive(data[offset : offset + SLICE_BYTES], TURN_FRAMES - frames)
                 offset += SLICE_BYTES
         except ConnectionFault as fault:
             self._end_by_fault(fault)
             return
         finally:
             self._corks -= 1
-        if offset < size:
+        self._is_behind = frames >= TURN_FRAMES and (offset < size or self.engine.has_more())
+        if self._is_behind:
             self._held = data[offset:]
             self.host.call_soon(self._continue)
             if len(self._held) > HELD_BYTES:
@@ -233,14 +237,15 @@ class H2Connection(Protocol):
 
     def _continue(self):
         """Go on with what waited for its turn."""
+        if self._state in _ENDED:
+            return
         data = self._held
         self._held = b""
-        if data and self._state not in _ENDED:
-            if self._reading_paused and not self.writing_paused:
-                self._resume_reading()
-            self._read(data)
-            if self._at_eof and not self._held and self._state not in _ENDED:
-                self._end_reading()
+        if self._reading_paused and not self.writing_paused:
+            self._resume_reading()
+        self._read(data)
+        if self._at_eof and not self._is_behind and self._state not in _ENDED:
+            self._end_reading()
 
     def _pause_reading(self):
         if not self._reading_paused:
@@ -594,7 +599,7 @@ class H2Connection(Protocol):
         if self._corks:
             return
         self._flush()
-        if self._streams or self._held or self._state in _ENDED:
+        if self._streams or self._is_behind or self._state in _ENDED:
             return
         if self._state is H2State.LEAVING or self._at_eof:
             self._close()

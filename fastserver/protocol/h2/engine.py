@@ -155,13 +155,17 @@ class Engine:
         """Whether a header block has begun and not ended: nothing else may come in between (RFC 9113 section 4.3)."""
         return bool(self.scanner.in_block)
 
-    def receive(self, data: bytes) -> int:
-        """Read what ``data`` completes and tell the listener; returns how many frames that were."""
+    def has_more(self) -> bool:
+        """Whether ``receive`` has left something for its next call."""
+        return bool(self.scanner.has_frame())
+
+    def receive(self, data: bytes, most: int) -> int:
+        """Read what ``data`` completes, up to ``most`` frames, and tell the listener; returns how many there were."""
         connection, scanner = self._connection, self.scanner
         frames = 0
         try:
             scanner.add_data(data)
-            while scanner.has_frame():
+            while frames < most and scanner.has_frame():
                 events = connection.receive_data(b"")
                 frames += 1
                 if scanner.faults:

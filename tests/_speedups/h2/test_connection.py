@@ -1,10 +1,12 @@
 """The HTTP/2 wire: requests and responses, windows, resets, drains and deadlines, seen by a client of frames."""
 
 import pytest
-from hyperframe.frame import SettingsFrame, WindowUpdateFrame
+from hyperframe.frame import DataFrame, SettingsFrame, WindowUpdateFrame
 
 from fastserver._speedups.contract import H2Limits
-from tests.fakes import Message, Receive, Send, read_body, respond
+from fastserver._speedups.events import RawData
+from fastserver._speedups.h2.errors import INTERNAL_ERROR
+from tests.fakes import Gate, Message, Receive, Send, read_body, respond
 from tests.h2wire import H2Wire
 
 
@@ -54,3 +56,139 @@ def test_bodies_of_any_size_go_both_ways(size: int) -> None:
     answer = wire.answer(wire.request(b"/", body=body))
     assert answer.body == body
     assert answer.ended
+
+
+@pytest.mark.parametrize("te", [True, False])
+def test_trailers_are_for_those_who_ask(te: bool) -> None:
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [], "trailers": True})
+        await send({"type": "http.response.body", "body": b"body"})
+        await send({"type": "http.response.trailers", "headers": [(b"X-Sum", b"7")]})
+
+    wire = H2Wire(app).greet()
+    answer = wire.answer(wire.request(b"/", *([(b"te", b"trailers")] if te else [])))
+    assert (answer.body, answer.ended) == (b"body", True)
+    assert answer.trailers == ([(b"x-sum", b"7")] if te else None)
+    wire.hang_up()
+
+
+def test_early_hints() -> None:
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.early_hint", "links": [b"</a>; rel=preload"]})
+        await respond(send, b"body")
+
+    wire = H2Wire(app).greet()
+    answer = wire.answer(wire.request())
+    assert answer.interim == [(103, [(b"link", b"</a>; rel=preload")])]
+    assert (answer.status, answer.body) == (200, b"body")
+    wire.hang_up()
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_continue_is_said_to_those_whose_body_is_wanted(reads: bool) -> None:
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await respond(send, await read_body(receive) or b"" if reads else b"unread")
+
+    wire = H2Wire(app).greet()
+    stream = wire.request(b"/", (b"expect", b"100-continue"), method=b"POST", ends=False)
+    answer = wire.answer(stream)
+    if reads:
+        assert (answer.interim, answer.status) == ([(100, [])], 0)
+        wire.send(*wire.data(stream, b"body", ends=True))
+        assert (answer.interim, answer.status, answer.body) == ([(100, [])], 200, b"body")
+    else:
+        assert (answer.interim, answer.status, answer.body, answer.reset) == ([], 200, b"unread", 0)
+    wire.hang_up()
+
+
+def test_no_continue_where_the_body_came_uncalled() -> None:
+    gate = Gate()
+
+    async def late(scope: Message, receive: Receive, send: Send) -> None:
+        await gate.wait()
+        await respond(send, await read_body(receive) or b"")
+
+    wire = H2Wire(late).greet()
+    stream = wire.request(b"/", (b"expect", b"100-continue"), body=b"body")
+    gate.open(wire)
+    assert wire.answer(stream).interim == []
+    assert wire.answer(stream).body == b"body"
+    wire.hang_up()
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "length"), [(b"HEAD", 200, [b"4"]), (b"GET", 204, []), (b"GET", 304, [b"4"])]
+)
+def test_responses_without_a_body(method: bytes, status: int, length: list[bytes]) -> None:
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await respond(send, b"body", status)
+
+    wire = H2Wire(app).greet()
+    answer = wire.answer(wire.request(method=method))
+    assert (answer.status, answer.body, answer.ended) == (status, b"", True)
+    assert answer.header(b"content-length") == length
+    assert not any(isinstance(frame, DataFrame) for frame in wire.frames)
+    wire.hang_up()
+
+
+@pytest.mark.parametrize("path", [b"/" + b"a" * 9000, b"/"])
+def test_refusals_of_head_have_no_body(path: bytes) -> None:
+    wire = H2Wire(echo).greet()
+    fields = [] if len(path) > 1 else [(b"expect", b"x")]
+    answer = wire.answer(wire.request(path, *fields, method=b"HEAD"))
+    assert answer.status in (414, 417)
+    assert (answer.body, answer.ended) == (b"", True)
+    assert not any(isinstance(frame, DataFrame) for frame in wire.frames)
+    wire.hang_up()
+
+
+def test_chunks_of_one_step_leave_in_one_write() -> None:
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(10):
+            await send({"type": "http.response.body", "body": b"0123456789", "more_body": True})
+        await send({"type": "http.response.body"})
+
+    wire = H2Wire(app).greet()
+    wire.connection.events.clear()
+    answer = wire.answer(wire.request())
+    assert answer.body == b"0123456789" * 10
+    assert sum(isinstance(event, RawData) for event in wire.connection.events) == 1
+    wire.hang_up()
+
+
+def test_error_before_the_response() -> None:
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        raise ValueError("mine")
+
+    wire = H2Wire(app).greet()
+    answer = wire.answer(wire.request())
+    assert (answer.status, answer.body, answer.ended) == (500, b"Internal Server Error", True)
+    assert len(wire.log) == 1
+    assert wire.log[0].exc_info is not None
+    wire.hang_up()
+
+
+def test_error_within_the_response_is_no_end_of_it() -> None:
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"a", "more_body": True})
+        raise ValueError("mine")
+
+    wire = H2Wire(app).greet()
+    answer = wire.answer(wire.request())
+    assert (answer.status, answer.body, answer.ended, answer.reset) == (200, b"a", False, INTERNAL_ERROR)
+    assert wire.answer(wire.request()).reset == INTERNAL_ERROR
+    assert wire.went_away == []
+    wire.hang_up()
+
+
+def test_body_shorter_than_announced_is_no_end_of_it() -> None:
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+        await send({"type": "http.response.body", "body": b"a"})
+
+    wire = H2Wire(app).greet()
+    answer = wire.answer(wire.request())
+    assert (answer.ended, answer.reset) == (False, INTERNAL_ERROR)
+    wire.hang_up()
