@@ -72,7 +72,6 @@ FLOODS = {
         "too many WINDOW_UPDATE frames", int(WINDOW_UPDATE_BURST), send(wire.window_update(1, 0)), 0.011
     ),
     "PRIORITY": Flood(_PRIORITY, PRIORITIES, send(wire.priority(3))),
-    "PRIORITY of a wrong size": Flood(_PRIORITY, PRIORITIES, send(frame(2, 0, 3, b"x"))),
     "PRIORITY_UPDATE": Flood(_PRIORITY, PRIORITIES, send(frame(0x10, 0, 0, b"\0\0\0\1u=1"))),
     "unknown type": Flood(_PRIORITY, PRIORITIES, send(frame(0xBE))),
     "empty DATA": Flood(_EMPTY, EMPTY_FRAMES, send(wire.data(1))),

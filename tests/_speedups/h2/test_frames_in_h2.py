@@ -159,10 +159,10 @@ def test_the_engine_answers_a_fault_with_its_code(case: Case) -> None:
     limits = Limits(**DEFAULT_LIMITS)
     engine = Engine(Deaf(), limits, Budget(limits))
     engine.start()
-    engine.receive(case.good)
+    engine.receive(case.good, 100)
     engine.take_output()
     with pytest.raises(ConnectionFault):
-        engine.receive(case.bad)
+        engine.receive(case.bad, 100)
     said = engine.take_output()
     assert said[-17:-8] == frame(7, size=8)
     assert int.from_bytes(said[-4:], "big") == ErrorCodes[case.code]
