@@ -110,7 +110,8 @@ class H2Connection(Protocol):
                 self._disconnect(stream)
                 self.engine.reset(stream.number, CANCEL)
             else:
-                stream.exchange.on_eof()
+                exchange = stream.exchange
+                exchange.on_eof()
         self._finish_turn()
 
     def on_deadline(self, now):
@@ -170,13 +171,15 @@ class H2Connection(Protocol):
 
     def _tell_writable(self):
         for stream in list(self._streams.values()):
-            if stream.exchange is not None and stream.is_writable():
-                stream.exchange.on_writable()
+            exchange = stream.exchange
+            if exchange is not None and stream.is_writable():
+                exchange.on_writable()
 
     def _tell_drain(self):
         for stream in list(self._streams.values()):
-            if stream.exchange is not None:
-                stream.exchange.on_drain()
+            exchange = stream.exchange
+            if exchange is not None:
+                exchange.on_drain()
 
     # Reading.
 
@@ -297,13 +300,14 @@ class H2Connection(Protocol):
             connection.send(ACTIVE)
         self.deadline = _EVERY_TICK
         self.running += 1
-        stream.exchange = self.host.application.open(stream, stream.request)
+        exchange = self.host.application.open(stream, stream.request)
+        stream.exchange = exchange
         if stream.receiving and not (stream.request.expect_continue or stream.request.protocol):
             stream.body_clock = BodyClock(self.host.clock.now, self.host.limits)
         limit = self.host.limits.keep_alive_max_requests
         if connection.requests >= limit > 0:
             self._announce_end()
-        stream.exchange.start()
+        exchange.start()
 
     def _refuse_head(self, stream_id, error, fields, ends):
         """A head that no application sees: malformed ones are a stream error, others deserve an answer."""
@@ -363,7 +367,8 @@ class H2Connection(Protocol):
         elif stream.request.expect_continue and not stream.request.protocol:
             stream.body_clock = BodyClock(self.host.clock.now, self.host.limits)
         if body_size or ends:
-            stream.exchange.on_body(data, not ends)
+            exchange = stream.exchange
+            exchange.on_body(data, not ends)
 
     def on_trailers(self, stream_id, fields):
         """A request's trailers are checked and dropped (RFC 9113 section 8.1)."""
@@ -384,7 +389,8 @@ class H2Connection(Protocol):
             return
         stream.receiving = False
         stream.body_clock = None
-        stream.exchange.on_body(b"", False)
+        exchange = stream.exchange
+        exchange.on_body(b"", False)
 
     def on_reset(self, stream_id):
         """A stream is over, by the peer's RST_STREAM or because of what it sent (H2-1, H2-2)."""
@@ -554,7 +560,8 @@ class H2Connection(Protocol):
                 else:
                     stream.stalled_since = _NEVER
                 if stream.is_open and stream.is_writable():
-                    stream.exchange.on_writable()
+                    exchange = stream.exchange
+                    exchange.on_writable()
             waiting = again
         self._waiting = [*blocked, *waiting, *self._waiting]
         self._speak()
@@ -620,7 +627,8 @@ class H2Connection(Protocol):
         limits = self.host.limits
         if now >= stream.deadline:
             stream.deadline = _NEVER
-            stream.exchange.on_deadline(now)
+            exchange = stream.exchange
+            exchange.on_deadline(now)
             if not stream.is_open:
                 return
         if stream.body_clock is not None:
