@@ -3,8 +3,22 @@
 import pytest
 from hyperframe.frame import DataFrame, GoAwayFrame, PingFrame, RstStreamFrame, SettingsFrame, WindowUpdateFrame
 
-from fastserver._speedups.contract import H2Limits
-from tests.conformance.h2cases import HELLO, answer, data, frame, get, post, rst, settings, window
+from fastserver._speedups.contract import Application, Exchange, H2Limits, Request, Sink
+from tests.conformance.h2cases import (
+    HELLO,
+    PROTOCOL_ERROR,
+    answer,
+    data,
+    frame,
+    get,
+    head,
+    post,
+    pseudo,
+    rst,
+    settings,
+    trailers,
+    window,
+)
 from tests.fakes import App, Message, Receive, Recorder, Send, respond
 from tests.h2wire import PREFACE, H2Wire
 
@@ -126,3 +140,35 @@ def test_rule_5_4_1a_last_stream() -> None:
     wire.advance(3)
     assert wire.over
     assert wire.connection.breaches == []
+
+
+class Session(Exchange):
+    """A session that says nothing and remembers how it ended."""
+
+    def __init__(self) -> None:
+        self.over = False
+
+    def start(self) -> None:
+        pass
+
+    def on_disconnect(self) -> None:
+        self.over = True
+
+
+class OneSession(Application):
+    """Opens the same session for every request."""
+
+    def __init__(self) -> None:
+        self.session = Session()
+
+    def open(self, sink: Sink, request: Request) -> Exchange:
+        return self.session
+
+
+def test_rule_8_5c_sessions_have_data_alone() -> None:
+    wire = H2Wire(answer)
+    application = wire.host.application = OneSession()
+    wire.feed(HELLO + head([*pseudo(b"CONNECT"), (b":protocol", b"x")], ends=False) + trailers((b"x", b"y")))
+    assert wire.answer(1).reset == PROTOCOL_ERROR
+    assert application.session.over
+    assert wire.went_away == []

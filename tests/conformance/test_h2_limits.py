@@ -26,6 +26,7 @@ from tests.conformance.h2cases import (
     rst,
     settings,
     trailers,
+    window,
 )
 from tests.fakes import Gate, Message, Receive, Recorder, Send, read_body, respond
 from tests.h2wire import PREFACE, H2Wire
@@ -95,6 +96,34 @@ def test_h2_07_connection_window_stays_shut() -> None:
     assert sum(len(wire.answer(stream).body) for stream in (1, 3)) == 65535
     wire.advance(31)
     assert sorted(resets(wire)) == [(1, CANCEL), (3, CANCEL)]
+    wire.hang_up()
+
+
+def test_h2_07_a_stream_that_waits_for_its_turn_is_not_stalled() -> None:
+    """On a slow connection the turns of many streams are far apart; what counts is that something moves."""
+    app = Endless()
+    wire = H2Wire(app, reads=False)
+    wire.feed(PREFACE + settings((4, 1 << 20)) + settings(flags=ACK))
+    wire.feed(*(get(stream=odd(number)) for number in range(6)))
+    for _ in range(18):
+        wire.advance(20)
+        wire.feed(window(0, 16384))
+    assert resets(wire) == []
+    assert min(len(wire.answer(odd(number)).body) for number in range(6)) >= 2 * 16384
+    wire.advance(31)
+    assert len(resets(wire)) == 6
+    wire.hang_up()
+
+
+def test_h2_07_a_stream_whose_own_window_is_shut_has_no_excuse() -> None:
+    app = Endless()
+    wire = H2Wire(app, reads=False)
+    wire.feed(PREFACE + settings((4, 0)) + settings(flags=ACK) + get() + get(stream=3))
+    for _ in range(4):
+        wire.feed(window(3, 1000))
+        wire.advance(10)
+    assert resets(wire) == [(1, CANCEL)]
+    assert len(wire.answer(3).body) == 4000
     wire.hang_up()
 
 

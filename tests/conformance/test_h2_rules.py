@@ -126,6 +126,7 @@ RULES = {
     "8.3.1h": ":scheme that is not http or https",
     "8.5a": "CONNECT is not served",
     "8.5b": "CONNECT has :authority and nothing else",
+    "8.5c": "on the stream of a session HEADERS are a stream error",
     "8441-3a": "ENABLE_CONNECT_PROTOCOL that is neither 0 nor 1",
     "8441-4a": ":protocol is for CONNECT",
     "8441-4b": "extended CONNECT has :scheme, :path and :authority",

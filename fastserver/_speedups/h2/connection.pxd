@@ -40,6 +40,7 @@ cdef class H2Connection(Protocol):
     cdef dict _streams
     cdef list _waiting
     cdef Py_ssize_t pending_bytes
+    cdef double _sent_at
     cdef long running
     cdef long long credit_bytes
     cdef bint writing_paused
@@ -90,6 +91,7 @@ cdef class H2Connection(Protocol):
     cpdef on_trailers(self, long stream_id, list fields)
     @cython.locals(stream=H2Stream)
     cpdef on_reset(self, long stream_id)
+    @cython.locals(stream=H2Stream, others=list)
     cpdef on_window(self, long stream_id)
     cpdef on_settings_acknowledged(self)
     cpdef on_go_away(self)
@@ -125,7 +127,7 @@ cdef class H2Connection(Protocol):
     cdef _finish_turn(self)
 
     cdef _check_block(self, double now)
-    @cython.locals(limits=Limits, exchange=Exchange)
+    @cython.locals(limits=Limits, exchange=Exchange, since=double)
     cdef _check_stream(self, H2Stream stream, double now)
     cdef _announce_end(self)
     cdef _leave(self)

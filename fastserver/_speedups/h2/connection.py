@@ -50,6 +50,8 @@ class H2Connection(Protocol):
         # Streams that have something to say and no window, in the order of their turns.
         self._waiting = []
         self.pending_bytes = 0
+        # When the last DATA was written, for whichever stream.
+        self._sent_at = host.clock.now
         self.running = 0
         self.credit_bytes = max(1, min(CREDIT_BYTES, host.limits.h2.stream_window // 4))
         self.writing_paused = False
@@ -402,8 +404,18 @@ class H2Connection(Protocol):
             self.engine.forget(stream_id)
 
     def on_window(self, stream_id):
-        if self._waiting:
+        if stream_id == 0:
+            if self._waiting:
+                self._pump()
+            return
+        stream = self._streams.get(stream_id)
+        if stream is not None and stream.stalled_since != _NEVER:
+            # The others have gained nothing by this, and a look at each of them would cost more than the frame did.
+            others = self._waiting
+            others.remove(stream)
+            self._waiting = [stream]
             self._pump()
+            self._waiting = others + self._waiting
 
     def on_settings_acknowledged(self):
         self._settled_by = _NEVER
@@ -527,6 +539,7 @@ class H2Connection(Protocol):
             size = stream.pending_bytes
             ends = stream.ends and size == 0 and stream.trailers is None
             engine.send_data(number, part, ends)
+            self._sent_at = self.host.clock.now
             self.budget.count_sent(len(part))
             self._unflushed += len(part)
             if self._unflushed >= CORK_BYTES:
@@ -636,8 +649,12 @@ class H2Connection(Protocol):
             if fault is not None:
                 self._refuse(stream, WireError(408, fault))
                 return
-        if 0 < limits.timeout_write <= now - stream.stalled_since:
-            # The peer keeps its window shut (H2-7); a peer that takes nothing at all is the transport's to drop.
+        since = stream.stalled_since
+        if since < self._sent_at and not self.engine.is_shut(stream.number):
+            # It waits for its turn: others have what the connection or the transport takes.
+            since = self._sent_at
+        if 0 < limits.timeout_write <= now - since:
+            # The peer keeps a window shut (H2-7); a peer that takes nothing at all is the transport's to drop.
             self.host.metrics.timeouts_write += 1
             self.engine.reset(stream.number, CANCEL)
             self._disconnect(stream)

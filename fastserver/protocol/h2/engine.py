@@ -252,6 +252,10 @@ class Engine:
         """How many bytes of DATA the peer takes on a stream now."""
         return self._connection.local_flow_control_window(stream_id)
 
+    def is_shut(self, stream_id: int) -> bool:
+        """Whether it is the stream's own window that takes no DATA, and not that of the connection."""
+        return self._connection.streams[stream_id].outbound_flow_control_window <= 0
+
     def get_frame_limit(self) -> int:
         """How many bytes of DATA fit one frame."""
         return min(self._connection.max_outbound_frame_size, LARGEST_FRAME)
