@@ -3,7 +3,7 @@
 import pytest
 from hyperframe.frame import DataFrame, Frame, HeadersFrame, RstStreamFrame, WindowUpdateFrame
 
-from fastserver._speedups.contract import H2Limits
+from fastserver._speedups.contract import Application, Exchange, H2Limits, Request, Sink
 from tests.fakes import App, Gate, Message, Receive, Send, echo, ignore, read_body, respond
 from tests.h2wire import REQUEST, H2Wire
 
@@ -189,3 +189,64 @@ def test_application_waits_while_the_transport_is_full() -> None:
     assert wire.answer(stream).body == bytes(200_000)
     assert wire.answer(stream).ended
     wire.hang_up()
+
+
+class Holding(Exchange):
+    """An exchange that takes what it is given when the test says so."""
+
+    def __init__(self, sink: Sink) -> None:
+        self.sink = sink
+
+    def start(self) -> None:
+        pass
+
+    def on_body(self, data: bytes, more: bool) -> None:
+        pass
+
+    def on_disconnect(self) -> None:
+        pass
+
+
+class Opening(Application):
+    """Opens `Holding`s and keeps them."""
+
+    def __init__(self) -> None:
+        self.exchanges: list[Holding] = []
+
+    def open(self, sink: Sink, request: Request) -> Exchange:
+        self.exchanges.append(Holding(sink))
+        return self.exchanges[-1]
+
+
+def open_holding(*sizes: int) -> tuple[H2Wire, list[Holding]]:
+    """A connection with a stream and an exchange for each of `sizes`, and that many octets that are not taken yet."""
+    wire = H2Wire(echo, h2=SMALL).greet()
+    application = wire.host.application = Opening()
+    for index, size in enumerate(sizes):
+        wire.send(head(wire, 2 * index + 1), *wire.data(2 * index + 1, b"x" * size))
+    return wire, application.exchanges
+
+
+def consume(wire: H2Wire, exchange: Holding, size: int) -> int:
+    """Let `exchange` take octets; returns what has been given back of the connection's window so far."""
+    with wire.loop.running():
+        exchange.sink.consume(size)
+    wire.read()
+    return sum(
+        frame.window_increment for frame in wire.frames if isinstance(frame, WindowUpdateFrame) and frame.stream_id == 0
+    )
+
+
+def test_credit_comes_while_something_is_still_untaken() -> None:
+    wire, (exchange,) = open_holding(40_000)
+    assert consume(wire, exchange, 10_000) == 0
+    assert consume(wire, exchange, 10_000) == 0
+    assert consume(wire, exchange, 19_000) == 39_000
+    assert consume(wire, exchange, 1000) == 39_000
+
+
+def test_what_is_taken_after_the_end_was_given_back_already() -> None:
+    wire, (held, over) = open_holding(20_000, 40_000)
+    wire.send(RstStreamFrame(3, error_code=8))
+    assert consume(wire, over, 40_000) == 40_000
+    assert consume(wire, held, 1000) == 40_000
