@@ -307,7 +307,7 @@ class H2Connection(Protocol):
         if stream.receiving and not (stream.request.expect_continue or stream.request.protocol):
             stream.body_clock = BodyClock(self.host.clock.now, self.host.limits)
         limit = self.host.limits.keep_alive_max_requests
-        if connection.requests >= limit > 0:
+        if limit > 0 and connection.requests >= limit + self.host.limits.h2.streams:
             self._announce_end()
         exchange.start()
 
@@ -618,6 +618,10 @@ class H2Connection(Protocol):
         """All is said: write it, and go idle or end where nothing is open any more."""
         if self._corks:
             return
+        if not self._streams and 0 < self.host.limits.keep_alive_max_requests <= self.connection.requests:
+            # Behind the last response and in one write with it: some clients give up what is open at a GOAWAY, and
+            # some send at once what they have next.  One that always has something open is not waited for long.
+            self._announce_end()
         self._flush()
         if self._streams or self._is_behind or self._state in _ENDED:
             return
