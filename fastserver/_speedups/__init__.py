@@ -14,7 +14,7 @@ MODULES = (
     "events", "kernels", "clock", "metrics", "observers", "contract", "heads", "rendering", "fieldlist", "task",
     "bodyclock", "dialogue", "websocket.kernels", "websocket.reader", "websocket.writer", "websocket.exchange", "http",
     "parser", "h1stream", "h1", "hpack.strings", "hpack.table", "hpack.decoder", "hpack.encoder",
-    "h2.budget", "h2.lightframes", "h2.frames", "h2.stream", "h2.connection", "connection", "tcp",
+    "h2.budget", "h2.lightframes", "h2.frames", "h2.stream", "h2.outlet", "h2.connection", "connection", "tcp",
 )  # fmt: skip
 
 

@@ -1,14 +1,13 @@
 # Fields first, then who calls what: the transport calls the Protocol methods, the engine those that begin with on_,
-# the streams the ones without an underscore below them; all others are the connection's own.
+# all others are the connection's own.
 cimport cython
 
 from ..bodyclock cimport BodyClock
-from ..contract cimport Connection, Exchange, Host, Limits, Protocol, Request, ResponseHead
+from ..contract cimport Connection, Exchange, Host, Limits, Request
 from ..events cimport Closed, RawData, Updated
 from ..fieldlist cimport check_trailers, read_field_list
-from ..kernels cimport raw_data
-from ..rendering cimport inspect_response
 from .budget cimport Budget
+from .outlet cimport Outlet
 from .stream cimport H2Stream
 
 cdef Updated ACTIVE
@@ -16,40 +15,25 @@ cdef Updated IDLE
 cdef Closed CLOSED
 cdef double _NEVER
 cdef double _EVERY_TICK
-cdef Py_ssize_t CORK_BYTES
 cdef Py_ssize_t LINGER_BYTES
 cdef double LINGER_S
-cdef long long CREDIT_BYTES
 cdef Py_ssize_t HELD_BYTES
 cdef double LEAVE_S
 cdef double SETTINGS_S
 cdef Py_ssize_t SLICE_BYTES
 cdef long TURN_FRAMES
 cdef frozenset _ENDED
-cdef dict _LINES
 cdef tuple _HEAD
 
 
 @cython.final
-cdef class H2Connection(Protocol):
-    cdef readonly Connection connection
-    cdef readonly Host host
-    cdef readonly Budget budget
-    cdef readonly object engine
+cdef class H2Connection(Outlet):
+    # The base's methods (end_response, abort_stream, finish_turn) have their signatures in outlet.pxd.
     cdef object _state
     cdef dict _streams
-    cdef list _waiting
-    cdef Py_ssize_t pending_bytes
-    cdef double _sent_at
-    cdef long running
-    cdef long long credit_bytes
-    cdef bint writing_paused
     cdef bint _reading_paused
     cdef bytes _held
     cdef bint _is_behind
-    cdef long _corks
-    cdef bint _flush_is_due
-    cdef Py_ssize_t _unflushed
     cdef bint _is_started
     cdef bint _at_eof
     cdef bint _is_idle
@@ -83,15 +67,13 @@ cdef class H2Connection(Protocol):
     cdef _begin(self, H2Stream stream)
     @cython.locals(host=Host)
     cdef _refuse_head(self, long stream_id, error, list fields, bint ends)
-    @cython.locals(head=ResponseHead, body=bytes)
-    cdef _answer(self, long stream_id, error, bint bodyless)
     @cython.locals(stream=H2Stream, exchange=Exchange, body_size=Py_ssize_t, limit="long long")
     cpdef on_data(self, long stream_id, bytes data, Py_ssize_t size, bint ends)
     @cython.locals(stream=H2Stream, exchange=Exchange)
     cpdef on_trailers(self, long stream_id, list fields)
     @cython.locals(stream=H2Stream)
     cpdef on_reset(self, long stream_id)
-    @cython.locals(stream=H2Stream, others=list)
+    @cython.locals(stream=H2Stream)
     cpdef on_window(self, long stream_id)
     cpdef on_settings_acknowledged(self)
     cpdef on_go_away(self)
@@ -100,31 +82,8 @@ cdef class H2Connection(Protocol):
     cdef _disconnect(self, H2Stream stream)
     cdef _break(self, H2Stream stream, str reason)
     cdef _refuse(self, H2Stream stream, error)
-    cdef abort_stream(self, H2Stream stream)
-    cdef _end_response(self, H2Stream stream)
     @cython.locals(number=long, rest="long long")
     cdef _close_stream(self, H2Stream stream)
-
-    @cython.locals(host=Host)
-    cdef list _add_own_fields(self, ResponseHead head, list fields)
-    cdef write_head(self, H2Stream stream, ResponseHead head, list fields, bint ends)
-    cdef write_interim(self, H2Stream stream, int status, list fields)
-    cdef write_session(self, H2Stream stream, list fields)
-    cdef push(self, H2Stream stream)
-    cdef bint _send_all(self, H2Stream stream) except -1
-    @cython.locals(number=long, window="long long", part=bytes, ends=bint)
-    cdef bint _send_part(self, H2Stream stream) except -1
-    @cython.locals(stream=H2Stream, exchange=Exchange, waiting=list, blocked=list, again=list)
-    cdef _pump(self)
-    @cython.locals(credit="long long")
-    cdef give_back(self, H2Stream stream)
-    cdef cork(self)
-    cdef uncork(self)
-    cdef _speak(self)
-    cpdef _take_turn(self)
-    @cython.locals(data=bytes)
-    cdef _flush(self)
-    cdef _finish_turn(self)
 
     cdef _check_block(self, double now)
     @cython.locals(limits=Limits, exchange=Exchange, since=double)
@@ -135,7 +94,3 @@ cdef class H2Connection(Protocol):
     cdef _end_by_fault(self, fault)
     cdef _close(self)
     cdef _lose(self)
-
-
-@cython.locals(pair=tuple)
-cdef tuple _split_line(bytes line)

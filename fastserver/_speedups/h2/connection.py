@@ -1,8 +1,8 @@
 """The HTTP/2 wire (RFC 9113), sans-I/O: one connection, many streams at a time.
 
 ``H2Connection`` gives what arrives to an engine (``protocol.h2.engine``), which tells it of heads, bodies, windows and
-resets; it opens an exchange for each request, with an ``H2Stream`` as its sink, and shares the peer's windows among
-the streams.  What all of them say in one turn of the loop leaves in one ``RawData``.
+resets; it opens an exchange for each request, with an ``H2Stream`` as its sink.  Its writing half is the ``Outlet``
+(module ``outlet``) that it derives from.
 
 Invariants: an exchange is begun only after the engine has returned from the frame that carried its head; each stream
 that was opened ends by ``_close_stream``, once; body bytes are given back to the peer's windows when the application
@@ -11,13 +11,11 @@ until their streams do (H2-1).
 """
 
 from ..bodyclock import BodyClock
-from ..bounds import CORK_BYTES, LINGER_BYTES, LINGER_S
-from ..contract import Protocol, WireError
+from ..bounds import LINGER_BYTES, LINGER_S
+from ..contract import WireError
 from ..events import ACTIVE, CLOSED, IDLE, Closed, RawData
 from ..fieldlist import check_trailers, read_field_list
-from ..kernels import raw_data
-from ..rendering import inspect_response
-from .bounds import CREDIT_BYTES, HELD_BYTES, LEAVE_S, SETTINGS_S, SLICE_BYTES, TURN_FRAMES
+from .bounds import HELD_BYTES, LEAVE_S, SETTINGS_S, SLICE_BYTES, TURN_FRAMES
 from .budget import Budget
 from .errors import (
     CANCEL,
@@ -29,6 +27,7 @@ from .errors import (
     SETTINGS_TIMEOUT,
     ConnectionFault,
 )
+from .outlet import Outlet
 from .state import TRANSITIONS, H2State, H2Step
 from .stream import H2Stream
 
@@ -37,31 +36,18 @@ _NEVER = float("inf")
 _EVERY_TICK = 0.0
 
 
-class H2Connection(Protocol):
-    """One HTTP/2 connection: its streams, what waits for the peer's windows, and its end."""
+class H2Connection(Outlet):
+    """One HTTP/2 connection: its reading half, its streams, its time and its end."""
 
     def __init__(self, connection, host, engine):
-        self.connection = connection
-        self.host = host
-        self.budget = Budget(host.limits)
+        Outlet.__init__(self, connection, host, Budget(host.limits))
         self.engine = engine(self, host.limits, self.budget)
         self._state = H2State.OPENING
         self._streams = {}
-        # Streams that have something to say and no window, in the order of their turns.
-        self._waiting = []
-        self.pending_bytes = 0
-        # When the last DATA was written, for whichever stream.
-        self._sent_at = host.clock.now
-        self.running = 0
-        self.credit_bytes = max(1, min(CREDIT_BYTES, host.limits.h2.stream_window // 4))
-        self.writing_paused = False
         self._reading_paused = False
         # What was read and waits for its turn; with more, perhaps, that the engine has.
         self._held = b""
         self._is_behind = False
-        self._corks = 0
-        self._flush_is_due = False
-        self._unflushed = 0
         self._is_started = False
         self._at_eof = False
         self._is_idle = True
@@ -85,6 +71,7 @@ class H2Connection(Protocol):
     def _move(self, step):
         """The one place where the state changes, by the table in ``state``."""
         self._state = TRANSITIONS[self._state].get(step, self._state)
+        self.is_silent = self._state in _ENDED
 
     # What the transport calls.
 
@@ -114,7 +101,7 @@ class H2Connection(Protocol):
             else:
                 exchange = stream.exchange
                 exchange.on_eof()
-        self._finish_turn()
+        self.finish_turn()
 
     def on_deadline(self, now):
         """The tick's look at everything that takes too long."""
@@ -136,7 +123,7 @@ class H2Connection(Protocol):
             return
         if now >= self._leave_at:
             self._leave()
-        self._finish_turn()
+        self.finish_turn()
         if not self._streams and self._settled_by == self._block_by == self._leave_at == self._linger_until == _NEVER:
             self.deadline = _NEVER
 
@@ -154,15 +141,15 @@ class H2Connection(Protocol):
         self.writing_paused = False
         if len(self._held) <= HELD_BYTES:
             self._resume_reading()
-        self._pump()
+        self.pump()
         self._tell_writable()
-        self._finish_turn()
+        self.finish_turn()
 
     def drain(self):
         """Tell the client to begin no more; in a second from now what it has begun until then is known (H2-18)."""
         self._announce_end()
         self._tell_drain()
-        self._finish_turn()
+        self.finish_turn()
 
     # What concerns all streams.
 
@@ -191,7 +178,7 @@ class H2Connection(Protocol):
         self.engine.start()
         if self.host.draining:
             self._announce_end()
-        self._flush()
+        self.flush()
 
     def _receive(self, data):
         if self._state in _ENDED:
@@ -213,7 +200,7 @@ class H2Connection(Protocol):
         offset = 0
         size = len(data)
         self.budget.tick(self.host.clock.now)
-        self._corks += 1
+        self.corks += 1
         try:
             if self._is_behind:
                 frames = self.engine.receive(b"", TURN_FRAMES)
@@ -228,7 +215,7 @@ class H2Connection(Protocol):
             self._end_by_fault(fault)
             return
         finally:
-            self._corks -= 1
+            self.corks -= 1
         self._is_behind = frames >= TURN_FRAMES and (offset < size or self.engine.has_more())
         if self._is_behind:
             self._held = data[offset:]
@@ -238,7 +225,7 @@ class H2Connection(Protocol):
         if self._block_by == _NEVER and self.engine.is_in_block():
             self._block_by = self.host.clock.now + self.host.limits.timeout_request_header
             self.deadline = _EVERY_TICK
-        self._finish_turn()
+        self.finish_turn()
 
     def _continue(self):
         """Go on with what waited for its turn."""
@@ -321,23 +308,10 @@ class H2Connection(Protocol):
             self.engine.forget(stream_id)
             self.budget.count_reset()
             return
-        self._answer(stream_id, error, _HEAD in fields)
+        self.answer(stream_id, error, _HEAD in fields)
         if not ends:
             self.engine.reset(stream_id, NO_ERROR)
         self.engine.forget(stream_id)
-
-    def _answer(self, stream_id, error, bodyless):
-        """Write a whole response that says what the client has done; ``bodyless`` is one to HEAD."""
-        head = inspect_response(error.status, [(b"content-type", b"text/plain; charset=utf-8")])
-        body = error.reason.encode("utf-8") + b"\n"
-        fields = [*head.fields, (b"content-length", b"%d" % len(body))]
-        self.engine.respond(stream_id, error.status, self._add_own_fields(head, fields), bodyless)
-        if bodyless:
-            return
-        if self.engine.get_window(stream_id) >= len(body):
-            self.engine.send_data(stream_id, body, True)
-        else:
-            self.engine.reset(stream_id, NO_ERROR)
 
     def on_data(self, stream_id, data, size, ends):
         """Body bytes, or a session's; ``size`` counts padding too (RFC 9113 section 6.1)."""
@@ -405,17 +379,12 @@ class H2Connection(Protocol):
 
     def on_window(self, stream_id):
         if stream_id == 0:
-            if self._waiting:
-                self._pump()
+            if self.waiting:
+                self.pump()
             return
         stream = self._streams.get(stream_id)
         if stream is not None and stream.stalled_since != _NEVER:
-            # The others have gained nothing by this, and a look at each of them would cost more than the frame did.
-            others = self._waiting
-            others.remove(stream)
-            self._waiting = [stream]
-            self._pump()
-            self._waiting = others + self._waiting
+            self.pump_one(stream)
 
     def on_settings_acknowledged(self):
         self._settled_by = _NEVER
@@ -451,7 +420,7 @@ class H2Connection(Protocol):
         self.host.error_log.debug("refused a request: %d %s", error.status, error.reason)
         if not stream.started:
             stream.started = True
-            self._answer(stream.number, error, stream.request.method == "HEAD")
+            self.answer(stream.number, error, stream.request.method == "HEAD")
             self.engine.reset(stream.number, NO_ERROR)
         else:
             self.engine.reset(stream.number, CANCEL)
@@ -461,9 +430,9 @@ class H2Connection(Protocol):
         """The application has failed: the client must not take the response for whole."""
         self.engine.reset(stream.number, INTERNAL_ERROR)
         self._close_stream(stream)
-        self._speak()
+        self.speak()
 
-    def _end_response(self, stream):
+    def end_response(self, stream):
         """The last of a response is written: a client that still sends is told that nobody reads (RFC 9113 8.1)."""
         if stream.receiving:
             self.engine.reset(stream.number, NO_ERROR)
@@ -480,149 +449,15 @@ class H2Connection(Protocol):
             self.engine.acknowledge(number, rest)
         self.engine.forget(number)
 
-    # Writing.
-
-    def _add_own_fields(self, head, fields):
-        """The fields of a response with those that are the server's own, as ``H1Connection.write_head`` has them."""
-        host = self.host
-        if host.date_header and not head.has_date:
-            fields = [*fields, _split_line(host.clock.date_field)]
-        if host.server_field and not head.has_server:
-            fields = [*fields, _split_line(host.server_field)]
-        if host.extra_fields:
-            fields = [*fields, *(_split_line(line) for line in host.extra_fields.split(b"\r\n") if line)]
-        return fields
-
-    def write_head(self, stream, head, fields, ends):
-        fields = self._add_own_fields(head, fields)
-        self.engine.respond(stream.number, head.status, fields, ends)
-        self.budget.count_sent(0)
-        if ends:
-            self._end_response(stream)
-        self._speak()
-
-    def write_interim(self, stream, status, fields):
-        self.engine.respond(stream.number, status, fields, False)
-        self._speak()
-
-    def write_session(self, stream, fields):
-        """Answer an extended CONNECT with 200; what follows on the stream is the session's (RFC 8441 section 5)."""
-        head = inspect_response(200, fields)
-        stream.body_clock = None
-        self.engine.respond(stream.number, 200, self._add_own_fields(head, head.fields), False)
-        self._speak()
-
-    def push(self, stream):
-        """The stream has something new to say: say it, or let it wait for its turn."""
-        if stream.stalled_since == _NEVER and not self._send_all(stream):
-            stream.stalled_since = self.host.clock.now
-            self._waiting.append(stream)
-        self._speak()
-
-    def _send_all(self, stream):
-        """Write what waits on ``stream``: whether that was possible."""
-        while stream.is_open and (stream.pending_bytes or stream.ends):
-            if self.writing_paused or not self._send_part(stream):
-                return False
-        return True
-
-    def _send_part(self, stream):
-        """Write one frame of what waits on ``stream``: whether anything could go."""
-        engine = self.engine
-        number = stream.number
-        size = stream.pending_bytes
-        if size:
-            window = engine.get_window(number)
-            if window <= 0:
-                return False
-            part = stream.take_part(min(window, engine.get_frame_limit()))
-            size = stream.pending_bytes
-            ends = stream.ends and size == 0 and stream.trailers is None
-            engine.send_data(number, part, ends)
-            self._sent_at = self.host.clock.now
-            self.budget.count_sent(len(part))
-            self._unflushed += len(part)
-            if self._unflushed >= CORK_BYTES:
-                self._flush()
-        elif stream.trailers is not None:
-            engine.trail(number, stream.trailers)
-            ends = True
-        else:
-            engine.send_data(number, b"", True)
-            ends = True
-        if ends:
-            self._end_response(stream)
-        return True
-
-    def _pump(self):
-        """Let the streams that wait say a frame each in turn, until none can."""
-        waiting = self._waiting
-        self._waiting = []
-        blocked = []
-        while waiting and not self.writing_paused:
-            again = []
-            for stream in waiting:
-                if not stream.is_open:
-                    continue
-                if self.writing_paused or not self._send_part(stream):
-                    blocked.append(stream)
-                    continue
-                stream.stalled_since = self.host.clock.now
-                if stream.is_open and (stream.pending_bytes or stream.ends):
-                    again.append(stream)
-                else:
-                    stream.stalled_since = _NEVER
-                if stream.is_open and stream.is_writable():
-                    exchange = stream.exchange
-                    exchange.on_writable()
-            waiting = again
-        self._waiting = [*blocked, *waiting, *self._waiting]
-        self._speak()
-
-    def give_back(self, stream):
-        """Give the peer the window of what the application has taken (H2-9)."""
-        credit = stream.credit
-        if credit <= 0:
-            return
-        stream.credit = 0
-        self.engine.acknowledge(stream.number, credit)
-        if stream.body_clock is not None:
-            stream.body_clock.resume(self.host.clock.now)
-        self._speak()
-
-    def cork(self):
-        self._corks += 1
-
-    def uncork(self):
-        self._corks -= 1
-        self._speak()
-
-    def _speak(self):
-        """Something stands in the output: it leaves when the reading has ended, or at the loop's next turn."""
-        if self._corks == 0 and not self._flush_is_due:
-            self._flush_is_due = True
-            self.host.call_soon(self._take_turn)
-
-    def _take_turn(self):
-        self._flush_is_due = False
-        self._finish_turn()
-
-    def _flush(self):
-        self._unflushed = 0
-        if self._state not in _ENDED:
-            data = self.engine.take_output()
-            if data:
-                self.connection.send(raw_data(data))
-
-    def _finish_turn(self):
+    def finish_turn(self):
         """All is said: write it, and go idle or end where nothing is open any more."""
-        if self._corks:
+        if self.corks:
             return
         if not self._streams and 0 < self.host.limits.keep_alive_max_requests <= self.connection.requests:
             # Behind the last response and in one write with it: some clients give up what is open at a GOAWAY, and
             # some send at once what they have next.  One that always has something open is not waited for long.
             self._announce_end()
-        self._flush()
+        self.flush()
         if self._streams or self._is_behind or self._state in _ENDED:
             return
         if self._state is H2State.LEAVING or self._at_eof:
@@ -654,9 +489,9 @@ class H2Connection(Protocol):
                 self._refuse(stream, WireError(408, fault))
                 return
         since = stream.stalled_since
-        if since < self._sent_at and not self.engine.is_shut(stream.number):
+        if since < self.sent_at and not self.engine.is_shut(stream.number):
             # It waits for its turn: others have what the connection or the transport takes.
-            since = self._sent_at
+            since = self.sent_at
         if 0 < limits.timeout_write <= now - since:
             # The peer keeps a window shut (H2-7); a peer that takes nothing at all is the transport's to drop.
             self.host.metrics.timeouts_write += 1
@@ -691,7 +526,7 @@ class H2Connection(Protocol):
         self.host.error_log.debug("ended an HTTP/2 connection: %s", fault.reason)
         self.host.metrics.refuse_request(400)
         # Before anything is told of it: nothing may be written behind the GOAWAY.
-        self._flush()
+        self.flush()
         self._move(H2Step.WRITING_ENDS)
         self._held = b""
         self._linger_until = self.host.clock.now + LINGER_S
@@ -703,7 +538,7 @@ class H2Connection(Protocol):
 
     def _close(self):
         if self._state is not H2State.CLOSED:
-            self._flush()
+            self.flush()
             self._move(H2Step.CLOSE)
             self.deadline = _NEVER
             self.connection.send(CLOSED)
@@ -715,23 +550,10 @@ class H2Connection(Protocol):
         self._held = b""
         for stream in list(self._streams.values()):
             self._disconnect(stream)
-        self._waiting = []
+        self.waiting = []
         self.engine.close()
 
 
 _ENDED = frozenset({H2State.LINGERING, H2State.CLOSED})
 
 _HEAD = (b":method", b"HEAD")
-
-_LINES: dict = {}
-
-
-def _split_line(line):
-    """A field line as the pair that it means; the last ones are remembered, since they are the same all the time."""
-    pair = _LINES.get(line)
-    if pair is None:
-        name, _, value = line.rstrip(b"\r\n").partition(b": ")
-        if len(_LINES) >= 16:
-            _LINES.clear()
-        pair = _LINES[line] = (name.lower(), value)
-    return pair

@@ -3,7 +3,7 @@ cimport cython
 
 from ..bodyclock cimport BodyClock
 from ..contract cimport Exchange, Peer, Request, ResponseHead, Sink, Tally, is_bodyless
-from .connection cimport H2Connection
+from .outlet cimport Outlet
 
 cdef double _NEVER
 cdef long long STREAM_PENDING_BYTES
@@ -12,7 +12,7 @@ cdef long long CONNECTION_PENDING_BYTES
 
 @cython.final
 cdef class H2Stream(Sink):
-    cdef H2Connection _wire
+    cdef Outlet _wire
     cdef long number
     cdef Request request
     cdef Exchange exchange
@@ -35,7 +35,7 @@ cdef class H2Stream(Sink):
     cdef double stalled_since
     cdef double deadline
 
-    cdef begin(self, H2Connection wire, long number, Request request, bint receiving)
+    cdef begin(self, Outlet wire, long number, Request request, bint receiving)
     @cython.locals(first=bytes, part=bytes, rest=Py_ssize_t)
     cdef bytes take_part(self, Py_ssize_t size)
     cdef close(self)

@@ -1,6 +1,6 @@
 """The sink of one HTTP/2 exchange: what it has said waits here until the peer's windows take it (RFC 9113 section 5.2).
 
-A stream belongs to its ``H2Connection`` (module ``connection``) from the head of the request until both sides have
+A stream belongs to its connection, of which it knows the ``Outlet``, from the head of the request until both sides have
 ended; what is said to it afterwards goes nowhere.
 """
 
