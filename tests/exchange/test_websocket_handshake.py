@@ -225,6 +225,18 @@ async def close_first(scope: Message, receive: Receive, send: Send) -> None:
         await send({"type": "websocket.close"})
 
 
+def test_w4_close_before_accept_says_nothing_that_could_be_wrong() -> None:
+    """FastAPI gives a list as the reason where a parameter is not valid."""
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.close", "code": 1008, "reason": [{"type": "int_parsing"}]})
+
+    session = Session(app)
+    assert deny(session, upgrade()).status == 403
+    assert session.faults == []
+
+
 def test_w4_close_before_accept_is_a_403() -> None:
     session = Session(close_first)
     response = deny(session, upgrade() + text("early"))

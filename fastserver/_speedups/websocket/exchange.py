@@ -355,18 +355,18 @@ class WebSocketExchange(Dialogue):
         return READY
 
     def _close_by_message(self, fields):
+        if self._state == CONNECTING:
+            # Neither code nor reason goes anywhere, and FastAPI gives a list of its findings as the reason.
+            self._deny(403, "Forbidden", ())
+            return
         code = fields.get("code")
         reason = fields.get("reason")
         if code is None:
             code = NORMAL
         if not isinstance(code, int) or isinstance(code, bool):
             raise TypeError(f"code of websocket.close must be an int, not {code!r}")
-        reason = "" if reason is None else as_text(reason, "reason")
-        if self._state == CONNECTING:
-            self._deny(403, "Forbidden", ())
-        else:
-            self._close(code, reason)
-            self._drop_queue()
+        self._close(code, "" if reason is None else as_text(reason, "reason"))
+        self._drop_queue()
 
     def _fail_out_of_turn(self, kind):
         if self._state == DENIED:
