@@ -3,6 +3,7 @@
 import signal
 import ssl
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from hyperframe.frame import RstStreamFrame
@@ -11,6 +12,7 @@ from tests.e2e.conftest import Serve, Served
 from tests.e2e.h2peer import H2Peer
 from tests.e2e.peers import wait_for
 from tests.e2e.streams import MIB, make_bytes
+from tests.h2wire import Answer
 
 APP = "tests.e2e.streams:app"
 
@@ -58,12 +60,17 @@ def test_a_body_that_nobody_reads_stops_its_own_stream_alone(peer: H2Peer) -> No
     assert peer.wait_answer(stuck).body.startswith(b"%d " % MIB)
 
 
+def _is_underway(answer: Answer) -> bool:
+    return len(answer.body) > 100_000
+
+
 def test_a_download_that_is_given_up_ends_its_application_and_nothing_else(peer: H2Peer) -> None:
     before = int(peer.fetch("/gone").body)
     other = peer.request("/gate")
     streams = [peer.request("/endless") for _ in range(5)]
     for stream in streams:
-        peer.wait(lambda stream=stream: len(peer.answer(stream).body) > 100_000, "some of the body")
+        answer = peer.answer(stream)
+        peer.wait(partial(_is_underway, answer), "some of the body")
         peer.send(RstStreamFrame(stream, 8))
     wait_for(lambda: int(peer.fetch("/gone").body) == before + 5, "five that are told")
     peer.fetch("/open")
