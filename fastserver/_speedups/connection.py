@@ -320,3 +320,13 @@ def survey(host):
         protocol: {state.value: stages[_STATES.index(state)] for state in SERVED_STATES}
         for protocol, stages in counts.items()
     }
+
+
+def count_streams(host):
+    """How many streams are open on the host's connections, by protocol; of those that are open at all."""
+    counts = {}
+    for connection in host.connections:
+        protocol = connection.protocol
+        streams = connection.wire.count_streams() if connection._stage == ACTIVE else 0
+        counts[protocol] = counts.get(protocol, 0) + streams
+    return counts

@@ -108,6 +108,7 @@ cdef class Protocol:
     cpdef resume_writing(self)
     cpdef drain(self)
     cpdef str describe_state(self)
+    cpdef long count_streams(self) except -1
 
 
 cdef class Sink:

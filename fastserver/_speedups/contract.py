@@ -262,6 +262,10 @@ class Protocol:
         """Where the protocol stands, in one or two words of its own."""
         raise NotImplementedError
 
+    def count_streams(self):
+        """How many streams are open; asked of an active connection only."""
+        return 1
+
 
 class Sink:
     """Where one exchange writes: the wire's side of a stream."""

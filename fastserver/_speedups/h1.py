@@ -504,7 +504,7 @@ class H1Connection(Protocol):
         """Answer a peer's fault and close; where a response has begun, cut it instead."""
         if self._state >= ENDING:
             return
-        self.host.metrics.refuse_request(error.status)
+        self.connection.tally.refuse_request(error.status)
         self.host.error_log.debug("refused a request: %d %s", error.status, error.reason)
         stream = self._stream
         if stream is not None:

@@ -20,8 +20,10 @@ cdef class Histogram:
 cdef class Tally:
     cdef readonly str name
     cdef long long _requests[6]
+    cdef dict _refused
 
     cpdef count_request(self, int status)
+    cpdef refuse_request(self, int status)
 
 
 @cython.final
@@ -38,13 +40,17 @@ cdef class Metrics:
     cdef public long long handshakes_failed
     cdef public long long timeouts_idle
     cdef public long long timeouts_write
+    cdef public long long sessions_opened
+    cdef public long long sessions_closed
+    cdef public long long messages_in
+    cdef public long long messages_out
     cdef readonly Histogram latency
     cdef readonly Histogram loop_lag
     cdef unsigned int _begun
     cdef dict _tallies
-    cdef dict _refused_requests
+    cdef dict _faults
 
     cpdef Tally get_tally(self, str name)
     cpdef int weigh_request(self) except -1
     cpdef tick(self)
-    cpdef refuse_request(self, int status)
+    cpdef count_fault(self, str protocol, str code)

@@ -42,18 +42,26 @@ class Histogram:
 
 
 class Tally:
-    """One protocol's finished requests by the class of their status."""
+    """One protocol's finished requests by the class of their status, and those that no application saw."""
 
     def __init__(self, name):
         self.name = name
         self._requests = list(_NO_REQUESTS)
+        self._refused = {}
 
     def count_request(self, status):
         """A request has ended with ``status``, or with 0 where its response did not reach its end, whoever's fault."""
         self._requests[status // 100 if 100 <= status < 600 else 0] += 1
 
+    def refuse_request(self, status):
+        """A request was answered with ``status`` before any application saw it, or cut while one read it."""
+        self._refused[status] = self._refused.get(status, 0) + 1
+
     def snapshot_requests(self):
         return {name: self._requests[index] for index, name in enumerate(_CLASS_NAMES)}
+
+    def snapshot_refused(self):
+        return {str(status): count for status, count in self._refused.items()}
 
 
 class Metrics:
@@ -72,12 +80,16 @@ class Metrics:
         self.handshakes_failed = 0
         self.timeouts_idle = 0
         self.timeouts_write = 0
+        self.sessions_opened = 0
+        self.sessions_closed = 0
+        self.messages_in = 0
+        self.messages_out = 0
         self.latency = Histogram()
         self.loop_lag = Histogram()
         # Requests that have begun since the last tick.
         self._begun = 0
         self._tallies = {}
-        self._refused_requests = {}
+        self._faults = {}
 
     def get_tally(self, name):
         """The part of the protocol ``name``; one and the same at each call."""
@@ -100,9 +112,10 @@ class Metrics:
         """A further tick begins."""
         self._begun = 0
 
-    def refuse_request(self, status):
-        """A request was answered with ``status`` before any application saw it, or cut while one read it."""
-        self._refused_requests[status] = self._refused_requests.get(status, 0) + 1
+    def count_fault(self, protocol, code):
+        """A peer has broken ``protocol``, and its connection or session was ended for it with ``code``, as text."""
+        faults = self._faults.setdefault(protocol, {})
+        faults[code] = faults.get(code, 0) + 1
 
     def snapshot(self):
         """All counters as plain data, fit for JSON."""
@@ -122,7 +135,14 @@ class Metrics:
             "handshakes_failed": self.handshakes_failed,
             "timeouts": {"idle": self.timeouts_idle, "write": self.timeouts_write},
             "requests": {tally.name: tally.snapshot_requests() for tally in tallies},
-            "refused_requests": {str(status): count for status, count in self._refused_requests.items()},
+            "refused_requests": {tally.name: tally.snapshot_refused() for tally in tallies},
+            "protocol_faults": {protocol: dict(faults) for protocol, faults in self._faults.items()},
+            "websocket": {
+                "opened": self.sessions_opened,
+                "closed": self.sessions_closed,
+                "messages_in": self.messages_in,
+                "messages_out": self.messages_out,
+            },
             "latency": self.latency.snapshot(),
             "loop_lag": self.loop_lag.snapshot(),
         }

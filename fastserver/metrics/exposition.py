@@ -35,7 +35,7 @@ class Family:
     def __post_init__(self) -> None:
         path = tuple(self.at.split())
         object.__setattr__(self, "path", path)
-        object.__setattr__(self, "labels", tuple(step[1:-1] for step in path if step.startswith("{")))
+        object.__setattr__(self, "labels", tuple(step.partition("{")[2][:-1] for step in path if "{" in step))
 
 
 #: What is asked of all workers together, the ended ones included.  ``build``, ``started`` and ``workers`` are no
@@ -55,7 +55,22 @@ FAMILIES: Final = tuple(
         ("handshakes_failed_total", "counter", "handshakes_failed", "TLS handshakes that failed or took too long."),
         ("timeouts_total", "counter", "timeouts {kind}", "Connections closed since they took too long."),
         ("requests_total", "counter", "requests {protocol} {status}", "Finished requests."),
-        ("refused_requests_total", "counter", "refused_requests {status}", "Requests that the server answered itself."),
+        (
+            "refused_requests_total",
+            "counter",
+            "refused_requests {protocol} {status}",
+            "Requests that the server answered itself.",
+        ),
+        (
+            "protocol_faults_total",
+            "counter",
+            "protocol_faults {protocol} {code}",
+            "Connections and WebSocket sessions ended since the peer broke the protocol.",
+        ),
+        ("streams", "gauge", "gauges streams {protocol}", "Open streams: of HTTP/2 many on a connection, else one."),
+        ("websocket_sessions_total", "counter", "websocket opened", "WebSocket sessions that were accepted."),
+        ("websocket_sessions_open", "gauge", "gauges websocket_sessions", "Open WebSocket sessions."),
+        ("websocket_messages_total", "counter", "websocket messages_{direction}", "Messages of WebSocket sessions."),
         ("request_duration_seconds", "histogram", "latency", "From a request's whole head to its last byte out."),
         ("event_loop_lag_seconds", "histogram", "loop_lag", "How late the event loop ran what was due."),
         ("observer_errors_total", "counter", "observers {observer} errors", "Exceptions that an observer raised."),

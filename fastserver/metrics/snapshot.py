@@ -64,7 +64,8 @@ def quantile(histogram: Histogram, q: float) -> float:
 def select(tree: Mapping[str, Any], path: tuple[str, ...]) -> dict[tuple[str, ...], Any]:
     """The values at ``path``, each under the keys that its labels stand for.
 
-    A step is a key; ``{label}``, any key, which goes into the result's; or ``*``, any key, all of which are summed.
+    A step is a key; ``{label}``, any key, which goes into the result's; ``beginning_{label}``, any key that begins so,
+    whose rest does; or ``*``, any key, all of which are summed.
     ``select({"a": {"x": 1, "y": 2}}, ("a", "{name}"))`` is ``{("x",): 1, ("y",): 2}``; with ``*`` it is ``{(): 3}``.
     What is absent is 0, where its labels are known.
     """
@@ -78,13 +79,15 @@ def _collect(value: Any, path: tuple[str, ...], labels: tuple[str, ...], found: 
         found[labels] = found[labels] + value if labels in found else value
         return
     step, rest = path[0], path[1:]
-    if step.startswith("{"):
+    beginning, has_label, _ = step.partition("{")
+    if has_label:
         for key, child in value.items():
-            _collect(child, rest, (*labels, key), found)
+            if key.startswith(beginning):
+                _collect(child, rest, (*labels, key[len(beginning) :]), found)
     elif step == "*" and value:
         for child in value.values():
             _collect(child, rest, labels, found)
     elif step in value:
         _collect(value[step], rest, labels, found)
-    elif not any(later.startswith("{") for later in rest):
+    elif not any("{" in later for later in rest):
         found.setdefault(labels, 0)

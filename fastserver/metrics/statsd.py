@@ -8,10 +8,15 @@ name                           type   what
 ``requests``                   ``c``  finished requests
 ``request.status.2xx``         ``c``  the same by class of status, and ``request.status.aborted``
 ``request.refused.400``        ``c``  requests that no application saw, by status
+``fault.h2.PROTOCOL_ERROR``    ``c``  connections and sessions ended since the peer broke the protocol, by its name
+                                      and the code
 ``request.duration.p50``       ``g``  milliseconds, as are ``p95`` and ``p99``: of the requests since the last
                                       report, from a request's whole head to its last byte out
 ``connections.opened``         ``c``  and ``connections.refused``, ``connections.handshakes_failed``
 ``connections.idle``           ``g``  open connections by state
+``streams.h2``                 ``g``  open streams by protocol
+``websocket.opened``           ``c``  and ``websocket.closed``: sessions; ``websocket.messages.in`` and ``.out``
+``websocket.open``             ``g``  open sessions
 ``timeouts.idle``              ``c``  connections closed since they took too long, by kind
 ``bytes.received``             ``c``  and ``bytes.sent``
 ``events.raw_data_in``         ``c``  events of connections, by what they are
@@ -44,11 +49,15 @@ PACKET_BYTES: Final = 1400
 _COUNTERS: Final = (
     ("requests", "requests * *"),
     ("request.status.{}", "requests * {status}"),
-    ("request.refused.{}", "refused_requests {status}"),
+    ("request.refused.{}", "refused_requests * {status}"),
+    ("fault.{}.{}", "protocol_faults {protocol} {code}"),
     ("connections.opened", "connections_opened"),
     ("connections.refused", "connections_refused"),
     ("connections.handshakes_failed", "handshakes_failed"),
     ("timeouts.{}", "timeouts {kind}"),
+    ("websocket.opened", "websocket opened"),
+    ("websocket.closed", "websocket closed"),
+    ("websocket.messages.{}", "websocket messages_{direction}"),
     ("bytes.received", "bytes_in"),
     ("bytes.sent", "bytes_out"),
     ("events.{}", "events {event}"),
@@ -57,6 +66,8 @@ _COUNTERS: Final = (
 )
 _GAUGES: Final = (
     ("connections.{}", "gauges connections * {state}"),
+    ("streams.{}", "gauges streams {protocol}"),
+    ("websocket.open", "gauges websocket_sessions"),
     ("tasks", "gauges tasks"),
     ("memory.resident_bytes", "gauges resident_bytes"),
 )

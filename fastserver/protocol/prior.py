@@ -91,7 +91,7 @@ class PriorKnowledge(Protocol):
 
     def _refuse(self) -> None:
         """The client speaks nothing that is served here."""
-        self.host.metrics.refuse_request(505)
+        self.connection.tally.refuse_request(505)
         self.host.error_log.debug("refused a connection: 505 no HTTP/2 preface")
         self.connection.send(RawData(UNSUPPORTED))
         self._close()

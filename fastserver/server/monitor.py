@@ -11,7 +11,7 @@ import time
 from logging import Logger
 from typing import Any, Final, TypeAlias
 
-from fastserver._speedups.connection import survey
+from fastserver._speedups.connection import count_streams, survey
 from fastserver._speedups.contract import Host
 from fastserver._speedups.lifecycle import SERVED_STATES, ConnectionState
 from fastserver.config.model import Config
@@ -65,12 +65,17 @@ class Monitor:
         host = self._host
         snapshot: Snapshot = host.metrics.snapshot()
         snapshot["observers"] = self._observation.counts()
+        sessions = snapshot["websocket"]
         connections = survey(host)
+        streams = count_streams(host)
         for protocol in snapshot["requests"]:
             connections.setdefault(protocol, {state.value: 0 for state in SERVED_STATES})
+            streams.setdefault(protocol, 0)
         connections["none"] = {ConnectionState.CONNECTING.value: len(host.arriving)}
         snapshot["gauges"] = {
             "connections": connections,
+            "streams": streams,
+            "websocket_sessions": sessions["opened"] - sessions["closed"],
             "pid": os.getpid(),
             "started": self.started,
             "tasks": len(host.tasks),
@@ -102,7 +107,10 @@ class Monitor:
             "connections_opened": snapshot["connections_opened"],
             "connections_refused": snapshot["connections_refused"],
             "requests": {name: counts for name, counts in snapshot["requests"].items() if any(counts.values())},
-            "refused_requests": snapshot["refused_requests"],
+            "refused_requests": {name: counts for name, counts in snapshot["refused_requests"].items() if counts},
+            "protocol_faults": snapshot["protocol_faults"],
+            "open_streams": snapshot["gauges"]["streams"],
+            "websocket": {"open": snapshot["gauges"]["websocket_sessions"], **snapshot["websocket"]},
             "latency": _summarise(latency),
             "loop_lag": _summarise(lag),
             "observers": snapshot["observers"],

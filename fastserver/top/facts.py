@@ -6,7 +6,7 @@ A rate is ``None`` where it cannot be known: there is no earlier reading, or the
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from fastserver.metrics.snapshot import quantile
@@ -64,10 +64,11 @@ class WorkerFacts:
 
 @dataclass(frozen=True, slots=True)
 class ProtocolFacts:
-    """The connections of a protocol by state, and its requests a second."""
+    """The connections of a protocol by state, its open streams, and its requests a second."""
 
     name: str
     states: Mapping[str, int]
+    streams: int
     requests: float | None
 
 
@@ -78,6 +79,17 @@ class Count:
     name: str
     total: int
     rate: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFacts:
+    """WebSocket sessions: how many are open, and were accepted in all; each second, those opened and the messages."""
+
+    open: int
+    total: int
+    opened: float | None
+    messages_in: float | None
+    messages_out: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +111,8 @@ class Facts:
     workers: tuple[WorkerFacts, ...]
     protocols: tuple[ProtocolFacts, ...]
     requests: tuple[Count, ...]
+    sessions: SessionFacts
+    faults: tuple[Count, ...]
     observers: tuple[ObserverFacts, ...]
 
 
@@ -124,6 +138,8 @@ def compare(before: Reading | None, now: Reading) -> Facts:
             for name in sorted({*stats.total.connections, *stats.total.requests})
         ),
         requests=_compare_requests(past, stats.total, seconds),
+        sessions=_compare_sessions(past, stats.total, seconds),
+        faults=tuple(_compare_faults(past, stats.total, seconds)),
         observers=tuple(
             ObserverFacts(name, errors, dropped)
             for name, (errors, dropped) in sorted(stats.total.observers.items())
@@ -161,13 +177,32 @@ def _compare_flow(past: Counters, now: Counters, seconds: float) -> Flow:
 
 def _compare_protocol(name: str, past: Counters, now: Counters, seconds: float) -> ProtocolFacts:
     earlier, later = (sum(counters.requests.get(name, {}).values()) for counters in (past, now))
-    return ProtocolFacts(name, now.connections.get(name, {}), _rate(earlier, later, seconds))
+    states, streams = now.connections.get(name, {}), now.streams.get(name, 0)
+    return ProtocolFacts(name, states, streams, _rate(earlier, later, seconds))
 
 
 def _compare_requests(past: Counters, now: Counters, seconds: float) -> tuple[Count, ...]:
     earlier, later = _count_classes(past), _count_classes(now)
     classes = [Count(name, later[name], _rate(earlier[name], later[name], seconds)) for name in sorted(later)]
     return (*classes, Count("refused", now.refused, _rate(past.refused, now.refused, seconds)))
+
+
+def _compare_sessions(past: Counters, now: Counters, seconds: float) -> SessionFacts:
+    return SessionFacts(
+        open=now.open_sessions,
+        total=now.sessions,
+        opened=_rate(past.sessions, now.sessions, seconds),
+        messages_in=_rate(past.messages_in, now.messages_in, seconds),
+        messages_out=_rate(past.messages_out, now.messages_out, seconds),
+    )
+
+
+def _compare_faults(past: Counters, now: Counters, seconds: float) -> Iterator[Count]:
+    """Each kind of fault that has ever been; its name has the protocol and the code."""
+    for protocol, codes in sorted(now.faults.items()):
+        earlier = past.faults.get(protocol, {})
+        for code, total in sorted(codes.items()):
+            yield Count(f"{protocol} {code}", total, _rate(earlier.get(code, 0), total, seconds))
 
 
 def _count_classes(counters: Counters) -> Counter[str]:

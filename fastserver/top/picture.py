@@ -59,6 +59,8 @@ class Picture:
         below = [
             self._draw_connections(),
             self._draw_requests(),
+            *([self._draw_sessions()] if self.facts.sessions.total else []),
+            *([self._draw_faults()] if self.facts.faults else []),
             *([self._draw_observers()] if self.facts.observers else []),
         ]
         yield from self._draw_header()
@@ -104,10 +106,11 @@ class Picture:
             yield Text(f"... and {len(workers) - len(shown)} more workers")
 
     def _draw_connections(self) -> Table:
-        table = _create_table("CONNECTIONS", *(state.upper() for state in _STATES), "REQUESTS/S")
+        table = _create_table("CONNECTIONS", *(state.upper() for state in _STATES), "STREAMS", "REQUESTS/S")
         for protocol in self.facts.protocols:
             states = (format_number(protocol.states.get(state, 0)) for state in _STATES)
-            table.add_row(_name(protocol.name), *states, format_number(protocol.requests))
+            streams, requests = format_number(protocol.streams), format_number(protocol.requests)
+            table.add_row(_name(protocol.name), *states, streams, requests)
         return table
 
     def _draw_requests(self) -> Table:
@@ -115,6 +118,20 @@ class Picture:
         table = _create_table("REQUESTS", *(count.name.upper() for count in counts))
         table.add_row("a second", *(format_number(count.rate) for count in counts))
         table.add_row("in all", *(format_number(count.total) for count in counts))
+        return table
+
+    def _draw_sessions(self) -> Table:
+        sessions = self.facts.sessions
+        table = _create_table("WEBSOCKETS", "OPEN", "OPENED/S", "RECEIVED/S", "SENT/S", "IN ALL")
+        rates = (sessions.opened, sessions.messages_in, sessions.messages_out)
+        figures = (sessions.open, *rates, sessions.total)
+        table.add_row("sessions", *(format_number(figure) for figure in figures))
+        return table
+
+    def _draw_faults(self) -> Table:
+        table = _create_table("FAULTS OF PEERS", "A SECOND", "IN ALL")
+        for fault in self.facts.faults:
+            table.add_row(_name(fault.name), format_number(fault.rate), format_number(fault.total))
         return table
 
     def _draw_observers(self) -> Table:

@@ -38,18 +38,24 @@ _NOTHING: Final = Histogram(0.0, _NO_BUCKETS)
 class Counters:
     """The counters and gauges of one worker, or of all.
 
-    ``connections`` go by protocol and state, ``requests`` by protocol and class; an observer has errors and drops.
-    ``started`` is Unix seconds.
+    ``connections`` go by protocol and state, ``requests`` by protocol and class, ``faults`` by protocol and code; an
+    observer has errors and drops.  ``started`` is Unix seconds.
     """
 
     bytes_in: int
     bytes_out: int
     refused: int
     requests: Mapping[str, Mapping[str, int]]
+    faults: Mapping[str, Mapping[str, int]]
+    sessions: int
+    messages_in: int
+    messages_out: int
     latency: Histogram
     lag: Histogram
     observers: Mapping[str, tuple[int, int]]
     connections: Mapping[str, Mapping[str, int]]
+    streams: Mapping[str, int]
+    open_sessions: int
     pid: int
     started: float
     cpu_s: float
@@ -68,7 +74,7 @@ class Stats:
 
 
 #: What a worker has published before anything happened.
-EMPTY: Final = Counters(0, 0, 0, {}, _NOTHING, _NOTHING, {}, {}, 0, 0.0, 0.0, 0, 0)
+EMPTY: Final = Counters(0, 0, 0, {}, {}, 0, 0, 0, _NOTHING, _NOTHING, {}, {}, {}, 0, 0, 0.0, 0.0, 0, 0)
 
 
 def parse_stats(body: bytes) -> Stats:
@@ -93,15 +99,22 @@ def parse_stats(body: bytes) -> Stats:
 def _parse_counters(snapshot: _Table) -> Counters:
     gauges = _table(snapshot, "gauges")
     observers = _tables(snapshot, "observers")
+    sessions = _counts(snapshot, "websocket")
     return Counters(
         bytes_in=_count(snapshot, "bytes_in"),
         bytes_out=_count(snapshot, "bytes_out"),
-        refused=sum(_counts(snapshot, "refused_requests").values()),
+        refused=sum(sum(counts.values()) for counts in _tables(snapshot, "refused_requests").values()),
         requests=_tables(snapshot, "requests"),
+        faults=_tables(snapshot, "protocol_faults"),
+        sessions=sessions.get("opened", 0),
+        messages_in=sessions.get("messages_in", 0),
+        messages_out=sessions.get("messages_out", 0),
         latency=_parse_histogram(_table(snapshot, "latency")),
         lag=_parse_histogram(_table(snapshot, "loop_lag")),
         observers={name: (facts.get("errors", 0), facts.get("dropped", 0)) for name, facts in observers.items()},
         connections=_tables(gauges, "connections"),
+        streams=_counts(gauges, "streams"),
+        open_sessions=_count(gauges, "websocket_sessions"),
         pid=_count(gauges, "pid"),
         started=_number(gauges, "started"),
         cpu_s=_number(gauges, "cpu_s"),

@@ -170,7 +170,7 @@ def test_the_server_refuses_what_it_hears(run: Run) -> None:
             client.close()
             await ear.wait_closed()
             assert ear.names == ["out idle", "in data", "out active", "out data", "out closed"]
-            assert site.host.metrics.snapshot()["refused_requests"] == {"400": 1}
+            assert site.host.metrics.snapshot()["refused_requests"] == {"http/1.1": {"400": 1}}
             assert ear.connection.requests == 0
             ear.check_account()
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from bench.micro.rooms import Room, open_rooms
-from fastserver._speedups.connection import abort, drain, survey, sweep
+from fastserver._speedups.connection import abort, count_streams, drain, survey, sweep
 from fastserver._speedups.histogram import BOUNDS
 from fastserver._speedups.observers import Observer, Observers
 from fastserver._speedups.tcp import TCPConnection
@@ -125,14 +125,28 @@ def test_a_busy_worker_times_a_sample(metrics: Any) -> None:
 def test_refused_requests(metrics: Any) -> None:
     account = metrics.Metrics()
     for status in (400, 408, 400):
-        account.refuse_request(status)
-    assert account.snapshot()["refused_requests"] == {"400": 2, "408": 1}
+        account.get_tally("http/1.1").refuse_request(status)
+    account.get_tally("h2").refuse_request(400)
+    assert account.snapshot()["refused_requests"] == {"http/1.1": {"400": 2, "408": 1}, "h2": {"400": 1}}
+
+
+def test_faults_of_peers(metrics: Any) -> None:
+    account = metrics.Metrics()
+    for protocol, code in (("h2", "PROTOCOL_ERROR"), ("websocket", "1002"), ("h2", "PROTOCOL_ERROR"), ("h2", "CANCEL")):
+        account.count_fault(protocol, code)
+    faults = account.snapshot()["protocol_faults"]
+    assert faults == {"h2": {"PROTOCOL_ERROR": 2, "CANCEL": 1}, "websocket": {"1002": 1}}
+    account.count_fault("h2", "CANCEL")
+    assert faults["h2"]["CANCEL"] == 1  # the snapshot is of its moment
 
 
 def test_shape(metrics: Any) -> None:
     account = metrics.Metrics()
     account.get_tally("http/1.1").count_request(200)
-    account.refuse_request(431)
+    account.get_tally("http/1.1").refuse_request(431)
+    account.count_fault("websocket", "1009")
+    account.sessions_opened += 2
+    account.messages_out += 4
     account.latency.add(0.002)
     account.raw_data_in += 2
     account.timeouts_write += 3
@@ -147,7 +161,9 @@ def test_shape(metrics: Any) -> None:
         "handshakes_failed": 0,
         "timeouts": {"idle": 0, "write": 3},
         "requests": {"http/1.1": {"aborted": 0, "1xx": 0, "2xx": 1, "3xx": 0, "4xx": 0, "5xx": 0}},
-        "refused_requests": {"431": 1},
+        "refused_requests": {"http/1.1": {"431": 1}},
+        "protocol_faults": {"websocket": {"1009": 1}},
+        "websocket": {"opened": 2, "closed": 0, "messages_in": 0, "messages_out": 4},
         "latency": {"count": 1, "sum": 0.002, "buckets": [*[0] * 4, 1, *[0] * 12]},
         "loop_lag": empty,
     }
@@ -328,6 +344,7 @@ class Connections(RuleBasedStateMachine):
         open_states = (ConnectionState.ACTIVE, ConnectionState.IDLE, ConnectionState.CLOSING)
         counts = {state.value: states.count(state) for state in open_states}
         assert survey(self.host) == ({"http/1.1": counts} if states else {})
+        assert count_streams(self.host) == ({"http/1.1": counts["active"]} if states else {})
 
     @invariant()
     def counters_are_what_was_heard(self) -> None:

@@ -47,7 +47,15 @@ def test_every_family_of_all_workers_together() -> None:
     assert get(samples, "requests_total", protocol="http/1.1", status="2xx") == 24
     assert get(samples, "requests_total", protocol="http/1.1", status="5xx") == 4
     assert get(samples, "requests_total", protocol="http/1.1", status="aborted") == 4
-    assert get(samples, "refused_requests_total", status="431") == 4
+    assert get(samples, "refused_requests_total", protocol="http/1.1", status="431") == 2
+    assert get(samples, "refused_requests_total", protocol="h2", status="431") == 2
+    assert get(samples, "protocol_faults_total", protocol="h2", code="ENHANCE_YOUR_CALM") == 4
+    assert get(samples, "protocol_faults_total", protocol="websocket", code="1002") == 2
+    assert get(samples, "streams", protocol="h2") == 60
+    assert get(samples, "websocket_sessions_total") == 18
+    assert get(samples, "websocket_sessions_open") == 10
+    assert get(samples, "websocket_messages_total", direction="in") == 140
+    assert get(samples, "websocket_messages_total", direction="out") == 160
     assert get(samples, "observer_errors_total", observer="app.seen:hear") == 2
     assert get(samples, "observer_dropped_total", observer="app.seen:hear") == 12
     assert get(samples, "tasks") == 6

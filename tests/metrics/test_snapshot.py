@@ -37,6 +37,8 @@ def test_merge_adds_everything_and_keeps_no_fact_of_one_process() -> None:
     assert total["latency"] == {"count": 28, "sum": 0.5, "buckets": make_histogram(b0=6, b2=20, b16=2)["buckets"]}
     assert total["gauges"] == {
         "connections": {"http/1.1": {"active": 4, "idle": 80}, "redis": {"active": 2, "idle": 0}},
+        "streams": {"http/1.1": 4, "h2": 60},
+        "websocket_sessions": 10,
         "tasks": 6,
         "resident_bytes": 62000000,
         "cpu_s": 2.5,
@@ -117,6 +119,8 @@ def test_quantile_lies_in_its_bucket_and_never_goes_down(buckets: list[int], q: 
         ("absent {label}", {}),
         ("observers {observer} absent", {("app.seen:hear",): 0}),
         ("refused_requests absent {status}", {}),
+        ("refused_requests * {status}", {("400",): 1, ("431",): 2}),
+        ("websocket messages_{direction}", {("in",): 70, ("out",): 80}),
     ],
 )  # fmt: skip
 def test_select(path: str, values: dict[tuple[str, ...], int]) -> None:

@@ -18,7 +18,7 @@ LOG = logging.getLogger("tests.metrics.statsd")
 STARTED = make_board().started
 
 #: What else is sent of a board without gauges.
-NOTHING = {"app.tasks": "0|g", "app.memory.resident_bytes": "0|g"}
+NOTHING = {"app.websocket.open": "0|g", "app.tasks": "0|g", "app.memory.resident_bytes": "0|g"}
 
 
 class Sink:
@@ -65,6 +65,9 @@ def test_the_first_report_has_gauges_only(sink: Sink) -> None:
         "fastserver.workers": "2|g",
         "fastserver.connections.active": "6|g",
         "fastserver.connections.idle": "80|g",
+        "fastserver.streams.http_1_1": "4|g",
+        "fastserver.streams.h2": "60|g",
+        "fastserver.websocket.open": "10|g",
         "fastserver.tasks": "6|g",
         "fastserver.memory.resident_bytes": "62000000|g",
     }
@@ -84,10 +87,16 @@ def test_counters_are_what_was_added(sink: Sink) -> None:
         "app.request.status.aborted": "2|c",
         "app.request.refused.400": "1|c",
         "app.request.refused.431": "2|c",
+        "app.fault.h2.ENHANCE_YOUR_CALM": "2|c",
+        "app.fault.websocket.1002": "1|c",
         "app.connections.opened": "3|c",
         "app.connections.refused": "1|c",
         "app.connections.handshakes_failed": "4|c",
         "app.timeouts.idle": "2|c",
+        "app.websocket.opened": "9|c",
+        "app.websocket.closed": "4|c",
+        "app.websocket.messages.in": "70|c",
+        "app.websocket.messages.out": "80|c",
         "app.bytes.received": "500|c",
         "app.bytes.sent": "4000|c",
         "app.events.raw_data_in": "5|c",
@@ -126,7 +135,7 @@ def test_tags_follow_every_line(sink: Sink) -> None:
     reporter = StatsdReporter(sink.target, "fastserver", "env:live,région:eu", LOG)
     reporter.report(make_board(make_snapshot()), STARTED)
     values = list(sink.take().values())
-    assert len(values) == 6
+    assert len(values) == 9
     assert all(value.endswith("|g|#env:live,région:eu") for value in values)
     reporter.close()
 
@@ -146,7 +155,7 @@ def test_packets_are_short_and_their_lines_whole(name: str, count: int, tags: in
     assert all(0 < len(packet) <= PACKET_BYTES for packet in packets)
     suffix = "|#" + "t" * tags if tags else ""
     lines = [line for packet in packets for line in packet.decode().split("\n")]
-    assert len(lines) == count + 4
+    assert len(lines) == count + 5
     for index, line in enumerate(lines[:count]):
         assert line.startswith("p" * PREFIX_BYTES + ".observer.")
         assert line.endswith(f"{index}.errors:{index + 1}|c{suffix}")

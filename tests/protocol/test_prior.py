@@ -136,7 +136,7 @@ def test_one_byte_that_differs_is_enough(place: int) -> None:
     for reads in ((other,), (PREFACE[:place], b"\xff") if place else (b"\xff",)):
         site = Site(http1=False).open().feed(*reads, PREFACE)
         assert (site.pipe.out, site.pipe.state) == (UNSUPPORTED, ConnectionState.CLOSED)
-        assert site.host.metrics.snapshot()["refused_requests"] == {"505": 1}
+        assert site.host.metrics.snapshot()["refused_requests"] == {"h2": {"505": 1}}
 
 
 def test_observers_hear_each_read_once() -> None:

@@ -43,6 +43,9 @@ KEYS = {
     "connections_refused",
     "requests",
     "refused_requests",
+    "protocol_faults",
+    "open_streams",
+    "websocket",
     "latency",
     "loop_lag",
     "observers",
@@ -90,6 +93,7 @@ def test_stats_tell_what_a_client_has_done(run: Run) -> None:
             writer.write(request)
             await app.holding.wait()
             assert server.get_stats()["active_connections"] == 1
+            assert server.get_stats()["open_streams"] == {"http/1.1": 1}
             await asyncio.sleep(0.02)
             app.release.set()
             size = len(await reader.readuntil(b"/hold"))
@@ -109,7 +113,7 @@ def test_stats_tell_what_a_client_has_done(run: Run) -> None:
             writer.close()
             await wait_until(lambda: server.get_stats()["event_counts"]["Closed"] == 1)
             stats = server.get_stats()
-            assert stats["refused_requests"] == {"400": 1}
+            assert stats["refused_requests"] == {"http/1.1": {"400": 1}}
             assert stats["requests"]["http/1.1"]["4xx"] == 0  # no application has seen it
         assert json.dumps(server.get_stats())  # also afterwards
 
@@ -248,14 +252,23 @@ PATHS = [
 ]
 
 #: Tables whose keys are names of any kind: all of their values have one shape.
-NAMED = {("requests",), ("refused_requests",), ("observers",), ("gauges", "connections")}
+NAMED = {
+    ("requests",),
+    ("refused_requests",),
+    ("refused_requests", "*"),
+    ("protocol_faults",),
+    ("protocol_faults", "*"),
+    ("observers",),
+    ("gauges", "connections"),
+    ("gauges", "streams"),
+}
 
 
 def take_snapshot() -> Snapshot:
-    """That of a worker with a protocol, an observer and a refusal."""
+    """That of a worker with a protocol, an observer, a refusal and a fault."""
     host = make_host(ignore)
-    host.metrics.get_tally("http/1.1")
-    host.metrics.refuse_request(400)
+    host.metrics.get_tally("http/1.1").refuse_request(400)
+    host.metrics.count_fault("h2", "CANCEL")
     config = make_config(observers=[hear])
     host.observers, observation = load_extensions(config, LOG).observe()
     return Monitor(config, host, observation, LOG, None).snapshot()
@@ -266,8 +279,9 @@ def list_at(value: Any, path: list[str]) -> list[Any]:
     if not path:
         return [value]
     step, *rest = path
-    is_any = step == "*" or step.startswith("{")
-    return [found for child in (value.values() if is_any else [value[step]]) for found in list_at(child, rest)]
+    beginning, has_label, _ = step.replace("*", "{").partition("{")
+    keys = [key for key in value if key.startswith(beginning)] if has_label else [step]
+    return [found for key in keys for found in list_at(value[key], rest)]
 
 
 def list_paths(value: Any, path: tuple[str, ...] = ()) -> set[tuple[str, ...]]:

@@ -3,7 +3,7 @@
 import pytest
 
 from fastserver._speedups.histogram import BOUNDS
-from fastserver.top.facts import Quantiles, compare
+from fastserver.top.facts import Count, Quantiles, SessionFacts, compare
 from tests.top.samples import STARTED, compare_totals, compose_snapshot, compose_stats, take_reading
 
 
@@ -19,12 +19,19 @@ def test_rates_are_differences_over_the_time_between() -> None:
     assert worker.cpu == pytest.approx(0.25)
     assert worker.uptime_s == 62
     (protocol,) = facts.protocols
-    assert (protocol.name, protocol.states["closing"], protocol.requests) == ("http/1.1", 3, 252)
+    assert (protocol.name, protocol.states["closing"], protocol.streams) == ("http/1.1", 3, 2)
+    assert protocol.requests == 252
     counts = {count.name: (count.total, count.rate) for count in facts.requests}
     assert counts["2xx"] == (1500, 250)
     assert counts["5xx"] == (4, 2)
     assert counts["3xx"] == (0, 0)
     assert counts["refused"] == (8, 4)
+    assert facts.faults == (Count("h2 ENHANCE_YOUR_CALM", 4, 2),)
+
+
+def test_sessions_have_rates_too() -> None:
+    facts = compare_totals(compose_snapshot(slow=10), compose_snapshot(slow=16))
+    assert facts.sessions == SessionFacts(open=16, total=16, opened=3, messages_in=30, messages_out=60)
 
 
 def test_latency_is_of_the_last_interval_only() -> None:

@@ -26,6 +26,7 @@ def compose_huge() -> Facts:
     now = compose_snapshot(1_999_999_999, failed=999_999, slow=99_999_999, pid=4194303)
     now["loop_lag"] = now["latency"]
     now["gauges"]["connections"]["http/1.1"] = dict.fromkeys(("connecting", "active", "idle", "closing"), 999_999)
+    now["gauges"]["streams"] = {"http/1.1": 99_999_999}
     now["gauges"].update(resident_bytes=1023 << 30, cpu_s=200.0)
     now["observers"] = {"package.module:attribute": {"errors": 123_456, "dropped": 123_456_789}}
     facts = compare_totals(before, now)
@@ -38,7 +39,7 @@ def test_80_columns_hold_every_column_whole(facts: Facts) -> None:
     assert max(map(len, lines)) <= 80
     text = "\n".join(lines)
     assert "…" not in text
-    titles = "PID|CPU %|MEMORY|ACTIVE|IDLE|REQUESTS/S|UPTIME|CONNECTING|CLOSING|1XX|5XX|ABORTED|REFUSED"
+    titles = "PID|CPU %|MEMORY|ACTIVE|IDLE|REQUESTS/S|UPTIME|CONNECTING|CLOSING|STREAMS|1XX|5XX|ABORTED|REFUSED"
     for title in titles.split("|"):
         assert re.search(rf"(?<!\S){title}(?!\S)", text), title
     table = next(number for number, line in enumerate(lines) if "PID" in line)
@@ -56,10 +57,20 @@ def test_the_picture_says_it_all_in_words() -> None:
     assert "requests/s 252   errors/s 2   in/s 24.4 KiB   out/s 250.0 KiB" in text
     assert re.search(r"latency p50 0\.\d\d ms   p95 0\.\d\d ms   p99 0\.\d\d ms   loop lag p99 -", text)
     assert re.search(r"4711 +25\.0 +29\.6 MiB +2 +40 +252 +00:01:02", text)
-    assert re.search(r"http/1\.1 +1 +2 +40 +3 +252", text)
+    assert re.search(r"http/1\.1 +1 +2 +40 +3 +2 +252", text)
     assert re.search(r"a second +0 +250 +0 +0 +2 +0 +4", text)
     assert re.search(r"in all +0 +1,500 +0 +0 +4 +0 +8", text)
+    assert re.search(r"h2 ENHANCE_YOUR_CALM +2 +4", text)
     assert re.search(r"app:watch +3 +12", text)
+
+
+def test_sessions_are_shown_once_there_are_some() -> None:
+    text = "\n".join(draw(compare_totals(compose_snapshot(1), compose_snapshot(1, slow=6))))
+    assert re.search(r"WEBSOCKETS +OPEN +OPENED/S +RECEIVED/S +SENT/S +IN ALL", text)
+    assert re.search(r"sessions +6 +3 +30 +60 +6$", text, re.MULTILINE)
+    text = "\n".join(draw(compare_totals(compose_snapshot(1), compose_snapshot(2))))
+    assert "WEBSOCKETS" not in text
+    assert "FAULTS" not in text
 
 
 def test_a_wide_terminal_has_more_columns() -> None:

@@ -17,10 +17,17 @@ def test_what_the_server_says_is_read() -> None:
     metrics = Metrics()
     tally = metrics.get_tally("http/1.1")
     tally.count_request(204)
-    metrics.refuse_request(431)
+    tally.refuse_request(431)
+    metrics.count_fault("h2", "CANCEL")
+    metrics.sessions_opened = metrics.messages_in = 3
     metrics.latency.add(0.02)
     snapshot = metrics.snapshot()
-    snapshot["gauges"] = {"connections": {"http/1.1": {"active": 1}}, "pid": 7, "started": STARTED}
+    snapshot["gauges"] = {
+        "connections": {"http/1.1": {"active": 1}},
+        "streams": {"h2": 4},
+        "pid": 7,
+        "started": STARTED,
+    }
     sent: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
@@ -36,6 +43,8 @@ def test_what_the_server_says_is_read() -> None:
     assert [(worker.pid, worker.started) for worker in stats.workers] == [(7, STARTED)] * 2
     assert (stats.total.bytes_in, stats.total.refused) == (5, 2)
     assert stats.total.requests["http/1.1"]["2xx"] == stats.total.connections["http/1.1"]["active"] == 2
+    assert (stats.total.faults, stats.total.streams) == ({"h2": {"CANCEL": 2}}, {"h2": 8})
+    assert (stats.total.sessions, stats.total.messages_in, stats.total.messages_out) == (6, 6, 0)
     assert (sum(stats.total.latency.buckets), stats.total.latency.sum) == (2, 0.04)
 
 
