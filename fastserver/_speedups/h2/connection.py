@@ -21,6 +21,7 @@ from .errors import (
     CANCEL,
     INTERNAL_ERROR,
     LARGEST_STREAM,
+    NAMES,
     NO_ERROR,
     PROTOCOL_ERROR,
     REFUSED_STREAM,
@@ -67,6 +68,9 @@ class H2Connection(Outlet):
 
     def describe_state(self):
         return self._state.name.lower()
+
+    def count_streams(self):
+        return len(self._streams)
 
     def _move(self, step):
         """The one place where the state changes, by the table in ``state``."""
@@ -301,7 +305,7 @@ class H2Connection(Outlet):
     def _refuse_head(self, stream_id, error, fields, ends):
         """A head that no application sees: malformed ones are a stream error, others deserve an answer."""
         host = self.host
-        host.metrics.refuse_request(error.status)
+        self.connection.tally.refuse_request(error.status)
         host.error_log.debug("refused a request: %d %s", error.status, error.reason)
         if error.status == 400:
             self.engine.reset(stream_id, PROTOCOL_ERROR)
@@ -408,7 +412,7 @@ class H2Connection(Outlet):
 
     def _break(self, stream, reason):
         """The request turned out malformed (RFC 9113 section 8.1.1)."""
-        self.host.metrics.refuse_request(400)
+        self.connection.tally.refuse_request(400)
         self.host.error_log.debug("refused a request: 400 %s", reason)
         self.engine.reset(stream.number, PROTOCOL_ERROR)
         self.budget.count_reset()
@@ -416,7 +420,7 @@ class H2Connection(Outlet):
 
     def _refuse(self, stream, error):
         """A fault in a request's body: answered where no response has begun, else the stream is cut."""
-        self.host.metrics.refuse_request(error.status)
+        self.connection.tally.refuse_request(error.status)
         self.host.error_log.debug("refused a request: %d %s", error.status, error.reason)
         if not stream.started:
             stream.started = True
@@ -524,7 +528,7 @@ class H2Connection(Outlet):
     def _end_by_fault(self, fault):
         """The peer has broken the connection; GOAWAY says how (RFC 9113 section 5.4.1)."""
         self.host.error_log.debug("ended an HTTP/2 connection: %s", fault.reason)
-        self.host.metrics.refuse_request(400)
+        self.host.metrics.count_fault("h2", NAMES.get(int(fault.code), "UNKNOWN"))
         # Before anything is told of it: nothing may be written behind the GOAWAY.
         self.flush()
         self._move(H2Step.WRITING_ENDS)

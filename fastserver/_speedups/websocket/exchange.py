@@ -278,6 +278,7 @@ class WebSocketExchange(Dialogue):
         self._head.fields = fields
         if self._settings.ping_interval_s > 0:
             self._ping_at = self._host.clock.now + self._settings.ping_interval_s
+        self._host.metrics.sessions_opened += 1
         # The sink may hold early bytes, and gives them within this call.
         self._sink.accept(fields)
         self._arm()
@@ -337,6 +338,7 @@ class WebSocketExchange(Dialogue):
             self._write(render_binary(data if type(data) is bytes else bytes(data), self._extension))
         else:
             raise TypeError(f"bytes of websocket.send must be bytes, not {data!r}")
+        self._host.metrics.messages_out += 1
 
     def _send_other(self, kind, fields):
         """All messages but that of an open session, and those out of turn."""
@@ -387,6 +389,7 @@ class WebSocketExchange(Dialogue):
             try:
                 item = reader.next()
             except ReaderFault as fault:
+                self._host.metrics.count_fault("websocket", str(fault.code))
                 self._meet_end(_FAULT, fault.code, fault.reason)
                 break
             if item is None:
@@ -408,6 +411,7 @@ class WebSocketExchange(Dialogue):
         if kind is str or kind is bytes:
             # Behind this side's own Close nothing is for the application (RFC 6455 section 1.4).
             if self._state == OPEN and not self._has_returned:
+                self._host.metrics.messages_in += 1
                 self._queue.append(item)
                 self._queued_bytes += len(item)
                 self.wake()
@@ -501,7 +505,10 @@ class WebSocketExchange(Dialogue):
         if self._is_accounted:
             return
         self._is_accounted = True
-        status = 0 if self._head is None else self._head.status
+        status = 0
+        if self._head is not None:
+            status = self._head.status
+            self._host.metrics.sessions_closed += 1
         self._sink.get_tally().count_request(status)
         if self._host.access_log is not None:
             duration_s = read_timer() - self.started_at
@@ -546,6 +553,7 @@ class WebSocketExchange(Dialogue):
         if self._is_stalled or self._end != _NOTHING:
             self._pong_due = now + self._settings.ping_timeout_s
         else:
+            self._host.metrics.count_fault("websocket", str(FAILED))
             self._close(FAILED, "keepalive ping timeout")
 
     def _arm(self):
