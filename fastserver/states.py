@@ -1,9 +1,32 @@
-"""Where an HTTP/1 connection can stand, as users see it: ``from fastserver.states import H1State, TRANSITIONS``.
+"""Where an HTTP connection can stand, as users see it: ``from fastserver.states import H1State, TRANSITIONS``.
 
-``TRANSITIONS`` has for each ``H1State`` the state that follows, by ``H1Step``.  ``draw`` makes a Mermaid diagram of it.
-A connection's ``protocol_state`` is the name of its state in lower case.
+``TRANSITIONS`` has for each ``H1State`` the state that follows, by ``H1Step``; ``H2_TRANSITIONS`` has the same of
+``H2State`` and ``H2Step``.  ``draw`` makes a Mermaid diagram of either.  A connection's ``protocol_state`` is the name
+of its state in lower case.
 """
 
-from ._speedups.h1state import TRANSITIONS, H1State, H1Step, draw
+from __future__ import annotations
 
-__all__ = ["TRANSITIONS", "H1State", "H1Step", "draw"]
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any
+
+from ._speedups.h1state import TRANSITIONS, H1State, H1Step
+from ._speedups.h2.state import TRANSITIONS as H2_TRANSITIONS
+from ._speedups.h2.state import H2State, H2Step
+
+__all__ = ["H2_TRANSITIONS", "TRANSITIONS", "H1State", "H1Step", "H2State", "H2Step", "draw"]
+
+
+def draw(transitions: Mapping[Any, Mapping[Any, Any]] = TRANSITIONS) -> str:
+    """A table as a Mermaid state diagram, a line for each transition, from its first state to its last."""
+    first, *_, last = transitions
+    lines = ["stateDiagram-v2", f"    [*] --> {_name(first)}"]
+    for state, steps in transitions.items():
+        lines += [f"    {_name(state)} --> {_name(after)}: {_name(step)}" for step, after in steps.items()]
+    lines.append(f"    {_name(last)} --> [*]")
+    return "\n".join(lines)
+
+
+def _name(member: Enum) -> str:
+    return member.name.lower()

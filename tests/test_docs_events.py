@@ -19,7 +19,7 @@ from fastserver.metrics import statsd
 from fastserver.metrics.exposition import FAMILIES, WORKER_FAMILIES
 from fastserver.protocol.facade import HandlerConnection
 from fastserver.reference import name_object
-from fastserver.states import draw
+from fastserver.states import H2_TRANSITIONS, draw
 
 PATH = Path(__file__).parents[1] / "docs" / "events.md"
 TEXT = PATH.read_text("utf-8")
@@ -39,7 +39,9 @@ def draw_families() -> str:
 
 def write(text: str) -> str:
     """``text`` with its written parts as they ought to be."""
-    for name, part in (("diagram", f"```mermaid\n{draw()}\n```"), ("families", draw_families())):
+    diagrams = (f"```mermaid\n{draw()}\n```", f"```mermaid\n{draw(H2_TRANSITIONS)}\n```")
+    parts = zip(("diagram", "diagram of HTTP/2", "families"), (*diagrams, draw_families()), strict=True)
+    for name, part in parts:
         before, mark, rest = text.partition(f"<!-- {name}: ")
         remark, _, rest = rest.partition("\n")
         _, end, after = rest.partition("<!-- end -->")

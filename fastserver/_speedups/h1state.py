@@ -2,7 +2,7 @@
 
 ``H1Connection`` (module ``h1``) changes its state by naming an ``H1Step``, and in no other way.  A step that the
 table does not allow in a state is a fault of this server and raises ``AssertionError``.  ``docs/events.md`` shows the
-table as the diagram that ``draw`` makes of it.
+table as the diagram that ``fastserver.states.draw`` makes of it.
 """
 
 from enum import Enum
@@ -120,16 +120,3 @@ NO_MOVE = 255
 MOVES = tuple(
     TRANSITIONS[state][step].value if step in TRANSITIONS[state] else NO_MOVE for state in H1State for step in H1Step
 )
-
-
-def draw():
-    """The table as a Mermaid state diagram, a line for each transition."""
-    lines = ["stateDiagram-v2", f"    [*] --> {_name(H1State.WAITING_REQUEST)}"]
-    for state, steps in TRANSITIONS.items():
-        lines += [f"    {_name(state)} --> {_name(after)}: {_name(step)}" for step, after in steps.items()]
-    lines.append(f"    {_name(H1State.CLOSED)} --> [*]")
-    return "\n".join(lines)
-
-
-def _name(member):
-    return member.name.lower()

@@ -12,9 +12,10 @@ from fastserver._speedups.bounds import LINGER_BYTES, LINGER_S
 from fastserver._speedups.contract import Application, Exchange, ResponseHead
 from fastserver._speedups.h1 import H1Connection
 from fastserver._speedups.h1limits import DISCARD_BYTES, DISCARD_S
-from fastserver._speedups.h1state import MOVES, NO_MOVE, STEPS, TRANSITIONS, H1State, H1Step, draw
+from fastserver._speedups.h1state import MOVES, NO_MOVE, STEPS, TRANSITIONS, H1State, H1Step
 from fastserver._speedups.http import HTTPApplication
 from fastserver._speedups.websocket.settings import WebSocketSettings
+from fastserver.states import draw
 from tests._speedups import plain
 from tests.fakes import App, FakeConnection, Gate, Message, Receive, Send, Wire, echo, ignore, read_body, respond
 
