@@ -1,8 +1,17 @@
 """What an operator sees of WebSocket sessions: how many there are and were, their messages, and faults of clients."""
 
+from typing import Any
+
 import pytest
 
+from fastserver._speedups.connection import count_streams
+from fastserver._speedups.http import HTTPApplication
+from fastserver._speedups.websocket.settings import WebSocketSettings
+from fastserver.events import ConnectionState, RawData
 from tests.exchange.sessions import PING, PONG, Session, StreamSession, Talk, close, frame, refuse, text, upgrade
+from tests.fakes import make_host
+from tests.handloop import HandLoop
+from tests.pipe import Pipe
 
 
 def account(session: Session | StreamSession) -> tuple[int, int, int, int]:
@@ -104,3 +113,24 @@ def test_an_application_that_fails_is_no_fault_of_its_client() -> None:
     session.feed(close(1011)).hang_up()
     assert faults(session) == {}
     assert account(session)[:2] == (1, 1)
+
+
+def test_the_connection_of_a_session_is_active_and_tunnelling() -> None:
+    loop = HandLoop()
+    host = make_host(refuse, loop)
+    host.application = HTTPApplication(Talk(), host, websocket=WebSocketSettings())
+    pipe: Any = Pipe(host)
+    with loop.running():
+        pipe.open()
+        pipe.take(RawData(upgrade() + text("hello")))
+    loop.settle()
+    assert (pipe.state, pipe.protocol_state) == (ConnectionState.ACTIVE, "tunnelling")
+    assert (pipe.protocol, pipe.requests, count_streams(host)) == ("http/1.1", 1, {"http/1.1": 1})
+    with loop.running():
+        pipe.take(RawData(close(1000)))
+    loop.settle()
+    assert (pipe.state, pipe.protocol_state) == (ConnectionState.CLOSING, "lingering")
+    assert count_streams(host) == {"http/1.1": 0}
+    with loop.running():
+        pipe.lose()
+    assert host.metrics.snapshot()["websocket"] == {"opened": 1, "closed": 1, "messages_in": 1, "messages_out": 1}

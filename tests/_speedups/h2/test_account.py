@@ -7,9 +7,11 @@ from h2.errors import ErrorCodes
 from hyperframe.frame import DataFrame, HeadersFrame, SettingsFrame
 
 from fastserver._speedups.connection import count_streams, survey
-from fastserver._speedups.events import RawData
+from fastserver._speedups.events import RawData, Updated
 from fastserver._speedups.h2.bounds import SETTINGS_S
 from fastserver._speedups.h2.errors import NAMES
+from fastserver._speedups.observers import Observer, Observers
+from fastserver.events import Direction
 from fastserver.protocol.h2 import open_h2
 from tests.fakes import Gate, Message, Receive, Send, ignore, make_host, respond
 from tests.h2wire import PREFACE, REQUEST, H2Wire
@@ -53,6 +55,10 @@ def test_an_ended_connection_is_no_fault() -> None:
     wire = H2Wire(ignore).greet()
     wire.hang_up()
     assert wire.host.metrics.snapshot()["protocol_faults"] == {}
+
+
+async def respond_to_all(scope: Message, receive: Receive, send: Send) -> None:
+    await respond(send)
 
 
 class Bench:
@@ -106,3 +112,22 @@ def test_streams_are_counted_and_the_connection_is_one() -> None:
     metrics = bench.host.metrics
     assert (metrics.updated_active, metrics.updated_idle, bench.pipe.requests) == (1, 2, 5)
     assert metrics.snapshot()["requests"]["h2"]["2xx"] == 5
+
+
+def test_observers_hear_one_event_for_each_read_and_each_write() -> None:
+    """And of idle and active where the connection is: its first stream opens, its last one is over."""
+    bench = Bench(respond_to_all)
+    heard: list[tuple[Direction, str, str]] = []
+
+    def hear(connection: Any, direction: Direction, event: Any) -> None:
+        kind = str(event) if isinstance(event, Updated) else type(event).__name__
+        heard.append((direction, kind, connection.protocol_state))
+
+    bench.host.observers = Observers([Observer(hear, "a", bench.host.error_log, None)])
+    bench.take(b"".join(bench.ask() for _ in range(3)))
+    assert heard == [
+        (Direction.IN, "RawData", "open"),
+        (Direction.OUT, "Updated(idle=False)", "open"),
+        (Direction.OUT, "RawData", "open"),
+        (Direction.OUT, "Updated(idle=True)", "open"),
+    ]
