@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Seque
 from typing import Any, TypeAlias
 
 from fastserver._speedups.clock import Clock
-from fastserver._speedups.contract import Connection, Host, Limits, Peer, Protocol
+from fastserver._speedups.contract import Connection, Host, Limits, Peer
 from fastserver._speedups.events import Closed, Event, RawData, Updated
 from fastserver._speedups.h1 import H1Connection
 from fastserver._speedups.http import HTTPApplication
@@ -157,7 +157,7 @@ class Wire:
             self.protocol = self._open()
             self.connection.protocol = self.protocol
 
-    def _open(self) -> Protocol:
+    def _open(self) -> Any:
         return H1Connection(self.connection, self.host)
 
     # ---- The peer's side -------------------------------------------------------------------------------------------

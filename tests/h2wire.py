@@ -21,7 +21,7 @@ from hyperframe.frame import (
     WindowUpdateFrame,
 )
 
-from fastserver._speedups.contract import H2Limits, Peer, Protocol
+from fastserver._speedups.contract import H2Limits, Peer
 from fastserver._speedups.events import Updated
 from fastserver.protocol.h2 import open_h2
 from tests.fakes import App, Wire
@@ -69,7 +69,7 @@ class H2Wire(Wire):
         self._block: list[bytes] = []
         super().__init__(app, peer, **limits)
 
-    def _open(self) -> Protocol:
+    def _open(self) -> Any:
         self.host.limits.h2 = self._h2
         protocol = open_h2(self.connection, self.host)
         protocol.handle(Updated(idle=True))
@@ -99,7 +99,12 @@ class H2Wire(Wire):
         return HeadersFrame(stream, self.encode(fields), flags=flags)
 
     def request(
-        self, path: bytes = b"/", *fields: tuple[bytes, bytes], body: bytes | None = None, ends: bool = True, **pseudo: bytes
+        self,
+        path: bytes = b"/",
+        *fields: tuple[bytes, bytes],
+        body: bytes | None = None,
+        ends: bool = True,
+        **pseudo: bytes,
     ) -> int:
         """A request, with its body where one is given: its stream.  `method=b"PUT"` and the like change the head."""
         stream = self.take_id()

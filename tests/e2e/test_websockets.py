@@ -259,7 +259,7 @@ def test_a_connection_that_is_cut_is_1006(plain: Served) -> None:
 
     run(main())
     found: list[str] = []
-    wait_for(lambda: bool(found) or found.extend(take_ends(plain).split()) is None and bool(found), "an end")
+    wait_for(lambda: bool(found) or (found.extend(take_ends(plain).split()) is None and bool(found)), "an end")
     assert found == ["1006:"]
 
 

@@ -171,6 +171,7 @@ class WebSocketExchange(Dialogue):
             self._close(RESTART, "")
 
     def on_application_end(self, failure):
+        self._sink.release()
         self._has_returned = True
         is_over = self._is_lost or self._state >= CLOSING
         if is_over and failure is not None and is_disconnect(failure):
