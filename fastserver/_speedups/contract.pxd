@@ -25,6 +25,7 @@ cdef class H2Limits:
     cdef public long long stream_window
     cdef public long long connection_window
     cdef public long long resets
+    cdef public bint sessions
 
 
 @cython.final

@@ -56,7 +56,7 @@ class H2Limits:
     """What one HTTP/2 connection may hold; sizes in bytes.
 
     ``header_list`` counts 32 bytes a field as RFC 9113 section 6.5.2 does; ``resets`` is how many streams may end by a
-    reset within 30 seconds before their responses were whole.
+    reset within 30 seconds before their responses were whole.  ``sessions`` says whether extended CONNECT is served.
     """
 
     def __init__(
@@ -68,6 +68,7 @@ class H2Limits:
         stream_window=262144,
         connection_window=1048576,
         resets=200,
+        sessions=True,
     ):
         self.streams = streams
         self.header_list = header_list
@@ -75,6 +76,7 @@ class H2Limits:
         self.stream_window = stream_window
         self.connection_window = connection_window
         self.resets = resets
+        self.sessions = sessions
 
 
 class Limits:
@@ -140,6 +142,7 @@ class Limits:
                 stream_window=config.h2_initial_stream_window,
                 connection_window=config.h2_initial_connection_window,
                 resets=config.h2_max_resets,
+                sessions=config.ws,
             ),
         )
 

@@ -131,7 +131,7 @@ class Engine:
                 SettingCodes.INITIAL_WINDOW_SIZE: limits.stream_window,
                 SettingCodes.MAX_FRAME_SIZE: limits.frame,
                 SettingCodes.MAX_HEADER_LIST_SIZE: limits.header_list,
-                SettingCodes.ENABLE_CONNECT_PROTOCOL: 1,
+                SettingCodes.ENABLE_CONNECT_PROTOCOL: int(limits.sessions),
             },
         )
         connection.max_inbound_frame_size = limits.frame
