@@ -39,7 +39,9 @@ await attempt("large upload", async () => {
 });
 await attempt("events", () => new Promise((done, fail) => {
   const source = new EventSource("/events"), seen = [];
-  source.onmessage = event => { seen.push(event.data); if (seen.length == 5) { source.close(); done(seen.join(" ")); } };
+  source.onmessage = event => {
+    if (seen.push(event.data) == 5) { source.close(); done(seen.join(" ")); }
+  };
   source.onerror = () => fail("the stream broke");
 }));
 await attempt("aborted", async () => {
@@ -54,9 +56,10 @@ const talk = url => new Promise((done, fail) => {
   socket.binaryType = "arraybuffer";
   socket.onopen = () => {
     seen.push(socket.protocol, socket.extensions.split(";")[0]);
-    socket.send("text \\u20ac"); socket.send(new Uint8Array(100000)); socket.send("x".repeat(100000)); socket.send("close");
+    const messages = ["text \\u20ac", new Uint8Array(100000), "x".repeat(100000), "close"];
+    messages.forEach(message => socket.send(message));
   };
-  socket.onmessage = event => seen.push(event.data.length > 10 ? event.data.length : event.data.byteLength ?? event.data);
+  socket.onmessage = ({data}) => seen.push(data.length > 10 ? data.length : data.byteLength ?? data);
   socket.onclose = event => { seen.push(event.code, event.reason, event.wasClean); done(seen.join("|")); };
   socket.onerror = () => fail("no session");
 });
@@ -95,7 +98,7 @@ async def _read(receive: Receive) -> bytes:
     body = b""
     while True:
         message = await receive()
-        body += message.get("body", b"")
+        body += bytes(message.get("body", b""))
         if not message.get("more_body", False):
             return body
 
