@@ -56,7 +56,7 @@ class H2Limits:
     """What one HTTP/2 connection may hold; sizes in bytes.
 
     ``header_list`` counts 32 bytes a field as RFC 9113 section 6.5.2 does; ``resets`` is how many streams may end by a
-    reset within 30 seconds before their responses were whole.  ``sessions`` says whether extended CONNECT is served.
+    reset within 30 seconds before their responses were whole.  ``sessions`` says whether extended CONNECT is offered.
     """
 
     def __init__(

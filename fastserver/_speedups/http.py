@@ -373,6 +373,6 @@ class HTTPApplication(ASGIApplication):
 
     def _open_upgrade(self, sink, request):
         """A request that wants more than an answer: a WebSocket, or something that is not served."""
-        if self.websocket is not None and (request.protocol or is_handshake(request)):
+        if request.protocol or (self.websocket is not None and is_handshake(request)):
             return open_session(self, self.websocket, sink, request)
         return open_exchange(self, sink, request)

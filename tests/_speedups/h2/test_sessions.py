@@ -4,7 +4,7 @@ import pytest
 from hyperframe.frame import SettingsFrame
 
 from fastserver._speedups.contract import H2Limits
-from fastserver._speedups.h2.errors import INTERNAL_ERROR, PROTOCOL_ERROR
+from fastserver._speedups.h2.errors import INTERNAL_ERROR
 from fastserver._speedups.http import HTTPApplication
 from fastserver._speedups.websocket.settings import WebSocketSettings
 from tests.fakes import Message, Receive, Send, respond
@@ -19,13 +19,13 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
     await respond(send, b"-")
 
 
-def test_it_is_not_offered_and_a_stream_error() -> None:
+def test_it_is_not_offered_and_answered_with_501() -> None:
     wire = H2Wire(app, h2=H2Limits(sessions=False)).greet()
     settings = next(frame for frame in wire.frames if isinstance(frame, SettingsFrame))
     assert settings.settings.get(SettingsFrame.ENABLE_CONNECT_PROTOCOL, 0) == 0
     stream = wire.take_id()
     wire.send(wire.head(CONNECT.items(), stream, ends=False))
-    assert wire.answer(stream).reset == PROTOCOL_ERROR
+    assert wire.answer(stream).status == 501
     assert wire.answer(wire.request()).status == 200
 
 
