@@ -1,14 +1,15 @@
 """WebSockets over HTTP/2 (RFC 8441): extended CONNECT on the real wire, frames inside DATA."""
 
-from hyperframe.frame import DataFrame, RstStreamFrame
+import pytest
+from hyperframe.frame import DataFrame, RstStreamFrame, SettingsFrame
 from wsproto.frame_protocol import FrameProtocol, Opcode
 
 from fastserver._speedups.contract import H2Limits
-from fastserver._speedups.h2.errors import CANCEL
+from fastserver._speedups.h2.errors import CANCEL, INTERNAL_ERROR
 from fastserver._speedups.http import HTTPApplication
 from fastserver._speedups.websocket.settings import WebSocketSettings
 from tests._speedups.websocket.wire import FIN, TEXT, frame
-from tests.fakes import App, Message, Receive, Send
+from tests.fakes import App, Message, Receive, Send, respond
 from tests.h2wire import H2Wire
 
 CONNECT = [
@@ -112,3 +113,38 @@ def test_another_protocol_is_not_implemented() -> None:
     wire.send(wire.head(fields, stream, ends=False))
     assert wire.answer(stream).status == 501
     wire.hang_up()
+
+
+def test_where_there_are_no_sessions_none_is_offered() -> None:
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await respond(send)
+
+    wire = H2Wire(app, h2=H2Limits(sessions=False)).greet()
+    settings = next(frame for frame in wire.frames if isinstance(frame, SettingsFrame))
+    assert settings.settings.get(SettingsFrame.ENABLE_CONNECT_PROTOCOL, 0) == 0
+    assert wire.answer(connect(wire)).status == 501
+    assert wire.answer(wire.request()).status == 200
+
+
+async def leave(scope: Message, receive: Receive, send: Send) -> None:
+    """It returns while its session is open: the wire alone holds the exchange then."""
+    await receive()
+    await send({"type": "websocket.accept"})
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_an_exchange_that_ends_its_stream_outlives_the_call(ends: bool) -> None:
+    wire = open_wire(leave)
+    stream = connect(wire)
+    assert read(wire, stream) == [("CLOSE", (1000, ""))]
+    wire.send(*wire.data(stream, CLOSE, ends))
+    assert wire.answer(stream).ended
+    assert wire.answer(wire.request()).status == 500  # it is no session
+
+
+def test_a_client_that_never_answers_the_close_is_cut() -> None:
+    wire = open_wire(leave)
+    stream = connect(wire)
+    wire.advance(11)
+    assert wire.answer(stream).reset == INTERNAL_ERROR
+    assert wire.went_away == []
