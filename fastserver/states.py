@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
-from ._speedups.h1state import TRANSITIONS, H1State, H1Step
+from ._speedups.h1.state import TRANSITIONS, H1State, H1Step
 from ._speedups.h2.state import TRANSITIONS as H2_TRANSITIONS
 from ._speedups.h2.state import H2State, H2Step
 

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from fastserver._speedups.clock import Clock
 from fastserver._speedups.contract import Connection, Host, Limits, Peer
 from fastserver._speedups.events import Closed, Event, RawData, Updated
-from fastserver._speedups.h1 import H1Connection
+from fastserver._speedups.h1.connection import H1Connection
 from fastserver._speedups.http import HTTPApplication
 from tests.handloop import HandLoop
 from tests.responses import Response, split_responses

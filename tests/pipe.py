@@ -5,7 +5,7 @@ from typing import Any
 
 from fastserver._speedups.connection import LiveConnection
 from fastserver._speedups.contract import Host, Peer, Protocol
-from fastserver._speedups.h1 import H1Connection
+from fastserver._speedups.h1.connection import H1Connection
 from fastserver.events import RawData
 
 # The hot rooms have no type hints.

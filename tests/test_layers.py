@@ -28,11 +28,7 @@ FLOORS: list[dict[str, str]] = [
     {
         "fastserver.protocol": "wire",
         "fastserver._speedups.h1": "wire",
-        "fastserver._speedups.parser": "wire",
         "fastserver._speedups.bodyclock": "wire",
-        "fastserver._speedups.h1state": "wire",
-        "fastserver._speedups.h1stream": "wire",
-        "fastserver._speedups.h1limits": "wire",
         "fastserver._speedups.hpack": "wire",
         "fastserver._speedups.h2": "wire",
         "fastserver.exchange": "application",
@@ -164,11 +160,11 @@ def test_imports_point_down(path: Path) -> None:
     ("name", "text", "reason"),
     [
         ("fastserver/events.py", "from .server import worker", "above it"),
-        ("fastserver/_speedups/clock.pxd", "from .h1 cimport H1Connection", "above it"),
-        ("fastserver/_speedups/h1.py", "from fastserver._speedups import http", "meet in the contract"),
+        ("fastserver/_speedups/clock.pxd", "from .h1.connection cimport H1Connection", "above it"),
+        ("fastserver/_speedups/h1/connection.py", "from fastserver._speedups import http", "meet in the contract"),
         ("fastserver/exchange/ws.py", "from ..protocol.h2 import H2Connection", "meet in the contract"),
-        ("fastserver/_speedups/http.pyx", "from .h1 cimport (\n    A,\n    B,\n)", "meet in the contract"),
-        ("fastserver/_speedups/h1.py", "def late():\n    import asyncio.events", "at the edge"),
+        ("fastserver/_speedups/http.pyx", "from .h1.connection cimport (\n    A,\n    B,\n)", "meet in the contract"),
+        ("fastserver/_speedups/h1/connection.py", "def late():\n    import asyncio.events", "at the edge"),
         ("fastserver/protocol/h2.py", "from time import monotonic", "an argument"),
     ],
 )
@@ -176,7 +172,9 @@ def test_the_walk_finds_faults(
     name: str, text: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(globals(), "ROOT", tmp_path)
-    monkeypatch.setitem(globals(), "MODULES", [*MODULES, "fastserver._speedups.http", "fastserver._speedups.h1"])
+    monkeypatch.setitem(
+        globals(), "MODULES", [*MODULES, "fastserver._speedups.http", "fastserver._speedups.h1.connection"]
+    )
     path = tmp_path / name
     path.parent.mkdir(parents=True)
     path.write_text(text)

@@ -1,4 +1,4 @@
-"""The public face of the state machines: what ``draw`` makes of the table of HTTP/2 (HTTP/1's: ``test_h1state``)."""
+"""What ``fastserver.states.draw`` makes of the table of HTTP/2 (HTTP/1's: ``_speedups/h1/test_state``)."""
 
 from fastserver.states import H2_TRANSITIONS, H2State, H2Step, draw
 

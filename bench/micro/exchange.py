@@ -65,7 +65,7 @@ def make_connection(room: Room, loop: asyncio.AbstractEventLoop) -> tuple[Any, l
     connection = Nowhere()
     connection.requests = 0
     connection.tally = host.metrics.get_tally("http/1.1")
-    return room.module("h1").H1Connection(connection, host), answer
+    return room.module("h1.connection").H1Connection(connection, host), answer
 
 
 def _measure_in_loop(room: Room, loop: asyncio.AbstractEventLoop, effort: Effort) -> dict[str, float]:

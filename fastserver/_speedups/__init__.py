@@ -1,4 +1,4 @@
-"""The hot rooms: events, the contract, the HTTP/1 wire and the ASGI HTTP exchange.
+"""The hot rooms: events, the contract, the wires of HTTP/1 and HTTP/2, and the ASGI exchanges.
 
 Each module of ``MODULES`` is one text: a plain ``.py`` that runs as it is, with a ``.pxd`` beside it that gives the C
 types when ``setup.py`` compiles it in place; the other modules are tables and plain functions.  ``kernels``, ``heads``
@@ -13,7 +13,7 @@ from importlib.util import find_spec
 MODULES = (
     "events", "kernels", "clock", "metrics", "observers", "contract", "heads", "rendering", "fieldlist", "task",
     "bodyclock", "dialogue", "websocket.kernels", "websocket.reader", "websocket.writer", "websocket.exchange", "http",
-    "parser", "h1stream", "h1", "hpack.strings", "hpack.table", "hpack.decoder", "hpack.encoder",
+    "h1.parser", "h1.stream", "h1.connection", "hpack.strings", "hpack.table", "hpack.decoder", "hpack.encoder",
     "h2.budget", "h2.lightframes", "h2.frames", "h2.stream", "h2.outlet", "h2.connection", "connection", "tcp",
 )  # fmt: skip
 

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Final, TypeAlias
 
 from fastserver._speedups.contract import Connection, Host, Protocol
-from fastserver._speedups.h1 import OVERLOADED, H1Connection
+from fastserver._speedups.h1.connection import OVERLOADED, H1Connection
 from fastserver.config.model import Config
 from fastserver.protocol import refusal
 from fastserver.protocol.h2 import open_h2

@@ -4,7 +4,7 @@ from typing import Any
 
 from fastserver._speedups.connection import abort, drain, survey, sweep
 from fastserver._speedups.contract import Host
-from fastserver._speedups.h1 import H1Connection
+from fastserver._speedups.h1.connection import H1Connection
 from fastserver._speedups.observers import Observer, Observers
 from fastserver.events import Closed, ConnectionState, Direction, RawData
 from tests.fakes import echo, make_host

@@ -12,7 +12,7 @@ import anyio.to_thread
 import pytest
 
 from fastserver._speedups.events import RawData
-from fastserver._speedups.h1 import H1Connection
+from fastserver._speedups.h1.connection import H1Connection
 from tests._speedups.pause import Pause, each_habit
 from tests.exchange.live import GET, MakeLoop, each_loop, run, serve
 from tests.fakes import FakeConnection, Message, Receive, Send, Wire, make_host, respond

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from fastserver._speedups.contract import Application, Exchange
-from fastserver._speedups.h1limits import BODY_BUFFER_BYTES, BODY_LOW_BYTES
-from fastserver._speedups.h1state import H1State
+from fastserver._speedups.h1.bounds import BODY_BUFFER_BYTES, BODY_LOW_BYTES
+from fastserver._speedups.h1.state import H1State
 from fastserver._speedups.http import HTTPApplication
 from fastserver._speedups.websocket.settings import WebSocketSettings
 from tests.conformance.cases import CANARY, check_refusal, check_refused, check_served, request

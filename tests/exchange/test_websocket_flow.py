@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fastserver._speedups.h1limits import BODY_BUFFER_BYTES
+from fastserver._speedups.h1.bounds import BODY_BUFFER_BYTES
 from fastserver._speedups.http import HTTPApplication
 from fastserver._speedups.websocket.settings import CLOSE_TIMEOUT_S, QUEUE_BYTES, WebSocketSettings
 from tests.exchange.sessions import (

@@ -9,7 +9,7 @@ import pytest
 import trustme
 
 from fastserver import Config, Server
-from fastserver._speedups.h1 import OVERLOADED, H1Connection
+from fastserver._speedups.h1.connection import OVERLOADED, H1Connection
 from fastserver.config.extension import HTTP_NAMES, ProtocolBinding, parse_protocol
 from fastserver.protocol import refusal
 from fastserver.protocol.prior import PREFACE, UNSUPPORTED

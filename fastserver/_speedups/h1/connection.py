@@ -1,7 +1,7 @@
 """The HTTP/1.0 and HTTP/1.1 wire (RFC 9112), sans-I/O: one connection, one stream at a time.
 
 ``H1Connection`` takes what arrives: it finds the head, has llhttp read the message, opens an exchange and feeds it the
-body.  The sink of that exchange is an ``H1Stream`` (module ``h1stream``).  Both write to the connection's buffer, which
+body.  The sink of that exchange is an ``H1Stream`` (module ``stream``).  Both write to the connection's buffer, which
 leaves in one ``RawData`` when the reading, or the application's step, that filled it has ended (cork).
 
 Invariants: application code runs only after the parser has returned (H1-5); at most one stream is open, and pipelined
@@ -9,23 +9,17 @@ bytes wait unparsed (H1-40); the next request is begun by the loop in ``_advance
 nothing more of the connection is parsed.
 """
 
-from .bodyclock import BodyClock
-from .bounds import CORK_BYTES, LINGER_BYTES, LINGER_S
-from .contract import Protocol, WireError
-from .events import ACTIVE, CLOSED, IDLE, Closed, RawData
-from .h1limits import (
-    BODY_BUFFER_BYTES,
-    COPY_BYTES,
-    DISCARD_BYTES,
-    DISCARD_S,
-    PIPELINE_BYTES,
-)
-from .h1state import MOVES, NO_MOVE, STEPS, H1State, H1Step
-from .h1stream import H1Stream
-from .heads import check_partial_head, find_head_end, split_head
-from .kernels import raw_data
+from ..bodyclock import BodyClock
+from ..bounds import CORK_BYTES, LINGER_BYTES, LINGER_S
+from ..contract import Protocol, WireError
+from ..events import ACTIVE, CLOSED, IDLE, Closed, RawData
+from ..heads import check_partial_head, find_head_end, split_head
+from ..kernels import raw_data
+from ..rendering import inspect_response, render_response
+from .bounds import BODY_BUFFER_BYTES, COPY_BYTES, DISCARD_BYTES, DISCARD_S, PIPELINE_BYTES
 from .parser import borrow_parser, return_parser
-from .rendering import inspect_response, render_response
+from .state import MOVES, NO_MOVE, STEPS, H1State, H1Step
+from .stream import H1Stream
 
 #: What a connection above the limit is told before it is closed.
 OVERLOADED = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nretry-after: 1\r\nconnection: close\r\n\r\n"
@@ -34,7 +28,6 @@ _NEVER = float("inf")
 _CLOSE_FIELD = b"connection: close\r\n"
 _UPGRADE_FIELDS = b"connection: Upgrade\r\nupgrade: websocket\r\n"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-
 
 WAITING_REQUEST = H1State.WAITING_REQUEST.value
 RECEIVING_HEADERS = H1State.RECEIVING_HEADERS.value
@@ -96,7 +89,7 @@ class H1Connection(Protocol):
         return self.state.name.lower()
 
     def _move(self, step):
-        """The one place where the state changes, by the table in ``h1state``."""
+        """The one place where the state changes, by the table in ``state``."""
         state = _MOVES[self._state * STEPS + step]
         if state == NO_MOVE:
             raise AssertionError(f"{H1Step(step)} in {self.state}")

@@ -1,7 +1,7 @@
 # `open` and `feed` are called once per read; the callbacks only by httptools.
 cimport cython
 
-from .contract cimport Request
+from ..contract cimport Request
 
 cdef int _IN_SIZE_LINE
 cdef int _IN_DATA

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastserver._speedups import h1, is_compiled
+from fastserver._speedups import is_compiled
 from fastserver._speedups.bounds import LINGER_BYTES, LINGER_S
 from fastserver._speedups.contract import Application, Exchange, ResponseHead
-from fastserver._speedups.h1 import H1Connection
-from fastserver._speedups.h1limits import DISCARD_BYTES, DISCARD_S
-from fastserver._speedups.h1state import MOVES, NO_MOVE, STEPS, TRANSITIONS, H1State, H1Step
+from fastserver._speedups.h1 import connection
+from fastserver._speedups.h1.bounds import DISCARD_BYTES, DISCARD_S
+from fastserver._speedups.h1.connection import H1Connection
+from fastserver._speedups.h1.state import MOVES, NO_MOVE, STEPS, TRANSITIONS, H1State, H1Step
 from fastserver._speedups.http import HTTPApplication
 from fastserver._speedups.websocket.settings import WebSocketSettings
 from fastserver.states import draw
@@ -50,7 +51,7 @@ def test_every_state_but_the_last_can_end() -> None:
 
 
 def test_nothing_leads_back_from_the_end() -> None:
-    """`h1` compares numbers: from `ENDING` on nothing more is parsed, and that is for good."""
+    """The connection compares numbers: from `ENDING` on nothing more is parsed, and that is for good."""
     assert [state.value for state in H1State] == list(range(len(H1State)))
     assert [step.value for step in H1Step] == list(range(STEPS))
     ended = {state for state in H1State if state.value >= H1State.ENDING.value}
@@ -210,7 +211,7 @@ def record_scenarios() -> dict[str, Any]:
             moves.append([H1State(state).name, H1Step(step).name])
             return MOVES[index]
 
-    h1._MOVES = RecordingMoves(MOVES)
+    connection._MOVES = RecordingMoves(MOVES)
     found = {}
     for name, run in SCENARIOS.items():
         moves.clear()
@@ -220,7 +221,7 @@ def record_scenarios() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def recorded() -> Any:
-    return plain.call("tests._speedups.test_h1state:record_scenarios")
+    return plain.call("tests._speedups.h1.test_state:record_scenarios")
 
 
 def test_every_line_is_taken_and_no_other(recorded: Any) -> None:

@@ -1,8 +1,8 @@
 """Where an HTTP/1 connection can stand, and what takes it from one state to another: the table is the law.
 
-``H1Connection`` (module ``h1``) changes its state by naming an ``H1Step``, and in no other way.  A step that the
-table does not allow in a state is a fault of this server and raises ``AssertionError``.  ``docs/events.md`` shows the
-table as the diagram that ``fastserver.states.draw`` makes of it.
+``H1Connection`` (module ``connection``) changes its state by naming an ``H1Step``, and in no other way.  A step that
+the table does not allow in a state is a fault of this server and raises ``AssertionError``.  ``docs/events.md`` shows
+the table as the diagram that ``fastserver.states.draw`` makes of it.
 """
 
 from enum import Enum

@@ -12,7 +12,7 @@ Between messages a parser holds nothing of its connection, so parsers are pooled
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-from .contract import WireError
+from ..contract import WireError
 
 #: A chunk's size line with its extensions, CR LF included.
 CHUNK_LINE_BYTES = 4096

@@ -2,14 +2,14 @@
 # underscore below them; all others are the connection's own.
 cimport cython
 
-from .bodyclock cimport BodyClock
-from .contract cimport Connection, Exchange, Host, Protocol, Request, ResponseHead
-from .events cimport Closed, RawData, Updated
-from .h1stream cimport H1Stream
-from .heads cimport check_partial_head, find_head_end, split_head
-from .kernels cimport raw_data
+from ..bodyclock cimport BodyClock
+from ..contract cimport Connection, Exchange, Host, Protocol, Request, ResponseHead
+from ..events cimport Closed, RawData, Updated
+from ..heads cimport check_partial_head, find_head_end, split_head
+from ..kernels cimport raw_data
+from ..rendering cimport inspect_response, render_response
 from .parser cimport RequestParser, borrow_parser, return_parser
-from .rendering cimport inspect_response, render_response
+from .stream cimport H1Stream
 
 # Imported objects that are held as C globals.
 cdef Updated ACTIVE

@@ -1,13 +1,13 @@
 """The sink of one HTTP/1 exchange: how its response is framed (RFC 9112 sections 6 and 7), and whether the connection
 may carry another request.
 
-A stream belongs to its ``H1Connection`` (module ``h1``) from the head of the request to the end of the response; what
-is said to it afterwards goes nowhere.
+A stream belongs to its ``H1Connection`` (module ``connection``) from the head of the request to the end of the
+response; what is said to it afterwards goes nowhere.
 """
 
-from .contract import ResponseHead, Sink, is_bodyless
-from .h1limits import BODY_LOW_BYTES, COPY_BYTES, DISCARD_BYTES
-from .rendering import render_chunk, render_fields
+from ..contract import ResponseHead, Sink, is_bodyless
+from ..rendering import render_chunk, render_fields
+from .bounds import BODY_LOW_BYTES, COPY_BYTES, DISCARD_BYTES
 
 _CLOSE_FIELD = b"connection: close\r\n"
 _KEEP_ALIVE_FIELD = b"connection: keep-alive\r\n"

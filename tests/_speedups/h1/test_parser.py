@@ -3,8 +3,7 @@
 import pytest
 
 from fastserver._speedups.contract import WireError
-from fastserver._speedups.heads import find_head_end, split_head
-from fastserver._speedups.parser import (
+from fastserver._speedups.h1.parser import (
     CHUNK_LINE_BYTES,
     FRAMING_EXCESS_BYTES,
     TRAILER_BYTES,
@@ -13,6 +12,7 @@ from fastserver._speedups.parser import (
     borrow_parser,
     return_parser,
 )
+from fastserver._speedups.heads import find_head_end, split_head
 from tests._speedups.twin import make_limits
 from tests.conformance.cases import arriving, chunked, post, request
 from tests.fakes import every_cut

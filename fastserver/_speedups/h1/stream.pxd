@@ -1,10 +1,10 @@
-# H1Stream and H1Connection know each other: `h1` imports this module, and this one needs only the C type of the other.
+# H1Stream and H1Connection know each other: `connection` imports this module, which needs only the C type of the other.
 cimport cython
 
-from .bodyclock cimport BodyClock
-from .contract cimport Exchange, Request, ResponseHead, Sink, is_bodyless
-from .h1 cimport H1Connection
-from .rendering cimport render_chunk, render_fields
+from ..bodyclock cimport BodyClock
+from ..contract cimport Exchange, Request, ResponseHead, Sink, is_bodyless
+from ..rendering cimport render_chunk, render_fields
+from .connection cimport H1Connection
 
 cdef Py_ssize_t COPY_BYTES
 cdef Py_ssize_t DISCARD_BYTES
