@@ -84,6 +84,22 @@ def test_hello(serve: Serve) -> None:
     assert client.head("/").headers["content-length"] == "14"
 
 
+def test_chat(serve: Serve) -> None:
+    need("websockets")
+    from websockets.sync.client import connect
+
+    client = serve("chat")
+    assert b"A room" in client.get("/").content
+    address = f"ws://{client.base_url.host}:{client.base_url.port}/"
+    with connect(address) as first:
+        assert str(first.recv(10)).endswith("has come over HTTP/1.1")
+        with connect(address) as second:
+            assert "has come" in str(first.recv(10))
+            second.send("hello")
+            assert str(first.recv(10)).endswith(": hello")
+        assert str(first.recv(10)).endswith("has left (1000)")
+
+
 def test_fastapi(serve: Serve) -> None:
     need("fastapi")
     client = serve("fastapi_app", "--workers", "2")
