@@ -5,6 +5,9 @@ cimport cython
 from .contract cimport Application, Exchange, Host, Peer, Request, Sink
 from .task cimport start as start_task
 
+# Imported objects that are held as C globals.
+cdef str HTTP_1_1
+
 
 @cython.final
 cdef class Ready:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from .asgi import Constants, as_coroutine_function
 from .contract import Application, Exchange
+from .fields import HTTP_1_1
 from .task import start as start_task
 
 
@@ -211,7 +212,7 @@ class ASGIApplication(Application):
         return {
             "type": kind,
             "asgi": Constants(version="3.0", spec_version="2.5"),
-            "http_version": "1.1",
+            "http_version": HTTP_1_1,
             "scheme": scheme,
             "path": "",
             "raw_path": b"",
@@ -231,7 +232,7 @@ class ASGIApplication(Application):
         root_path = self.root_path
         scope = template.copy()
         # The template holds the common values, so only what differs is set.
-        if request.http_version != "1.1":
+        if request.http_version != HTTP_1_1:
             scope["http_version"] = request.http_version
         if root_path and request.raw_path != b"*":
             scope["path"] = root_path + request.path

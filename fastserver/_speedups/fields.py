@@ -1,10 +1,13 @@
-"""What ``heads`` and ``rendering`` share: methods, and header fields with what each means to the server.
+"""What the wires and exchanges share: methods, and header fields with what each means to the server.
 
 Below the names stands the grammar that their Python twins share; the extensions share theirs, tables of bytes, through
 ``kernels.pxd``.
 """
 
 import re
+
+#: The version of most requests.  Whoever compares with this very object has its answer without a look at the text.
+HTTP_1_1 = "1.1"
 
 #: The methods that llhttp serves over HTTP/1.x (H1-39); any other token is answered 501.  CONNECT is not among them:
 #: this server is not a proxy (H1-37).

@@ -16,8 +16,11 @@ from .kernels cimport (
     UPGRADE, VALUE, Bytes, find_known, parse_length,
 )
 
+# An imported object that is held as a C global.
+cdef str HTTP_1_1
+
 from .contract import WireError
-from .fields import METHODS
+from .fields import HTTP_1_1, METHODS
 from .target import decode_path, refuse_coding, replace_host, split_target
 
 # PATH and QUERY: 1 where a target may hold the byte; stricter than llhttp (H1-20).
@@ -163,7 +166,7 @@ cdef int _split_request_line(Bytes line, Py_ssize_t size, Limits limits, Request
     return 0
 
 
-cdef int _read_target(Request request, Bytes target, Py_ssize_t size) except -1:
+cdef inline int _read_target(Request request, Bytes target, Py_ssize_t size) except -1:
     """Origin-form into path, raw_path and query_string; other forms go the cold way."""
     cdef Py_ssize_t index = 0, path_size
     cdef bint escaped = False
@@ -448,7 +451,7 @@ cpdef Request split_head(bytes data, Py_ssize_t start, Py_ssize_t end, Limits li
     request.headers = []
     request.content_length = -1
     request.protocol = ""
-    request.http_version = "1.1" if line.minor else "1.0"
+    request.http_version = HTTP_1_1 if line.minor else "1.0"
     if line.method_size == 3 and memcmp(base + start, b"GET", 3) == 0:
         request.method = "GET"
     else:

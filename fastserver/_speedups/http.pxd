@@ -35,8 +35,6 @@ cdef class HTTPExchange(Dialogue):
     cdef int _weight
 
     cdef begin(self, HTTPApplication application, Sink sink, Request request)
-    @cython.locals(kind=str)
-    cdef _take_fields(self, dict fields)
     @cython.locals(ends=bint, trailers_follow=bint, excess=bint)
     cdef _send_part(self, bytes body, bint more)
     cpdef cut(self)

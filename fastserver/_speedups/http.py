@@ -109,20 +109,18 @@ class HTTPExchange(Dialogue):
         ``ValueError`` for a message that the specification does not allow here."""
         if current_thread() != self._host.thread:
             return send_in_loop(self, message)
-        return self._take_fields(message if type(message) is dict else dict(message))
-
-    def _take_fields(self, fields):
-        kind = fields["type"]
+        fields: dict = message if type(message) is dict else dict(message)
+        kind: str = fields["type"]
         if self._disconnected:
             raise ClientDisconnected
         if self._busy:
             raise RuntimeError("send() before the http.response.pathsend was awaited")
-        if kind == "http.response.body" and (self._state == HEAD_HELD or self._state == SENDING_BODY):
+        if (self._state == HEAD_HELD or self._state == SENDING_BODY) and kind == "http.response.body":
             body = fields.get("body", b"")
             if type(body) is not bytes:
                 body = as_bytes(body)
             self._send_part(body, True if fields.get("more_body", False) else False)
-        elif kind == "http.response.start" and self._state == AWAITING_START:
+        elif self._state == AWAITING_START and kind == "http.response.start":
             self._head = inspect_response(fields["status"], fields.get("headers", ()))
             self._head.trailers = True if fields.get("trailers", False) else False
             self._state = HEAD_HELD

@@ -51,7 +51,10 @@ cdef class RequestParser:
     cpdef bint is_reusable(self) except -1
 
 
+cdef Py_ssize_t _POOL_SIZE
 cdef list _pool
+cdef Py_ssize_t _pooled
 
+@cython.locals(parser=RequestParser)
 cpdef RequestParser borrow_parser()
 cpdef return_parser(RequestParser parser)

@@ -6,6 +6,9 @@ from ..contract cimport Exchange, Request, ResponseHead, Sink, is_bodyless
 from ..rendering cimport render_chunk, render_fields
 from .connection cimport H1Connection
 
+# Imported objects that are held as C globals.
+cdef str HTTP_1_1
+
 cdef Py_ssize_t COPY_BYTES
 cdef Py_ssize_t DISCARD_BYTES
 cdef Py_ssize_t BODY_LOW_BYTES

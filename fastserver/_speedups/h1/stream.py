@@ -6,6 +6,7 @@ response; what is said to it afterwards goes nowhere.
 """
 
 from ..contract import ResponseHead, Sink, is_bodyless
+from ..fields import HTTP_1_1
 from ..rendering import render_chunk, render_fields
 from .bounds import BODY_LOW_BYTES, COPY_BYTES, DISCARD_BYTES
 
@@ -23,10 +24,10 @@ class H1Stream(Sink):
         self._is_open = True
         self._chunked = False
         self._bodyless = False
-        self.owes_continue = request.expect_continue and request.http_version == "1.1"
+        self.owes_continue = request.expect_continue and request.http_version == HTTP_1_1
         self.exchange = None
         self.started = False
-        self.keep_alive = not request.close and (request.http_version == "1.1" or request.keep_alive)
+        self.keep_alive = not request.close and (request.http_version == HTTP_1_1 or request.keep_alive)
         # Body bytes that the exchange has and the application has not taken.
         self.unread = 0
         # Runs while body bytes are due; None for a request that came whole.
@@ -39,7 +40,7 @@ class H1Stream(Sink):
 
     def inform(self, status, fields):
         # An HTTP/1.0 client knows no interim responses (RFC 9110 section 15.2).
-        if self._is_open and not self.started and self._request.http_version == "1.1":
+        if self._is_open and not self.started and self._request.http_version == HTTP_1_1:
             self._wire.write(render_fields(status, fields))
 
     def want_body(self):
@@ -57,7 +58,7 @@ class H1Stream(Sink):
             self.keep_alive = self._may_keep_alive(head, more)
         if not self.keep_alive:
             connection_field = _CLOSE_FIELD
-        elif self._request.http_version == "1.0":
+        elif self._request.http_version != HTTP_1_1:
             connection_field = _KEEP_ALIVE_FIELD
         else:
             connection_field = b""
@@ -82,7 +83,7 @@ class H1Stream(Sink):
             return size
         if self._bodyless:
             return -1
-        if self._request.http_version == "1.1":
+        if self._request.http_version == HTTP_1_1:
             self._chunked = True
         else:
             self.keep_alive = False
