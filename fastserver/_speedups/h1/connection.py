@@ -1,8 +1,8 @@
 """The HTTP/1.0 and HTTP/1.1 wire (RFC 9112), sans-I/O: one connection, one stream at a time.
 
 ``H1Connection`` takes what arrives: it finds the head, has llhttp read the message, opens an exchange and feeds it the
-body.  The sink of that exchange is an ``H1Stream`` (module ``stream``).  Both write to the connection's buffer, which
-leaves in one ``RawData`` when the reading, or the application's step, that filled it has ended (cork).
+body.  The sink of that exchange is an ``H1Stream`` (module ``stream``).  Its writing half is the ``Outlet`` (module
+``outlet``) that it derives from.
 
 Invariants: application code runs only after the parser has returned (H1-5); at most one stream is open, and pipelined
 bytes wait unparsed (H1-40); the next request is begun by the loop in ``_advance``, never by recursion; after an error
@@ -10,58 +10,49 @@ nothing more of the connection is parsed.
 """
 
 from ..bodyclock import BodyClock
-from ..bounds import CORK_BYTES, LINGER_BYTES, LINGER_S
-from ..contract import Protocol, WireError
-from ..events import ACTIVE, CLOSED, IDLE, Closed, RawData
+from ..bounds import LINGER_BYTES, LINGER_S
+from ..contract import WireError
+from ..events import ACTIVE, IDLE, Closed, RawData
 from ..heads import check_partial_head, find_head_end, split_head
 from ..kernels import raw_data
-from ..rendering import inspect_response, render_response
-from .bounds import BODY_BUFFER_BYTES, COPY_BYTES, DISCARD_BYTES, DISCARD_S, PIPELINE_BYTES
+from .bounds import BODY_BUFFER_BYTES, DISCARD_BYTES, DISCARD_S, PIPELINE_BYTES
+from .outlet import Outlet
 from .parser import borrow_parser, return_parser
-from .state import MOVES, NO_MOVE, STEPS, H1State, H1Step
+from .state import H1State, H1Step
 from .stream import H1Stream
 
 #: What a connection above the limit is told before it is closed.
 OVERLOADED = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nretry-after: 1\r\nconnection: close\r\n\r\n"
 
 _NEVER = float("inf")
-_CLOSE_FIELD = b"connection: close\r\n"
 _UPGRADE_FIELDS = b"connection: Upgrade\r\nupgrade: websocket\r\n"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 WAITING_REQUEST = H1State.WAITING_REQUEST.value
 RECEIVING_HEADERS = H1State.RECEIVING_HEADERS.value
-RECEIVING_BODY = H1State.RECEIVING_BODY.value
-PROCESSING = H1State.PROCESSING.value
-SENDING_RESPONSE = H1State.SENDING_RESPONSE.value
 DISCARDING_BODY = H1State.DISCARDING_BODY.value
 KEEP_ALIVE = H1State.KEEP_ALIVE.value
 TUNNELLING = H1State.TUNNELLING.value
 ENDING = H1State.ENDING.value
-LINGERING = H1State.LINGERING.value
 CONNECTION_CLOSED = H1State.CLOSED.value
 
 HEAD_BEGINS = H1Step.HEAD_BEGINS.value
 REQUEST_WHOLE = H1Step.REQUEST_WHOLE.value
 BODY_DUE = H1Step.BODY_DUE.value
 BODY_WHOLE = H1Step.BODY_WHOLE.value
-RESPONSE_BEGINS = H1Step.RESPONSE_BEGINS.value
 SESSION_BEGINS = H1Step.SESSION_BEGINS.value
 RESPONSE_WHOLE = H1Step.RESPONSE_WHOLE.value
 RESPONSE_EARLY = H1Step.RESPONSE_EARLY.value
 RESPONSE_LAST = H1Step.RESPONSE_LAST.value
 WRITING_ENDS = H1Step.WRITING_ENDS.value
 CLOSE = H1Step.CLOSE.value
-_MOVES = MOVES
 
 
-class H1Connection(Protocol):
-    """One HTTP/1 connection: its reading side, its write buffer and its end."""
+class H1Connection(Outlet):
+    """One HTTP/1 connection: its reading half, its time and its end."""
 
     def __init__(self, connection, host):
-        self.connection = connection
-        self.host = host
-        self._state = WAITING_REQUEST
+        Outlet.__init__(self, connection, host)
         self._stream = None
         self._parser = None
         # Bytes that no parser has seen: the beginning of a head, or pipelined requests.
@@ -70,30 +61,11 @@ class H1Connection(Protocol):
         self._scanned = 0
         self._skipped_empty_line = False
         self._is_idle = False
-        self._out = None
-        self._corks = 0
         self._reading_paused = False
-        self._writing_paused = False
         self._at_eof = False
-        self._is_draining = host.draining
         # Bytes thrown away since the state became DISCARDING_BODY or LINGERING.
         self._discarded = 0
         self.deadline = host.clock.now + host.limits.timeout_request_header
-
-    @property
-    def state(self):
-        """Where the connection stands, an ``H1State``."""
-        return H1State(self._state)
-
-    def describe_state(self):
-        return self.state.name.lower()
-
-    def _move(self, step):
-        """The one place where the state changes, by the table in ``state``."""
-        state = _MOVES[self._state * STEPS + step]
-        if state == NO_MOVE:
-            raise AssertionError(f"{H1Step(step)} in {self.state}")
-        self._state = state
 
     # What the transport calls.
 
@@ -138,9 +110,6 @@ class H1Connection(Protocol):
     def on_idle_timeout(self):
         if self._state == KEEP_ALIVE or self._state == WAITING_REQUEST:
             self._close()
-
-    def pause_writing(self):
-        self._writing_paused = True
 
     def resume_writing(self):
         self._writing_paused = False
@@ -402,45 +371,12 @@ class H1Connection(Protocol):
         else:
             self._linger()
 
-    # Writing.
+    # The end of a response, and of the connection.
 
-    def write(self, data):
-        """Add to what leaves when the cork is drawn; a large part leaves at once, behind what was said before it."""
-        if self._state == CONNECTION_CLOSED:
+    def finish_turn(self):
+        """All is written: where no exchange is open, go idle, go on with what is held, or end."""
+        if self._stream is not None:
             return
-        if len(data) >= COPY_BYTES:
-            self.flush()
-            self.connection.send(raw_data(data))
-            return
-        self._out = data if self._out is None else self._out + data
-        if self._corks == 0:
-            self._uncork_soon()
-        elif len(self._out) >= CORK_BYTES:
-            self.flush()
-
-    def flush(self):
-        out = self._out
-        if out is not None:
-            self._out = None
-            self.connection.send(raw_data(out))
-
-    def cork(self):
-        self._corks += 1
-
-    def _uncork_soon(self):
-        """Something was said outside a step of the exchange's own task: it leaves at the loop's next turn."""
-        self._corks += 1
-        self.host.call_soon(self.uncork)
-
-    def uncork(self):
-        self._corks -= 1
-        if self._corks == 0:
-            self.flush()
-            if self._stream is None:
-                self._settle()
-
-    def _settle(self):
-        """No exchange is open and all is written: go idle, go on with what is held, or end."""
         if self._state == KEEP_ALIVE:
             if self._held:
                 self.host.call_soon(self._continue)
@@ -462,8 +398,6 @@ class H1Connection(Protocol):
         if self._stream is None and self._state == KEEP_ALIVE and self._held:
             self._receive(raw_data(b""))
 
-    # The end of a response, and of the connection.
-
     def end_response(self, stream):
         """``stream`` has said its last byte."""
         self._stream = None
@@ -484,15 +418,6 @@ class H1Connection(Protocol):
         if self._corks == 0:
             self._uncork_soon()
 
-    def abort(self):
-        """Drop the connection so that the client sees that what it got is not whole (H1-42)."""
-        if self._state != CONNECTION_CLOSED:
-            # Earlier responses may stand in the buffer; they are whole.
-            self.flush()
-            self._move(CLOSE)
-            self.deadline = _NEVER
-            self.connection.abort()
-
     def _refuse(self, error):
         """Answer a peer's fault and close; where a response has begun, cut it instead."""
         if self._state >= ENDING:
@@ -507,21 +432,8 @@ class H1Connection(Protocol):
             if stream.started:
                 self.abort()
                 return
-        head = inspect_response(error.status, [(b"content-type", b"text/plain; charset=utf-8")])
-        body = error.reason.encode("utf-8") + b"\n"
-        self.write_head(head, body, len(body), False, _CLOSE_FIELD)
+        self._answer(error)
         self._linger()
-
-    def write_head(self, head, body, content_length, chunked, connection_field):
-        """Write a response's head with the fields that are the server's own, and ``body`` behind it."""
-        host = self.host
-        date_field = host.clock.date_field if host.date_header and not head.has_date else b""
-        server_field = b"" if head.has_server else host.server_field
-        self.write(
-            render_response(
-                head, body, content_length, chunked, connection_field, date_field, server_field, host.extra_fields
-            )
-        )
 
     def _linger(self):
         """Close the writing side, and read on for a while so that no reset overtakes the answer (H1-33)."""
@@ -533,13 +445,6 @@ class H1Connection(Protocol):
         self.deadline = self.host.clock.now + LINGER_S
         self._resume_reading()
         self.connection.finish_writing()
-
-    def _close(self):
-        if self._state != CONNECTION_CLOSED:
-            self.flush()
-            self._move(CLOSE)
-            self.deadline = _NEVER
-            self.connection.send(CLOSED)
 
     def _lose(self):
         """The connection is gone: tell the exchange, and let go of everything."""
@@ -562,19 +467,6 @@ class H1Connection(Protocol):
 
     # For the stream.
 
-    def is_writable(self):
-        return not self._writing_paused
-
     def body_is_open(self):
         """Whether bytes of the current request's body may still come."""
         return self._parser is not None
-
-    def begin_response(self):
-        self._move(RESPONSE_BEGINS)
-
-    def may_take_another(self):
-        """Whether this side is willing to take a further request on this connection."""
-        limit = self.host.limits.keep_alive_max_requests
-        # A host that begins to stop says so before it comes to tell each connection.
-        draining = self._is_draining or self.host.draining
-        return not draining and (limit == 0 or self.connection.requests < limit)

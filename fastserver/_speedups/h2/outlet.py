@@ -153,7 +153,7 @@ class Outlet(Protocol):
     # Private.
 
     def _add_own_fields(self, head, fields):
-        """The fields of a response with those that are the server's own, as ``H1Connection.write_head`` has them."""
+        """The fields of a response with those that are the server's own, as HTTP/1's ``Outlet.write_head`` has them."""
         host = self.host
         if host.date_header and not head.has_date:
             fields = [*fields, _split_line(host.clock.date_field)]

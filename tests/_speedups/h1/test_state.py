@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fastserver._speedups import is_compiled
 from fastserver._speedups.bounds import LINGER_BYTES, LINGER_S
 from fastserver._speedups.contract import Application, Exchange, ResponseHead
-from fastserver._speedups.h1 import connection
+from fastserver._speedups.h1 import outlet
 from fastserver._speedups.h1.bounds import DISCARD_BYTES, DISCARD_S
 from fastserver._speedups.h1.connection import H1Connection
 from fastserver._speedups.h1.state import MOVES, NO_MOVE, STEPS, TRANSITIONS, H1State, H1Step
@@ -211,7 +211,7 @@ def record_scenarios() -> dict[str, Any]:
             moves.append([H1State(state).name, H1Step(step).name])
             return MOVES[index]
 
-    connection._MOVES = RecordingMoves(MOVES)
+    outlet._MOVES = RecordingMoves(MOVES)
     found = {}
     for name, run in SCENARIOS.items():
         moves.clear()
