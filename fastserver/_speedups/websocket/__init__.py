@@ -1,6 +1,7 @@
-"""WebSocket framing, server side and sans-I/O (RFC 6455, RFC 7692): bytes to messages, messages to bytes.
+"""WebSockets (RFC 6455, RFC 7692; RFC 8441 over HTTP/2), without a wire: a session, and bytes to messages and back.
 
-``reader`` finds messages and control frames in what a client sent, ``writer`` renders what a server sends, ``deflate``
-is permessage-deflate within bounds, ``kernels`` holds what of the three needs raw pointers.  Nothing here knows of
-connections, exchanges or the event loop.
+``exchange`` is one session of an application; ``handshake`` reads the request, ``messages`` what the application says,
+``keepalive`` knows when pings and pongs are due, ``settings`` are what is configured.  ``reader`` finds messages and
+control frames in what a client sent, ``writer`` renders what a server sends, ``deflate`` is permessage-deflate within
+bounds, ``kernels`` holds what of the three needs raw pointers.
 """

@@ -1,13 +1,14 @@
 # One exchange a session.  What costs per message is short: on_body > _parse > _take_item, take_message > _take_queued,
-# send > _send_message.
+# send.
 cimport cython
 
 from ..contract cimport Host, Peer, Request, ResponseHead, Sink
 from ..dialogue cimport ASGIApplication, Dialogue, Ready, WaitingForRoom
 from ..kernels cimport current_thread, read_timer
-from ..rendering cimport inspect_fields
+from .keepalive cimport KeepAlive
+from .messages cimport read_accept, read_close, render_message
 from .reader cimport Close, MessageReader, Ping, Pong
-from .writer cimport render_binary, render_close, render_ping, render_pong, render_text
+from .writer cimport render_close, render_ping, render_pong
 
 # Imported objects that are held as C globals.
 cdef Ready READY
@@ -62,23 +63,17 @@ cdef class WebSocketExchange(Dialogue):
     cdef int _code
     cdef str _reason
     cdef bytes _pong
-    cdef bytes _ping
-    cdef unsigned int _pings
+    cdef KeepAlive _keepalive
     cdef Py_ssize_t _max_queue
-    cdef double _ping_at
-    cdef double _pong_due
     cdef double _close_due
 
     cdef begin(self, ASGIApplication application, settings, Sink sink, Request request)
-    @cython.locals(kind=str)
-    cdef _take_fields(self, dict fields)
     cdef bint _is_denied(self) except -1
     cdef _accept(self, dict fields)
     cdef _open(self, list fields)
     cdef _deny(self, int status, str reason, tuple fields)
     cdef _deny_by_message(self, str kind, dict fields)
     cdef _begin_response(self)
-    cdef _send_message(self, dict fields)
     cdef _send_other(self, kind, dict fields)
     cdef _close_by_message(self, dict fields)
     cdef _fail_out_of_turn(self, kind)
@@ -105,7 +100,6 @@ cdef class WebSocketExchange(Dialogue):
     cdef _write(self, bytes data)
 
 
-cdef str as_text(text, str key)
 cdef dict make_scope(ASGIApplication application, Request request, Peer peer, handshake)
 @cython.locals(exchange=WebSocketExchange)
 cpdef WebSocketExchange open_session(ASGIApplication application, settings, Sink sink, Request request)

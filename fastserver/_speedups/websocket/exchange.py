@@ -17,13 +17,13 @@ from ..asgi import Constants, is_disconnect
 from ..contract import ClientDisconnected, ResponseHead
 from ..dialogue import READY, Dialogue, WaitingForRoom, send_in_loop
 from ..kernels import current_thread, read_timer
-from ..rendering import inspect_fields
 from ..task import CancelledError
-from .deflate import negotiate
 from .handshake import HandshakeRefused, read_handshake
+from .keepalive import KeepAlive
+from .messages import read_accept, read_close, render_message
 from .reader import Close, MessageReader, Ping, Pong, ReaderFault
 from .settings import CLOSE_TIMEOUT_S, QUEUE_BYTES
-from .writer import render_binary, render_close, render_ping, render_pong, render_text
+from .writer import render_close, render_ping, render_pong
 
 CONNECTING = 0
 DENIED = 1
@@ -44,7 +44,6 @@ _FAULT = 2
 _LOSS = 3
 
 _NEVER = float("inf")
-_SERVERS_OWN = frozenset((b"sec-websocket-accept", b"sec-websocket-extensions"))
 _RESPONSE_KINDS = ("websocket.http.response.start", "websocket.http.response.body")
 _KINDS = ("websocket.accept", "websocket.send", "websocket.close", *_RESPONSE_KINDS)
 _RESPONSE_PREFIX = len("websocket.")
@@ -83,9 +82,8 @@ class WebSocketExchange(Dialogue):
         self._code = 0
         self._reason = ""
         self._pong = None
-        self._pings = 0
-        self._ping = None
-        self._ping_at = self._pong_due = self._close_due = _NEVER
+        self._keepalive = None
+        self._close_due = _NEVER
         self._head = None
         self._sent = 0
         self._is_accounted = False
@@ -160,9 +158,9 @@ class WebSocketExchange(Dialogue):
                 return
             # The application does not come to what stands before the end.
             self._act_on_end()
-        if now >= self._pong_due and self._state == OPEN:
+        if now >= self._keepalive.pong_due and self._state == OPEN:
             self._judge_silence(now)
-        if now >= self._ping_at and self._state == OPEN:
+        if now >= self._keepalive.ping_at and self._state == OPEN:
             self._send_ping(now)
         self._arm()
 
@@ -202,12 +200,11 @@ class WebSocketExchange(Dialogue):
         ``ValueError`` for a message that the specification does not allow here."""
         if current_thread() != self._host.thread:
             return send_in_loop(self, message)
-        return self._take_fields(message if type(message) is dict else dict(message))
-
-    def _take_fields(self, fields):
-        kind = fields["type"]
-        if kind == "websocket.send" and self._state == OPEN and not self._is_lost:
-            self._send_message(fields)
+        fields: dict = message if type(message) is dict else dict(message)
+        kind: str = fields["type"]
+        if self._state == OPEN and kind == "websocket.send" and not self._is_lost:
+            self._write(render_message(fields, self._extension))
+            self._host.metrics.messages_out += 1
             if self._sink.is_writable():
                 return READY
             return WaitingForRoom(self)
@@ -247,27 +244,8 @@ class WebSocketExchange(Dialogue):
 
     def _accept(self, fields):
         """``websocket.accept``: everything is checked before anything happens."""
-        handshake = self._handshake
-        answer = list(handshake.fields)
-        subprotocol = fields.get("subprotocol")
-        if subprotocol is not None:
-            if not isinstance(subprotocol, str):
-                raise TypeError(f"subprotocol must be a str, not {subprotocol!r}")
-            if subprotocol not in handshake.subprotocols:
-                raise ValueError(f"the client has not offered the subprotocol {subprotocol!r}")
-            answer.append((b"sec-websocket-protocol", subprotocol.encode("ascii")))
-        headers = inspect_fields(fields.get("headers") or ())
-        for name, _ in headers:
-            if name.lower() == b"sec-websocket-protocol":
-                raise ValueError("the subprotocol is named by the key 'subprotocol', not by a header")
-            if name.lower() in _SERVERS_OWN:
-                raise ValueError(f"header {name!r} is the server's")
-        if self._settings.per_message_deflate:
-            agreed = negotiate(handshake.extensions)
-            if agreed is not None:
-                answer.append((b"sec-websocket-extensions", agreed[0].encode("ascii")))
-                self._extension = agreed[1]
-        self._open(answer + headers)
+        answer, self._extension = read_accept(fields, self._handshake, self._settings.per_message_deflate)
+        self._open(answer)
 
     def _open(self, fields):
         self._handshake = None
@@ -277,8 +255,8 @@ class WebSocketExchange(Dialogue):
         self._head = ResponseHead()
         self._head.status = 200 if self._request.protocol else 101
         self._head.fields = fields
-        if self._settings.ping_interval_s > 0:
-            self._ping_at = self._host.clock.now + self._settings.ping_interval_s
+        self._keepalive = KeepAlive(self._settings.ping_interval_s, self._settings.ping_timeout_s)
+        self._keepalive.plan(self._host.clock.now)
         self._host.metrics.sessions_opened += 1
         # The sink may hold early bytes, and gives them within this call.
         self._sink.accept(fields)
@@ -327,20 +305,6 @@ class WebSocketExchange(Dialogue):
 
     # Private: what the application sends.
 
-    def _send_message(self, fields):
-        """``websocket.send``: one of text and bytes, and an empty one is a message (W5)."""
-        text = fields.get("text")
-        data = fields.get("bytes")
-        if (text is None) == (data is None):
-            raise ValueError("websocket.send must have either text or bytes, and the other missing or None")
-        if text is not None:
-            self._write(render_text(as_text(text, "text"), self._extension))
-        elif isinstance(data, (bytes, bytearray, memoryview)):
-            self._write(render_binary(data if type(data) is bytes else bytes(data), self._extension))
-        else:
-            raise TypeError(f"bytes of websocket.send must be bytes, not {data!r}")
-        self._host.metrics.messages_out += 1
-
     def _send_other(self, kind, fields):
         """All messages but that of an open session, and those out of turn."""
         if kind not in _KINDS:
@@ -362,13 +326,8 @@ class WebSocketExchange(Dialogue):
             # Neither code nor reason goes anywhere, and FastAPI gives a list of its findings as the reason.
             self._deny(403, "Forbidden", ())
             return
-        code = fields.get("code")
-        reason = fields.get("reason")
-        if code is None:
-            code = NORMAL
-        if not isinstance(code, int) or isinstance(code, bool):
-            raise TypeError(f"code of websocket.close must be an int, not {code!r}")
-        self._close(code, "" if reason is None else as_text(reason, "reason"))
+        code, reason = read_close(fields)
+        self._close(code, reason)
         self._drop_queue()
 
     def _fail_out_of_turn(self, kind):
@@ -428,9 +387,8 @@ class WebSocketExchange(Dialogue):
         item = self._queue.pop(0)
         self._queued_bytes -= len(item)
         if self._is_stalled:
-            if self._pong_due < _NEVER:
-                # Nothing was read, so nothing could be answered.
-                self._pong_due = self._host.clock.now + self._settings.ping_timeout_s
+            # Nothing was read, so nothing could be answered.
+            if self._keepalive.extend(self._host.clock.now):
                 self._arm()
             self._parse()
         if type(item) is str:
@@ -471,7 +429,7 @@ class WebSocketExchange(Dialogue):
         self._reason = reason
         self._state = CLOSING
         self._pong = None
-        self._ping_at = self._pong_due = _NEVER
+        self._keepalive.stop()
         self._close_due = self._host.clock.now + CLOSE_TIMEOUT_S
         self._arm()
         self.wake()
@@ -530,52 +488,36 @@ class WebSocketExchange(Dialogue):
 
     def _send_ping(self, now):
         """Ask whether the client is there; the next ping waits for its pong, where that is waited for."""
-        if not self._sink.is_writable():
-            # It does not read, so it could not answer; the wire has a deadline for that.
-            self._ping_at = now + self._settings.ping_interval_s
-            return
-        self._pings += 1
-        self._ping = b"%08x" % (self._pings & 0xFFFFFFFF)
-        self._write(render_ping(self._ping))
-        if self._settings.ping_timeout_s > 0:
-            self._ping_at = _NEVER
-            self._pong_due = now + self._settings.ping_timeout_s
+        if self._sink.is_writable():
+            self._write(render_ping(self._keepalive.ask(now)))
         else:
-            self._ping_at = now + self._settings.ping_interval_s
+            # It does not read, so it could not answer; the wire has a deadline for that.
+            self._keepalive.plan(now)
 
     def _take_pong(self, pong):
-        if self._pong_due < _NEVER and pong.payload == self._ping:
-            self._pong_due = _NEVER
-            self._ping_at = self._host.clock.now + self._settings.ping_interval_s
+        if self._keepalive.take_pong(pong.payload, self._host.clock.now):
             self._arm()
 
     def _judge_silence(self, now):
         """The pong is overdue, unless it waits unread."""
         if self._is_stalled or self._end != _NOTHING:
-            self._pong_due = now + self._settings.ping_timeout_s
+            self._keepalive.extend(now)
         else:
             self._host.metrics.count_fault("websocket", str(FAILED))
             self._close(FAILED, "keepalive ping timeout")
 
     def _arm(self):
         if self._state == OPEN or self._state == CLOSING:
-            self._sink.set_deadline(min(self._ping_at, self._pong_due, self._close_due))
+            self._sink.set_deadline(min(self._keepalive.ping_at, self._keepalive.pong_due, self._close_due))
 
     def _disarm(self):
-        self._ping_at = self._pong_due = self._close_due = _NEVER
+        if self._keepalive is not None:
+            self._keepalive.stop()
+        self._close_due = _NEVER
 
     def _write(self, data):
         self._sent += len(data)
         self._sink.write(data, True)
-
-
-def as_text(text, key):
-    """What the application gave under ``key`` as a plain ``str``; of a subclass it is the text that counts."""
-    if type(text) is str:
-        return text
-    if not isinstance(text, str):
-        raise TypeError(f"{key} must be a str, not {text!r}")
-    return str.__str__(text)
 
 
 def make_scope(application, request, peer, handshake):
