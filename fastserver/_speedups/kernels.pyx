@@ -76,7 +76,7 @@ cdef _fill_known_names():
         hashed = 0
         for byte in name:
             hashed = hashed * 31 + <unsigned int> byte
-        slot = mix_hash(hashed)
+        slot = (hashed ^ (hashed >> 7) ^ (hashed >> 15)) & (NAME_SLOTS - 1)  # as find_known begins
         while KNOWN[slot].text != NULL:
             slot = (slot + 1) & (NAME_SLOTS - 1)
         KNOWN[slot].text = PyBytes_AS_STRING(name)
