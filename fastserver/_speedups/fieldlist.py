@@ -1,8 +1,8 @@
 """The Python twin of ``fieldlist.pyx``: a request's head as a list of fields (see ``kernels.py`` on twins)."""
 
 from .contract import Limits, Request, WireError
-from .fields import KNOWN_FIELDS, METHODS, is_token, is_value, parse_length
-from .heads import is_host, read_path
+from .fields import KNOWN_FIELDS, METHODS, is_token, is_value
+from .heads import is_host, note_field, read_path
 
 Field = tuple[bytes, bytes]
 
@@ -27,31 +27,16 @@ def _check_value(value: bytes) -> None:
         raise WireError(400, "blank at an end of a field value")
 
 
-def _note_field(request: Request, kind: str, value: bytes) -> None:
+def _note_field(request: Request, kind: str, name: bytes, value: bytes) -> None:
     """What a known field says; those of the connection have no place here (RFC 9113 section 8.2.2)."""
-    match kind:
-        case "host":
-            if request.has_host:
-                raise WireError(400, "more than one Host")
-            if not is_host(value):
-                raise WireError(400, "invalid Host")
-            request.has_host = True
-        case "content-length":
-            if request.content_length >= 0:
-                raise WireError(400, "more than one Content-Length")
-            request.content_length = parse_length(value)
-            if request.content_length < 0:
-                raise WireError(400, "invalid Content-Length")
-        case "expect":
-            if value.lower() != b"100-continue":
-                raise WireError(417, "unknown expectation")
-            request.expect_continue = True
-        case "te":
-            if value.lower() != b"trailers":
-                raise WireError(400, "TE is not trailers")
-            request.accepts_trailers = True
-        case _ if kind in _CONNECTION_KINDS:
-            raise WireError(400, "connection-specific field")
+    if kind == "te":
+        if value.lower() != b"trailers":
+            raise WireError(400, "TE is not trailers")
+        request.accepts_trailers = True
+    elif kind in _CONNECTION_KINDS:
+        raise WireError(400, "connection-specific field")
+    else:
+        note_field(request, name, value)
 
 
 def check_trailers(fields: list[Field], limits: Limits) -> int:
@@ -97,7 +82,7 @@ def read_field_list(fields: list[Field], limits: Limits, http_version: str, sche
             raise WireError(431, "header field too large")
         kind = _check_name(name)
         if kind not in ("ordinary", "secret"):
-            _note_field(request, kind, value)
+            _note_field(request, kind, name, value)
         elif name == b"cookie":
             # Crumbs compress better; an application gets the one field that they were (RFC 9113 section 8.2.3).
             crumbs.append(value)

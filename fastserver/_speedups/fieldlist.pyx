@@ -8,10 +8,10 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.string cimport memcmp
 
 from .contract cimport Limits, Request
-from .heads cimport is_host, read_path
+from .heads cimport is_host, note_field, read_path
 from .kernels cimport (
-    CONNECTION, CONTENT_LENGTH, EXPECT, HOP_BY_HOP, HOST, KNOWN, LONGEST_KNOWN, NAME, SECRET, TE, TRANSFER_ENCODING,
-    UPGRADE, VALUE, Bytes, find_known, parse_length,
+    CONNECTION, HOP_BY_HOP, KNOWN, LONGEST_KNOWN, NAME, SECRET, TE, TRANSFER_ENCODING, UPGRADE, VALUE, Bytes,
+    find_known,
 )
 
 from .contract import WireError
@@ -60,30 +60,16 @@ cdef int _check_value(Bytes value, Py_ssize_t size) except -1:
     return 0
 
 
-cdef int _note_field(Request request, int kind, bytes value) except -1:
+cdef int _note_field(Request request, int kind, bytes name, bytes value) except -1:
     """What a known field says; those of the connection have no place here (RFC 9113 section 8.2.2)."""
-    if kind == HOST:
-        if request.has_host:
-            raise WireError(400, "more than one Host")
-        if not is_host(value):
-            raise WireError(400, "invalid Host")
-        request.has_host = True
-    elif kind == CONTENT_LENGTH:
-        if request.content_length >= 0:
-            raise WireError(400, "more than one Content-Length")
-        request.content_length = parse_length(<Bytes> PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
-        if request.content_length < 0:
-            raise WireError(400, "invalid Content-Length")
-    elif kind == EXPECT:
-        if value.lower() != b"100-continue":
-            raise WireError(417, "unknown expectation")
-        request.expect_continue = True
-    elif kind == TE:
+    if kind == TE:
         if value.lower() != b"trailers":
             raise WireError(400, "TE is not trailers")
         request.accepts_trailers = True
     elif kind == CONNECTION or kind == TRANSFER_ENCODING or kind == UPGRADE or kind == HOP_BY_HOP:
         raise WireError(400, "connection-specific field")
+    else:
+        note_field(request, name, value)
     return 0
 
 
@@ -165,7 +151,7 @@ cpdef Request read_field_list(list fields, Limits limits, str http_version, str 
             raise WireError(431, "header field too large")
         _check_name(<Bytes> PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name), &facts)
         if facts.kind > SECRET:
-            _note_field(request, facts.kind, value)
+            _note_field(request, facts.kind, name, value)
         elif facts.is_cookie:
             # Crumbs compress better; an application gets the one field that they were (RFC 9113 section 8.2.3).
             if crumbs is None:

@@ -145,6 +145,12 @@ def _note_field(request: Request, kind: str, value: bytes) -> None:
             request.upgrade = True
 
 
+def note_field(request: Request, name: bytes, value: bytes) -> int:
+    """What the known field ``name``, in lower case, says about framing, the connection or the host."""
+    _note_field(request, KNOWN_FIELDS[name], value)
+    return 0
+
+
 def _read_fields(request: Request, lines: list[bytes], limits: Limits) -> None:
     for count, line in enumerate(lines, 1):
         if b"\r" in line:

@@ -330,6 +330,20 @@ cdef int _note_field(Request request, int kind, Bytes value, Py_ssize_t size) ex
     return 0
 
 
+cpdef int note_field(Request request, bytes name, bytes value) except -1:
+    """What the known field ``name``, in lower case, says about framing, the connection or the host."""
+    cdef Bytes start = <Bytes> PyBytes_AS_STRING(name)
+    cdef Py_ssize_t index, size = PyBytes_GET_SIZE(name)
+    cdef unsigned int hashed = 0
+    cdef int slot
+    for index in range(size):
+        hashed = hashed * 31 + start[index]
+    slot = find_known(start, size, hashed)
+    if slot >= 0:
+        _note_field(request, KNOWN[slot].kind, <Bytes> PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
+    return 0
+
+
 cdef tuple _keep_line(int slot, Bytes line, Py_ssize_t size, Bytes value, Py_ssize_t value_size):
     """The (name, value) of a known field; kept with its line of ``size`` bytes where the same may come again."""
     cdef RepeatedLine repeated
