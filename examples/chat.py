@@ -32,7 +32,7 @@ PAGE = b"""<!doctype html>
 </script>
 """
 
-visitors = {}
+visitors: dict[str, object] = {}
 
 
 async def app(scope, receive, send):
