@@ -37,7 +37,7 @@ def test_every_key_has_its_variable() -> None:
         "ws_max_size": "1k",
         "ws_ping_interval": "7",
         "ws_ping_timeout": "0",
-        "h2_max_header_list_size": "7",
+        "h2_max_header_list_size": "2048",
         "h2_initial_stream_window": "7",
         "h2_initial_connection_window": "7m",
         "ws_per_message_deflate": "yes",

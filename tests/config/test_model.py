@@ -230,6 +230,7 @@ def test_a_header_takes_the_place_of_the_servers_own() -> None:
         ({"http1": False}, "http1: is off, and without certfile HTTP/2 needs h2c: want certfile, or h2c, or http1"),
         ({"http1": False, "http2": False}, "http1: is off, and http2 is off too: want at least one of them"),
         ({"h2c": True, "http2": False}, "h2c: is HTTP/2, and http2 is off: want both, or neither"),
+        ({"h2_max_header_list_size": 1023}, "h2_max_header_list_size: 1023 is not allowed: want"),
         ({"h2c": "upgrade"}, "h2c: 'upgrade' is not supported, RFC 9113 took the upgrade from HTTP/1.1 out of HTTP/2:"),
         ({"h2c": " Both "}, "h2c: ' Both ' is not supported, RFC 9113 took"),
         ({"h2c": "later"}, "h2c: 'later' is not allowed: want yes or no (also true, on, 1, prior, prior-knowledge; fa"),

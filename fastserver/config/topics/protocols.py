@@ -55,7 +55,7 @@ class HTTP2:
         "HTTP/2",
         "Bytes of a request's header fields, decoded, with 32 more for each field; beyond it the connection ends.",
         aliases=("http2_max_headers_size", "http2_max_header_list_size"),
-        minimum=1,
+        minimum=1024,
         maximum=(1 << 31) - 1,
     )
     h2_max_frame_size: int = setting(
