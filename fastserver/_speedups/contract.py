@@ -374,7 +374,10 @@ class Exchange:
         """The deadline that was given to the sink has passed."""
 
     def on_drain(self):
-        """The worker stops, or the connection is to end: a session that would last is to be closed."""
+        """The worker stops, or the connection is to end: a session that would last is to be closed.
+
+        An exchange that is opened while its connection drains is told before it starts.
+        """
 
 
 class Application:

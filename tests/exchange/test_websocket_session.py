@@ -335,25 +335,6 @@ def test_w7_shutdown_leaves_what_has_come() -> None:
     session.hang_up()
 
 
-@pytest.mark.parametrize("is_draining", ["host", "connection"])
-def test_w7_session_that_opens_amid_a_shutdown(is_draining: str) -> None:
-    gate = Gate()
-
-    async def app(scope: Message, receive: Receive, send: Send) -> None:
-        await gate.wait()
-        await Talk()(scope, receive, send)
-
-    session = Session(app).feed(upgrade())
-    if is_draining == "host":
-        session.drain()
-    else:
-        with session.loop.running():
-            session.protocol.drain()
-    gate.open(session)
-    assert session.frames == [closing(1012)]
-    session.feed(close(1012)).hang_up()
-
-
 async def fail(talk: Talk) -> None:
     await talk.take()
     raise LookupError("own")

@@ -76,7 +76,7 @@ cdef class H1Connection(Outlet):
     cdef _check_body(self, double now)
     cdef ask_for_body(self, H1Stream stream)
     cdef resume_body(self, H1Stream stream)
-    @cython.locals(held=bytes, exchange=Exchange)
+    @cython.locals(held=bytes)
     cdef open_tunnel(self, H1Stream stream, ResponseHead head)
     @cython.locals(stream=H1Stream, exchange=Exchange)
     cdef _tunnel(self, bytes data)

@@ -240,6 +240,8 @@ class H1Connection(Outlet):
             if parser.received:
                 stream.unread = parser.received
                 exchange.on_body(parser.take_body(), True)
+        if self._is_draining:
+            exchange.on_drain()
         exchange.start()
 
     def _read_body(self, data, offset):
@@ -352,9 +354,6 @@ class H1Connection(Outlet):
         self._resume_reading()
         if held:
             self._tunnel(held)
-        exchange = stream.exchange
-        if self._is_draining and exchange is not None:
-            exchange.on_drain()
 
     def _tunnel(self, data):
         stream = self._stream

@@ -36,6 +36,7 @@ cdef class H2Connection(Outlet):
     cdef bint _is_behind
     cdef bint _is_started
     cdef bint _at_eof
+    cdef bint _is_draining
     cdef bint _is_idle
     cdef long _last_stream
     cdef double _leave_at

@@ -51,6 +51,7 @@ class H2Connection(Outlet):
         self._is_behind = False
         self._is_started = False
         self._at_eof = False
+        self._is_draining = host.draining
         self._is_idle = True
         # The last stream that is served once a drain has been announced for good.
         self._last_stream = LARGEST_STREAM
@@ -151,6 +152,7 @@ class H2Connection(Outlet):
 
     def drain(self):
         """Tell the client to begin no more; in a second from now what it has begun until then is known (H2-18)."""
+        self._is_draining = True
         self._announce_end()
         self._tell_drain()
         self.finish_turn()
@@ -180,7 +182,7 @@ class H2Connection(Outlet):
         """The connection is open: the server's SETTINGS are the first that it says (RFC 9113 section 3.4)."""
         self._is_started = True
         self.engine.start()
-        if self.host.draining:
+        if self._is_draining:
             self._announce_end()
         self.flush()
 
@@ -300,6 +302,8 @@ class H2Connection(Outlet):
         limit = self.host.limits.keep_alive_max_requests
         if limit > 0 and connection.requests >= limit + self.host.limits.h2.streams:
             self._announce_end()
+        if self._is_draining:
+            exchange.on_drain()
         exchange.start()
 
     def _refuse_head(self, stream_id, error, fields, ends):

@@ -51,6 +51,7 @@ cdef class WebSocketExchange(Dialogue):
     cdef int _state
     cdef bint _is_stalled
     cdef bint _is_connected
+    cdef bint _is_draining
     cdef bint _at_eof
     cdef bint _is_lost
     cdef bint _has_returned

@@ -71,6 +71,7 @@ class WebSocketExchange(Dialogue):
         self._queued_bytes = 0
         self._is_stalled = False
         self._is_connected = False
+        self._is_draining = False
         self._at_eof = False
         self._is_lost = False
         self._has_returned = False
@@ -167,6 +168,9 @@ class WebSocketExchange(Dialogue):
     def on_drain(self):
         if self._state == OPEN:
             self._close(RESTART, "")
+        else:
+            # A session that is accepted yet is closed at once.
+            self._is_draining = True
 
     def on_application_end(self, failure):
         self._sink.release()
@@ -267,8 +271,8 @@ class WebSocketExchange(Dialogue):
             self.on_body(early, True)
         if self._at_eof and self._state == OPEN:
             self._parse()
-        if self._host.draining:
-            self.on_drain()
+        if self._is_draining and self._state == OPEN:
+            self._close(RESTART, "")
 
     def _deny(self, status, reason, fields):
         """Answer with a response of this server's own; nothing may follow."""

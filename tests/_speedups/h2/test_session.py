@@ -82,14 +82,6 @@ def test_a_reset_is_a_drop() -> None:
     wire.hang_up()
 
 
-def test_a_drain_closes_sessions_with_1012() -> None:
-    wire = open_wire(echo)
-    stream = connect(wire)
-    wire.drain()
-    assert read(wire, stream) == [("CLOSE", (1012, ""))]
-    wire.hang_up()
-
-
 def test_a_session_beside_requests_holds_nobody_up() -> None:
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
