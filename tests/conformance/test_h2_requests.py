@@ -227,6 +227,12 @@ COMPRESSION = [
         connection(ENHANCE_YOUR_CALM),
         wire={"h2": H2Limits(header_list=4096)},
     ),
+    Row(
+        "6.5.2d a list above it on a reset stream",
+        post() + rst() + head([*pseudo(), *[(b"x", b"v" * 900)] * 5]),
+        connection(ENHANCE_YOUR_CALM),
+        wire={"h2": H2Limits(header_list=4096)},
+    ),
     Row("6.5.2e HEADER_TABLE_SIZE of 0", settings((1, 0)) + get(), served()),
     Row("6.5.2e HEADER_TABLE_SIZE of 2^32-1", settings((1, 2**32 - 1)) + get(), served()),
     Row(

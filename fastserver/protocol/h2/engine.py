@@ -39,7 +39,7 @@ from fastserver._speedups.h2.errors import ConnectionFault
 from fastserver._speedups.h2.frames import FrameScanner
 from fastserver._speedups.hpack.decoder import Decoder
 from fastserver._speedups.hpack.encoder import Encoder
-from fastserver._speedups.hpack.errors import HPACKError
+from fastserver._speedups.hpack.errors import HPACKError, OversizedList
 
 Field: TypeAlias = tuple[bytes, bytes]
 
@@ -366,6 +366,8 @@ class _Decoder:
         except HPACKError as error:
             # RFC 9113 section 4.3; ``h2`` itself would call it a PROTOCOL_ERROR.
             raise ConnectionFault(ErrorCodes.COMPRESSION_ERROR, str(error)) from None
+        except OversizedList as error:
+            raise ConnectionFault(ErrorCodes.ENHANCE_YOUR_CALM, str(error)) from None
 
 
 class _Encoder:

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from hpack import Encoder
-from hpack.exceptions import HPACKDecodingError, OversizedHeaderListError
 
 from fastserver._speedups.fields import KNOWN_FIELDS
 from fastserver._speedups.hpack.errors import HPACKError, OversizedList
@@ -20,9 +19,7 @@ def make_decoder(room: Room, **limits: int) -> Any:
     return room.decoder.Decoder(**(defaults | limits))
 
 
-def test_errors_are_those_that_h2_knows() -> None:
-    assert issubclass(HPACKError, HPACKDecodingError)
-    assert issubclass(OversizedList, OversizedHeaderListError)
+def test_a_list_that_is_too_large_is_no_broken_block() -> None:
     assert not issubclass(OversizedList, HPACKError)
 
 
