@@ -116,18 +116,18 @@ class H2Connection(Outlet):
         if self._state in _ENDED:
             return
         if now >= self._settled_by:
-            self._fail(SETTINGS_TIMEOUT, "no preface or no acknowledgement of SETTINGS")
+            self._fail_deadline(SETTINGS_TIMEOUT, "no preface or no acknowledgement of SETTINGS")
             return
         self._check_block(now)
         self.budget.tick(now)
         try:
             self._check_streams(now)
         except ConnectionFault as fault:
-            self._fail(fault.code, fault.reason)
+            self._fail_deadline(fault.code, fault.reason)
         if self._state in _ENDED:
             return
         if now >= self._leave_at:
-            self._leave()
+            self._enter_leaving()
         self.finish_turn()
         if not self._streams and self._settled_by == self._block_by == self._leave_at == self._linger_until == _NEVER:
             self.deadline = _NEVER
@@ -153,7 +153,7 @@ class H2Connection(Outlet):
     def drain(self):
         """Tell the client to begin no more; in a second from now what it has begun until then is known (H2-18)."""
         self._is_draining = True
-        self._announce_end()
+        self._enter_draining()
         self._tell_drain()
         self.finish_turn()
 
@@ -183,7 +183,7 @@ class H2Connection(Outlet):
         self._is_started = True
         self.engine.start()
         if self._is_draining:
-            self._announce_end()
+            self._enter_draining()
         self.flush()
 
     def _receive(self, data):
@@ -218,7 +218,7 @@ class H2Connection(Outlet):
                     frames += self.engine.receive(data[offset : offset + SLICE_BYTES], TURN_FRAMES - frames)
                 offset += SLICE_BYTES
         except ConnectionFault as fault:
-            self._end_by_fault(fault)
+            self._enter_lingering(fault)
             return
         finally:
             self.corks -= 1
@@ -301,7 +301,7 @@ class H2Connection(Outlet):
             stream.body_clock = BodyClock(self.host.clock.now, self.host.limits)
         limit = self.host.limits.keep_alive_max_requests
         if limit > 0 and connection.requests >= limit + self.host.limits.h2.streams:
-            self._announce_end()
+            self._enter_draining()
         if self._is_draining:
             exchange.on_drain()
         exchange.start()
@@ -335,7 +335,7 @@ class H2Connection(Outlet):
         if stream.remaining >= 0:
             stream.remaining -= body_size
             if stream.remaining < 0 or (ends and stream.remaining > 0):
-                self._break(stream, "request body is not as long as announced")
+                self._fail_malformed(stream, "request body is not as long as announced")
                 return
         limit = self.host.limits.request_body
         if 0 < limit < stream.received and not stream.request.protocol:
@@ -362,14 +362,14 @@ class H2Connection(Outlet):
         try:
             check_trailers(fields, self.host.limits)
         except WireError as error:
-            self._break(stream, error.reason)
+            self._fail_malformed(stream, error.reason)
             return
         if stream.request.protocol:
             # Of a session's stream DATA is all that there is (RFC 9113 section 8.5).
-            self._break(stream, "trailers on a session's stream")
+            self._fail_malformed(stream, "trailers on a session's stream")
             return
         if stream.remaining > 0:
-            self._break(stream, "request body is not as long as announced")
+            self._fail_malformed(stream, "request body is not as long as announced")
             return
         stream.receiving = False
         stream.body_clock = None
@@ -414,7 +414,7 @@ class H2Connection(Outlet):
         if exchange is not None:
             exchange.on_disconnect()
 
-    def _break(self, stream, reason):
+    def _fail_malformed(self, stream, reason):
         """The request turned out malformed (RFC 9113 section 8.1.1)."""
         self.connection.tally.refuse_request(400)
         self.host.error_log.debug("refused a request: 400 %s", reason)
@@ -464,7 +464,7 @@ class H2Connection(Outlet):
         if not self._streams and 0 < self.host.limits.keep_alive_max_requests <= self.connection.requests:
             # Behind the last response and in one write with it: some clients give up what is open at a GOAWAY, and
             # some send at once what they have next.  One that always has something open is not waited for long.
-            self._announce_end()
+            self._enter_draining()
         self.flush()
         if self._streams or self._is_behind or self._state in _ENDED:
             return
@@ -481,7 +481,7 @@ class H2Connection(Outlet):
         if not self.engine.is_in_block():
             self._block_by = _NEVER
         elif now >= self._block_by:
-            self._fail(PROTOCOL_ERROR, "request head took too long")
+            self._fail_deadline(PROTOCOL_ERROR, "request head took too long")
 
     def _check_stream(self, stream, now):
         limits = self.host.limits
@@ -509,7 +509,7 @@ class H2Connection(Outlet):
 
     # Ends of the connection.
 
-    def _announce_end(self):
+    def _enter_draining(self):
         """The first step of a drain: the client shall begin no more, and what is under way is taken (H2-18)."""
         if self._state in (H2State.OPENING, H2State.OPEN):
             self._move(H2Step.DRAIN)
@@ -517,19 +517,19 @@ class H2Connection(Outlet):
             self._leave_at = self.host.clock.now + LEAVE_S
             self.deadline = _EVERY_TICK
 
-    def _leave(self):
+    def _enter_leaving(self):
         """The second step of a drain: what has come by now is served, and nothing else (RFC 9113 section 6.8)."""
         self._leave_at = _NEVER
         self._move(H2Step.LEAVE)
         self._last_stream = self.engine.highest_stream_id
         self.engine.go_away(self._last_stream, NO_ERROR)
 
-    def _fail(self, code, reason):
+    def _fail_deadline(self, code, reason):
         """The peer has let a deadline of the connection pass."""
         self.engine.go_away(self.engine.highest_stream_id, code)
-        self._end_by_fault(ConnectionFault(code, reason))
+        self._enter_lingering(ConnectionFault(code, reason))
 
-    def _end_by_fault(self, fault):
+    def _enter_lingering(self, fault):
         """The peer has broken the connection; GOAWAY says how (RFC 9113 section 5.4.1)."""
         self.host.error_log.debug("ended an HTTP/2 connection: %s", fault.reason)
         self.host.metrics.count_fault("h2", NAMES.get(int(fault.code), "UNKNOWN"))
