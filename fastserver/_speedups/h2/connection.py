@@ -35,6 +35,8 @@ from .stream import H2Stream
 _NEVER = float("inf")
 #: A deadline that has always passed: look at every tick.
 _EVERY_TICK = 0.0
+_ENDED = frozenset({H2State.LINGERING, H2State.CLOSED})
+_HEAD = (b":method", b"HEAD")
 
 
 class H2Connection(Outlet):
@@ -75,7 +77,10 @@ class H2Connection(Outlet):
 
     def _move(self, step):
         """The one place where the state changes, by the table in ``state``."""
-        self._state = TRANSITIONS[self._state].get(step, self._state)
+        after = TRANSITIONS[self._state].get(step)
+        if after is None:
+            raise AssertionError(f"{step} in {self._state}")
+        self._state = after
         self.is_silent = self._state in _ENDED
 
     # What the transport calls.
@@ -553,15 +558,11 @@ class H2Connection(Outlet):
 
     def _lose(self):
         """The connection is gone: tell the exchanges, and let go of everything."""
-        self._move(H2Step.CLOSE)
+        if self._state is not H2State.CLOSED:
+            self._move(H2Step.CLOSE)
         self.deadline = _NEVER
         self._held = b""
         for stream in list(self._streams.values()):
             self._disconnect(stream)
         self.waiting = []
         self.engine.close()
-
-
-_ENDED = frozenset({H2State.LINGERING, H2State.CLOSED})
-
-_HEAD = (b":method", b"HEAD")

@@ -1,4 +1,8 @@
-"""The states of an HTTP/2 connection, and what moves it from one to the next."""
+"""The states of an HTTP/2 connection, and what moves it from one to the next: the table is the law.
+
+``H2Connection`` (module ``connection``) changes its state by naming an ``H2Step``, and in no other way.  A step that
+the table does not allow in a state is a fault of this server and raises ``AssertionError``.
+"""
 
 from enum import Enum
 
@@ -35,7 +39,7 @@ class H2Step(Enum):
 
 _S, _T = H2State, H2Step
 
-#: The state that follows a state, by step; a step that a state does not have leaves it as it is.
+#: The state that follows a state, by step.  SETTLED comes with each acknowledgement, of which the first counts.
 TRANSITIONS = {
     _S.OPENING: {
         _T.SETTLED: _S.OPEN,
@@ -44,16 +48,19 @@ TRANSITIONS = {
         _T.CLOSE: _S.CLOSED,
     },
     _S.OPEN: {
+        _T.SETTLED: _S.OPEN,
         _T.DRAIN: _S.DRAINING,
         _T.WRITING_ENDS: _S.LINGERING,
         _T.CLOSE: _S.CLOSED,
     },
     _S.DRAINING: {
+        _T.SETTLED: _S.DRAINING,
         _T.LEAVE: _S.LEAVING,
         _T.WRITING_ENDS: _S.LINGERING,
         _T.CLOSE: _S.CLOSED,
     },
     _S.LEAVING: {
+        _T.SETTLED: _S.LEAVING,
         _T.WRITING_ENDS: _S.LINGERING,
         _T.CLOSE: _S.CLOSED,
     },
