@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tests.conformance import test_h2_frames, test_h2_requests
 
 HERE = Path(__file__).parent
+DOCUMENTATION = HERE.parents[1] / "docs" / "conformance.md"
 
 #: By section and letter; those of other RFCs begin with the RFC's number.
 RULES = {
@@ -146,6 +148,7 @@ RULES = {
 }
 
 ROWS = {row.rule.partition(" ")[0] for row in (*test_h2_frames.ROWS, *test_h2_requests.ROWS)}
+_RULE = re.compile(r"(?:(\d{4})-)?(\d)")
 _NAME = re.compile(r"test_rule_(\d[\d_]*[a-z])_")
 
 
@@ -175,3 +178,16 @@ def test_no_row_names_an_unknown_rule() -> None:
 def test_rows_have_names_of_their_own() -> None:
     names = [row.rule for row in (*test_h2_frames.ROWS, *test_h2_requests.ROWS)]
     assert len(names) == len(set(names))
+
+
+def test_the_documentation_counts_them() -> None:
+    """`docs/conformance.md`: | RFC | sections: what they are of | rows |."""
+    rows = Counter[tuple[str, str]]()
+    for row in (*test_h2_frames.ROWS, *test_h2_requests.ROWS):
+        match = _RULE.match(row.rule)
+        assert match, row.rule
+        rows[match[1] or "9113", match[2]] += 1
+    told = re.findall(r"^\| (\d{4}) \| ([\d., ]+): .* \| (\d+) \|$", DOCUMENTATION.read_text("utf-8"), re.MULTILINE)
+    for rfc, sections, count in told:
+        assert sum(rows.pop((rfc, section[0]), 0) for section in sections.split(", ")) == int(count), (rfc, sections)
+    assert not rows
