@@ -15,6 +15,7 @@ cdef int HEAD_HELD
 cdef int SENDING_BODY
 cdef int AWAITING_TRAILERS
 cdef int COMPLETE
+cdef int JOINED_BYTES
 
 
 @cython.final
@@ -35,6 +36,8 @@ cdef class HTTPExchange(Dialogue):
     cdef int _weight
 
     cdef begin(self, HTTPApplication application, Sink sink, Request request)
+    @cython.locals(size=Py_ssize_t, joined=bytearray)
+    cdef _keep_part(self, bytes data)
     @cython.locals(ends=bint, trailers_follow=bint, excess=bint)
     cdef _send_part(self, bytes body, bint more)
     cpdef cut(self)

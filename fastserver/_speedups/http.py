@@ -23,6 +23,9 @@ SENDING_BODY = 2
 AWAITING_TRAILERS = 3
 COMPLETE = 4
 
+#: Parts of a request's body below this size are held as one; bytes.
+JOINED_BYTES = 4096
+
 
 class HTTPExchange(Dialogue):
     """One request and its response, between an ASGI application and a sink."""
@@ -58,7 +61,7 @@ class HTTPExchange(Dialogue):
             if self._body is None:
                 self._body = [data]
             else:
-                self._body.append(data)
+                self._keep_part(data)
         if not more:
             self._body_complete = True
         self.wake()
@@ -137,7 +140,9 @@ class HTTPExchange(Dialogue):
         if self._disconnected or self._state == COMPLETE:
             return {"type": "http.disconnect"}
         if self._body is not None:
-            body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+            body = self._body[0]
+            if len(self._body) > 1 or type(body) is not bytes:
+                body = b"".join(self._body)
             self._body = None
             self._sink.consume(len(body))
             self._body_delivered = self._body_complete
@@ -157,6 +162,24 @@ class HTTPExchange(Dialogue):
         if self._disconnected:
             raise ClientDisconnected
         return self._state != COMPLETE and not self._sink.is_writable()
+
+    # Private: receiving.
+
+    def _keep_part(self, data):
+        """Hold a further part of the body: a small one joins the one before, for each object costs more than it holds.
+
+        What has joined is a ``bytearray``; a large part stays as it came.
+        """
+        last = self._body[-1]
+        size = len(last)
+        if len(data) >= JOINED_BYTES or size >= JOINED_BYTES:
+            self._body.append(data)
+        elif type(last) is bytearray:
+            last += data
+        else:
+            joined = bytearray(last)
+            joined += data
+            self._body[-1] = joined
 
     # Private: sending.
 
