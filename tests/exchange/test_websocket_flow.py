@@ -9,7 +9,8 @@ import pytest
 
 from fastserver._speedups.h1.bounds import BODY_BUFFER_BYTES
 from fastserver._speedups.http import HTTPApplication
-from fastserver._speedups.websocket.settings import CLOSE_TIMEOUT_S, QUEUE_BYTES, WebSocketSettings
+from fastserver._speedups.websocket.bounds import CLOSE_TIMEOUT_S, QUEUE_BYTES
+from fastserver._speedups.websocket.settings import WebSocketSettings
 from tests.exchange.sessions import (
     BINARY,
     PING,

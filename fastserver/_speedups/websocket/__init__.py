@@ -3,5 +3,6 @@
 ``exchange`` is one session of an application; ``handshake`` reads the request, ``messages`` what the application says,
 ``keepalive`` knows when pings and pongs are due, ``settings`` are what is configured.  ``reader`` finds messages and
 control frames in what a client sent, ``writer`` renders what a server sends, ``deflate`` is permessage-deflate within
-bounds, ``kernels`` holds what of the three needs raw pointers.
+bounds, ``kernels`` holds what of the three needs raw pointers.  ``bounds`` are the limits that have no flag, ``codes``
+the numbers of RFC 6455.
 """

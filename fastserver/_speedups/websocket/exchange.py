@@ -18,11 +18,12 @@ from ..contract import ClientDisconnected, ResponseHead
 from ..dialogue import READY, Dialogue, WaitingForRoom, send_in_loop
 from ..kernels import current_thread, read_timer
 from ..task import CancelledError
+from .bounds import CLOSE_TIMEOUT_S, QUEUE_BYTES
+from .codes import DROPPED, FAILED, NORMAL, RESTART
 from .handshake import HandshakeRefused, read_handshake
 from .keepalive import KeepAlive
 from .messages import read_accept, read_close, render_message
 from .reader import Close, MessageReader, Ping, Pong, ReaderFault
-from .settings import CLOSE_TIMEOUT_S, QUEUE_BYTES
 from .writer import render_close, render_ping, render_pong
 
 CONNECTING = 0
@@ -30,12 +31,6 @@ DENIED = 1
 OPEN = 2
 CLOSING = 3
 ENDED = 4
-
-# Close codes (RFC 6455 section 7.4.1).
-NORMAL = 1000
-DROPPED = 1006
-FAILED = 1011
-RESTART = 1012
 
 # What is to end the session once its turn has come.
 _NOTHING = 0

@@ -1,5 +1,7 @@
 """The Python twin of ``kernels.pyx``: unmasking and rendering without pointers."""
 
+from .codes import FIN, TEXT
+
 
 def unmask(data: bytes | bytearray, start: int, size: int, key: bytes, phase: int) -> bytes:
     """``data[start:start + size]`` unmasked (RFC 6455 section 5.3); its first byte meets ``key[phase % 4]``.
@@ -36,4 +38,4 @@ def render_frame(first: int, payload: bytes) -> bytes:
 
 def render_text_frame(text: str) -> bytes:
     """An unfragmented, uncompressed text message; ``UnicodeEncodeError`` for a lone surrogate."""
-    return render_frame(0x81, text.encode("utf-8"))
+    return render_frame(FIN | TEXT, text.encode("utf-8"))

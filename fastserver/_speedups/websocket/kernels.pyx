@@ -15,10 +15,14 @@ cdef extern from "Python.h":
     object PyUnicode_DecodeUTF8(const char* text, Py_ssize_t size, const char* errors)
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
 
+from .codes import FIN, TEXT
+
 ctypedef const unsigned char* Bytes
 
 cdef enum:
     HIGH_BIT = 0x80
+
+cdef int TEXT_FRAME = FIN | TEXT
 
 
 cdef Bytes _find_masked(object data, Py_ssize_t start, Py_ssize_t size, bytes key) except NULL:
@@ -130,4 +134,4 @@ cpdef bytes render_text_frame(str text):
     """
     cdef Py_ssize_t size
     cdef const char* payload = PyUnicode_AsUTF8AndSize(text, &size)
-    return _render(0x81, payload, size)
+    return _render(TEXT_FRAME, payload, size)

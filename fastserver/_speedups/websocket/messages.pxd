@@ -2,7 +2,7 @@
 from ..rendering cimport inspect_fields
 from .writer cimport render_binary, render_text
 
-cdef int _NORMAL
+cdef int NORMAL
 
 cpdef tuple read_accept(dict fields, handshake, bint per_message_deflate)
 cpdef bytes render_message(dict fields, object extension)

@@ -5,10 +5,10 @@ nothing has happened then.
 """
 
 from ..rendering import inspect_fields
+from .codes import NORMAL
 from .deflate import negotiate
 from .writer import render_binary, render_text
 
-_NORMAL = 1000
 _SERVERS_OWN = frozenset((b"sec-websocket-accept", b"sec-websocket-extensions"))
 
 
@@ -52,7 +52,7 @@ def read_close(fields):
     code = fields.get("code")
     reason = fields.get("reason")
     if code is None:
-        code = _NORMAL
+        code = NORMAL
     if not isinstance(code, int) or isinstance(code, bool):
         raise TypeError(f"code of websocket.close must be an int, not {code!r}")
     return code, "" if reason is None else as_text(reason, "reason")

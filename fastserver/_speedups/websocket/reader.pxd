@@ -8,17 +8,28 @@ cdef int _AT_HEADER
 cdef int _IN_PAYLOAD
 cdef int _IN_FRAME
 cdef int _ENDED
-cdef int _FIN
-cdef int _RSV1
-cdef int _OPCODE
-cdef int _TEXT
-cdef int _BINARY
-cdef int _CONTROL
-cdef int _CLOSE
-cdef int _MASK
 cdef int _TOP_BIT
 cdef int _TWO_BYTES
 cdef long long _MAX_BYTES
+
+cdef int MAX_FRAGMENTS
+cdef int FRAGMENT_BYTES
+cdef int CONTROL_BURST
+cdef int CONTROL_RATE
+cdef int DEFLATE_SLACK_BYTES
+
+cdef int FIN
+cdef int RSV1
+cdef int OPCODE
+cdef int MASK
+cdef int TEXT
+cdef int BINARY
+cdef int CLOSE
+cdef int CONTROL
+cdef int PROTOCOL_ERROR
+cdef int BAD_DATA
+cdef int POLICY
+cdef int TOO_BIG
 
 
 @cython.final

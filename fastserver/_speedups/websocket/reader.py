@@ -19,17 +19,10 @@ from io import BytesIO, StringIO
 
 from wsproto.frame_protocol import CloseReason, FrameProtocol, Opcode, ParseFailed
 
+from .bounds import CONTROL_BURST, CONTROL_RATE, DEFLATE_SLACK_BYTES, FRAGMENT_BYTES, MAX_FRAGMENTS
+from .codes import BAD_DATA, BINARY, CLOSE, CONTROL, FIN, MASK, OPCODE, POLICY, PROTOCOL_ERROR, RSV1, TEXT, TOO_BIG
 from .kernels import decode_text, unmask
 
-#: Frames of a message, empty ones too, and one more for each so many bytes that have come (WS-3): a message of many
-#: megabytes may come in small frames (Autobahn 9.3.1: 4 MiB in frames of 64 bytes), a small one in few.
-MAX_FRAGMENTS = 1024
-FRAGMENT_BYTES = 32
-#: Pings and pongs that may come at once, and how many more with each second (WS-4).
-CONTROL_BURST = 100
-CONTROL_RATE = 10
-#: What compressed messages may take on the wire beyond their quarter more: empty blocks, one for each fragment.
-DEFLATE_SLACK_BYTES = 16 * 1024
 # More is no limit, and sums with it stay within 64 bits.
 _MAX_BYTES = 1 << 60
 
@@ -39,17 +32,10 @@ _IN_PAYLOAD = 1
 _IN_FRAME = 2
 _ENDED = 3
 
-# RFC 6455 section 5.2.
-_FIN = 0x80
-_RSV1 = 0x40
-_OPCODE = 0x0F
-_TEXT = 0x1
-_BINARY = 0x2
-_CONTROL = 0x8
-_CLOSE = 0x8
-_MASK = 0x80
-_TOP_BIT = 0x80
+# The second byte's length from which on it stands behind, and the bit that one of eight bytes may not have
+# (RFC 6455 section 5.2).
 _TWO_BYTES = 126
+_TOP_BIT = 0x80
 
 _Decoder = getincrementaldecoder("utf-8")
 
@@ -174,15 +160,15 @@ class MessageReader:
             return False
         self._first = self._data[self._position]
         second = self._data[self._position + 1]
-        if not second & _MASK:
-            self._fail(1002, "frame without a mask")
-        self._rest = second & ~_MASK
+        if not second & MASK:
+            self._fail(PROTOCOL_ERROR, "frame without a mask")
+        self._rest = second & ~MASK
         size = 0 if self._rest < _TWO_BYTES else 2 if self._rest == _TWO_BYTES else 8
         self._header_size = 6 + size
         if available < self._header_size:
             return False
         if size == 8 and self._data[self._position + 2] & _TOP_BIT:
-            self._fail(1002, "length beyond 63 bits")
+            self._fail(PROTOCOL_ERROR, "length beyond 63 bits")
         if size:
             self._rest = 0
             for index in range(self._position + 2, self._position + 2 + size):
@@ -191,17 +177,17 @@ class MessageReader:
 
     def _is_whole_message(self):
         """Whether the frame at hand is a message to be read without wsproto; refuses one that is too long."""
-        opcode = self._first & ~_RSV1
-        if self._is_open or (opcode != _FIN | _TEXT and opcode != _FIN | _BINARY):
+        opcode = self._first & ~RSV1
+        if self._is_open or (opcode != FIN | TEXT and opcode != FIN | BINARY):
             return False
         if self._header_size > 6 and self._rest < (126 if self._header_size == 8 else 65536):
             return False
-        if self._first & _RSV1:
+        if self._first & RSV1:
             if self._extension is None or self._rest > self._limit_wire(True):
                 return False
             return self._size - self._position - self._header_size >= self._rest
         if self._rest > self.max_bytes:
-            self._fail(1009, "message too big")
+            self._fail(TOO_BIG, "message too big")
         return True
 
     def _limit_wire(self, is_compressed):
@@ -216,21 +202,21 @@ class MessageReader:
         data = self._data
         key = data[start - 4 : start]
         self._skip(self._header_size + self._rest)
-        if self._first == _FIN | _BINARY:
+        if self._first == FIN | BINARY:
             return unmask(data, start, self._rest, key, 0)
         try:
-            if self._first == _FIN | _TEXT:
+            if self._first == FIN | TEXT:
                 return decode_text(data, start, self._rest, key)
             inflated = self._extension.inflate_message(unmask(data, start, self._rest, key, 0))
             if isinstance(inflated, CloseReason):
                 self._fail(inflated, "compressed message is bad or too big")
-            return inflated.decode() if self._first & _OPCODE == _TEXT else inflated
+            return inflated.decode() if self._first & OPCODE == TEXT else inflated
         except UnicodeDecodeError as error:
-            self._fail(1007, str(error))
+            self._fail(BAD_DATA, str(error))
 
     def _begin_payload(self):
         """Begin to read a message whose frame has come in part: invalid text fails with the read that brings it."""
-        is_text = self._first == _FIN | _TEXT
+        is_text = self._first == FIN | TEXT
         self._parts = StringIO() if is_text else BytesIO()
         self._decode = _Decoder().decode if is_text else None
         self._skip_header()
@@ -257,7 +243,7 @@ class MessageReader:
             try:
                 piece = self._decode(piece, self._rest == 0)
             except UnicodeDecodeError as error:
-                self._fail(1007, str(error))
+                self._fail(BAD_DATA, str(error))
         self._parts.write(piece)
         return None if self._rest else self._end_message()
 
@@ -275,12 +261,12 @@ class MessageReader:
         """Give the header at hand to wsproto, and what there is of its payload; returns what that completes."""
         if self._frames is None:
             self._frames = FrameProtocol(True, [] if self._extension is None else [self._extension])
-        second = self._data[self._position + 1] & ~_MASK
+        second = self._data[self._position + 1] & ~MASK
         length_end = self._position + self._header_size - 4
         head = bytes((self._first, second)) + self._data[self._position + 2 : length_end]
-        if not self._first & _CONTROL:
+        if not self._first & CONTROL:
             self._count_fragment(head)
-        elif self._first & _OPCODE != _CLOSE:
+        elif self._first & OPCODE != CLOSE:
             self._spend_budget()
         self._skip_header()
         self._state = _IN_FRAME
@@ -290,15 +276,15 @@ class MessageReader:
         """Hold the limits of a message against another frame of it (WS-1, WS-3)."""
         if not self._is_open:
             self._is_open = True
-            self._is_compressed = self._extension is not None and self._first & _RSV1 != 0
+            self._is_compressed = self._extension is not None and self._first & RSV1 != 0
             self._fragments = 0
             self._received = 0
         self._fragments += 1
         if self._fragments > MAX_FRAGMENTS + self._received // FRAGMENT_BYTES:
-            self._fail(1008, "too many fragments")
+            self._fail(POLICY, "too many fragments")
         if self._rest > self._limit_wire(self._is_compressed) - self._received:
             self._judge(head)  # which may find that the header is wrong: 1002
-            self._fail(1009, "message too big")
+            self._fail(TOO_BIG, "message too big")
         self._received += self._rest
 
     def _spend_budget(self):
@@ -306,7 +292,7 @@ class MessageReader:
         self._budget = min(CONTROL_BURST, self._budget + (self.now - self._budget_at) * CONTROL_RATE)
         self._budget_at = self.now
         if self._budget < 1:
-            self._fail(1008, "too many pings and pongs")
+            self._fail(POLICY, "too many pings and pongs")
         self._budget -= 1
 
     def _read_frame(self, head):

@@ -1,4 +1,4 @@
-"""What the configuration says of WebSockets, as the exchange wants it, and the bounds that have no flag.
+"""What the configuration says of WebSockets, as the exchange wants it; ``bounds`` has what has no flag.
 
 Not compiled: it is read once a session.
 """
@@ -6,15 +6,8 @@ Not compiled: it is read once a session.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 from fastserver.config.model import Config
-
-#: What may wait for the application before parsing stops, beside the configured number of messages (WS-9).
-QUEUE_BYTES: Final = 1024 * 1024
-#: How long the client has to answer a Close before the connection is dropped, and how long the application may leave
-#: a Close unseen that stands behind its messages (WS-8).
-CLOSE_TIMEOUT_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,9 @@ cimport cython
 
 from .kernels cimport render_frame, render_text_frame
 
-cdef int _COMPRESSED
+cdef int COMPRESS_FROM_BYTES
+cdef int CONTROL_BYTES
+cdef int RSV1
 cdef int _TEXT
 cdef int _BINARY
 cdef int _CLOSE

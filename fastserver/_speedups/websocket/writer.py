@@ -4,21 +4,16 @@
 RFC 7692 section 6 allows for each message, as no context is taken over.
 """
 
+from .bounds import COMPRESS_FROM_BYTES
+from .codes import BINARY, CLOSE, CONTROL_BYTES, FIN, LOCAL_CODES, NO_CODE, NORMAL, PING, PONG, RSV1, TEXT
 from .kernels import render_frame, render_text_frame
 
-#: Below, zlib takes 3 us to save some 20 bytes of a packet that is as small.
-COMPRESS_FROM_BYTES = 64
-CONTROL_BYTES = 125
-#: Codes that speak of what happened and never stand on the wire (RFC 6455 section 7.4.1).
-LOCAL_CODES = (1005, 1006, 1015)
-
-# First bytes: FIN, RSV1, opcode.
-_COMPRESSED = 0x40
-_TEXT = 0x81
-_BINARY = 0x82
-_CLOSE = 0x88
-_PING = 0x89
-_PONG = 0x8A
+# First bytes.
+_TEXT = FIN | TEXT
+_BINARY = FIN | BINARY
+_CLOSE = FIN | CLOSE
+_PING = FIN | PING
+_PONG = FIN | PONG
 
 
 def render_text(text, extension=None):
@@ -39,7 +34,7 @@ def _render_message(first, payload, extension):
     if len(payload) >= COMPRESS_FROM_BYTES:
         compressed = extension.compress(payload)
         if len(compressed) < len(payload):
-            return render_frame(first | _COMPRESSED, compressed)
+            return render_frame(first | RSV1, compressed)
     return render_frame(first, payload)
 
 
@@ -59,12 +54,12 @@ def render_close(code, reason):
     1005 makes a frame without code and reason; the other codes that never stand on a wire become 1000.  ``ValueError``
     for what is no code at all (section 7.4.2), ``UnicodeEncodeError`` for a lone surrogate in the reason.
     """
-    if code == 1005:
+    if code == NO_CODE:
         return _render_control(_CLOSE, b"")
     if code < 1000 or code > 4999:
         raise ValueError(f"a close code is 1000 to 4999, not {code}")
     if code in LOCAL_CODES:
-        code = 1000
+        code = NORMAL
     text = reason.encode()[: CONTROL_BYTES - 2].decode(errors="ignore").encode()
     return _render_control(_CLOSE, bytes((code >> 8, code & 255)) + text)
 

@@ -6,14 +6,9 @@ from typing import Any
 
 import pytest
 
+from fastserver._speedups.websocket.bounds import CONTROL_BURST, CONTROL_RATE, FRAGMENT_BYTES, MAX_FRAGMENTS
 from fastserver._speedups.websocket.deflate import Deflate
-from fastserver._speedups.websocket.reader import (
-    CONTROL_BURST,
-    CONTROL_RATE,
-    FRAGMENT_BYTES,
-    MAX_FRAGMENTS,
-    MessageReader,
-)
+from fastserver._speedups.websocket.reader import MessageReader
 from tests._speedups.websocket.wire import (
     BINARY,
     CONTINUATION,
