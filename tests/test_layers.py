@@ -51,6 +51,7 @@ FLOORS: list[dict[str, str]] = [
         "fastserver._speedups.observers": "contract",
         "fastserver._speedups.histogram": "contract",
         "fastserver._speedups.bounds": "contract",
+        "fastserver._speedups.bucket": "contract",
         "fastserver.reference": "contract",
         "fastserver.config": "contract",
     },

@@ -2,6 +2,7 @@
 # count_reset, open_stream and count_sent.  Error contract: whatever spends may raise ConnectionFault.
 cimport cython
 
+from ..bucket cimport TokenBucket
 from ..contract cimport Limits
 
 cdef int ENHANCE_YOUR_CALM
@@ -22,18 +23,6 @@ cdef int FLOOD_RATIO
 cdef long long FLOOD_BYTES
 cdef int SLICE_FRAMES
 cdef int SLICE_PAYLOAD_BYTES
-
-
-@cython.final
-@cython.no_gc
-cdef class TokenBucket:
-    cdef double _capacity
-    cdef double _rate
-    cdef double _level
-    cdef double _filled_at
-
-    @cython.locals(level=double)
-    cpdef bint take(self, double now) except -1
 
 
 @cython.final

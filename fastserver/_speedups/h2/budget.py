@@ -4,6 +4,7 @@ Pure counting: the connection sets the time with ``tick`` before it feeds the sc
 Each budget that is exhausted raises ``ConnectionFault`` (ENHANCE_YOUR_CALM, RFC 9113 section 10.5) which says which.
 """
 
+from ..bucket import TokenBucket
 from .bounds import (
     CONTROL_BURST,
     CONTROL_RATE,
@@ -23,28 +24,6 @@ from .bounds import (
     WINDOW_UPDATES_PER_FRAME,
 )
 from .errors import ENHANCE_YOUR_CALM, ConnectionFault
-
-
-class TokenBucket:
-    """``capacity`` at once, and ``rate`` more a second."""
-
-    def __init__(self, capacity, rate):
-        self._capacity = capacity
-        self._rate = rate
-        self._level = capacity
-        self._filled_at = 0.0
-
-    def take(self, now):
-        """Spend one, if there is one."""
-        level = self._level + (now - self._filled_at) * self._rate
-        if level > self._capacity:
-            level = self._capacity
-        self._filled_at = now
-        if level < 1.0:
-            self._level = level
-            return False
-        self._level = level - 1.0
-        return True
 
 
 class Budget:

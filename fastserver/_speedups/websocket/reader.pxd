@@ -2,6 +2,7 @@
 # next > _read > _scan_header > _is_whole_message > _take_whole, and wsproto never hears of it.
 cimport cython
 
+from ..bucket cimport TokenBucket
 from .kernels cimport decode_text, unmask
 
 cdef int _AT_HEADER
@@ -14,8 +15,8 @@ cdef long long _MAX_BYTES
 
 cdef int MAX_FRAGMENTS
 cdef int FRAGMENT_BYTES
-cdef int CONTROL_BURST
-cdef int CONTROL_RATE
+cdef double CONTROL_BURST
+cdef double CONTROL_RATE
 cdef int DEFLATE_SLACK_BYTES
 
 cdef int FIN
@@ -74,9 +75,7 @@ cdef class MessageReader:
     cdef object _parts
     cdef object _decode
     cdef object _frames
-    # Pings and pongs that might have come at `_budget_at`.
-    cdef double _budget
-    cdef double _budget_at
+    cdef TokenBucket _controls
 
     cpdef feed(self, bytes data)
     cpdef object next(self)
@@ -98,7 +97,6 @@ cdef class MessageReader:
     @cython.locals(second=int, length_end=Py_ssize_t)
     cdef object _begin_frame(self)
     cdef _count_fragment(self, bytes head)
-    cdef _spend_budget(self)
     cdef object _read_frame(self, bytes head)
     cdef object _judge(self, bytes data)
     cdef object _take_frame(self, object frame)

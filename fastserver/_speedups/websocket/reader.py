@@ -19,6 +19,7 @@ from io import BytesIO, StringIO
 
 from wsproto.frame_protocol import CloseReason, FrameProtocol, Opcode, ParseFailed
 
+from ..bucket import TokenBucket
 from .bounds import CONTROL_BURST, CONTROL_RATE, DEFLATE_SLACK_BYTES, FRAGMENT_BYTES, MAX_FRAGMENTS
 from .codes import BAD_DATA, BINARY, CLOSE, CONTROL, FIN, MASK, OPCODE, POLICY, PROTOCOL_ERROR, RSV1, TEXT, TOO_BIG
 from .kernels import decode_text, unmask
@@ -92,8 +93,7 @@ class MessageReader:
         self._backlog = None
         self._is_open = False
         self._parts = self._decode = self._frames = None
-        self._budget = CONTROL_BURST
-        self._budget_at = 0.0
+        self._controls = TokenBucket(CONTROL_BURST, CONTROL_RATE)
 
     def feed(self, data):
         """Add bytes of the client; nothing is parsed before ``next``.  Linear cost, however they are cut."""
@@ -266,8 +266,8 @@ class MessageReader:
         head = bytes((self._first, second)) + self._data[self._position + 2 : length_end]
         if not self._first & CONTROL:
             self._count_fragment(head)
-        elif self._first & OPCODE != CLOSE:
-            self._spend_budget()
+        elif self._first & OPCODE != CLOSE and not self._controls.take(self.now):
+            self._fail(POLICY, "too many pings and pongs")
         self._skip_header()
         self._state = _IN_FRAME
         return self._read_frame(head)
@@ -286,14 +286,6 @@ class MessageReader:
             self._judge(head)  # which may find that the header is wrong: 1002
             self._fail(TOO_BIG, "message too big")
         self._received += self._rest
-
-    def _spend_budget(self):
-        """One more ping or pong (WS-4): so many at once, and so many more with each second."""
-        self._budget = min(CONTROL_BURST, self._budget + (self.now - self._budget_at) * CONTROL_RATE)
-        self._budget_at = self.now
-        if self._budget < 1:
-            self._fail(POLICY, "too many pings and pongs")
-        self._budget -= 1
 
     def _read_frame(self, head):
         """Give wsproto ``head`` and what there is of the payload; returns what that completes."""
