@@ -78,7 +78,7 @@ def _check_upgrade(request: Request) -> tuple[Field, ...]:
         raise HandshakeRefused(400, "a WebSocket needs HTTP/1.1")
     if request.chunked or request.content_length > 0:
         raise HandshakeRefused(400, "a WebSocket request has no body")
-    _check_version(request, read_values(request, b"sec-websocket-version"))
+    _check_version(read_values(request, b"sec-websocket-version"))
     keys = read_values(request, b"sec-websocket-key")
     if len(keys) != 1 or not _is_key(keys[0]):
         raise HandshakeRefused(400, "Sec-WebSocket-Key must be 16 bytes in base64, once")
@@ -91,11 +91,11 @@ def _check_connect(request: Request, settings: WebSocketSettings | None) -> tupl
         raise HandshakeRefused(501, "this protocol is not served")
     versions = read_values(request, b"sec-websocket-version")
     if versions:
-        _check_version(request, versions)
+        _check_version(versions)
     return ()
 
 
-def _check_version(request: Request, versions: list[bytes]) -> None:
+def _check_version(versions: list[bytes]) -> None:
     if versions != [VERSION]:
         raise HandshakeRefused(426, "Sec-WebSocket-Version must be 13", (b"sec-websocket-version", VERSION))
 
