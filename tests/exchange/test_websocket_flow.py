@@ -202,6 +202,27 @@ def test_ws_9_credit_is_what_was_parsed() -> None:
     assert session.sink.consumed == 6 * len(message)
 
 
+@pytest.mark.parametrize(("max_queue", "size"), [(1, 1), (32, QUEUE_BYTES)])
+@pytest.mark.parametrize(
+    ("tail", "more", "answer", "told"),
+    [
+        (close(1000), True, [closing(1000)], (1000, "")),
+        (frame(3), True, [closing(1002, "Invalid opcode 0x3")], (1002, "Invalid opcode 0x3")),
+        (b"", False, [], (1006, "")),
+    ],
+    ids=["close", "fault", "end"],
+)
+def test_ws_9_the_end_behind_a_full_queue_waits_for_the_last_answer(
+    max_queue: int, size: int, tail: bytes, more: bool, answer: list[Frame], told: tuple[int, str]
+) -> None:
+    talk = Talk()
+    session = StreamSession(talk, settings=WebSocketSettings(max_queue=max_queue)).start()
+    session.do(session.exchange.on_body, frame(BINARY, bytes(size), mask=bytes(4)) + tail, more)
+    assert session.frames == [Frame(BINARY, bytes(size)), *answer]
+    assert talk.told == [bytes(size), told]
+    assert session.sink.ended
+
+
 def test_ws_9_send_waits_for_room() -> None:
     sent: list[int] = []
 

@@ -340,10 +340,10 @@ class WebSocketExchange(Dialogue):
     def _parse(self):
         """Read messages until the bytes end, the queue is full, or the session."""
         reader = self._reader
-        self._is_stalled = False
+        is_stalled = False
         while self._end == _NOTHING and self._state != ENDED:
             if self._state == OPEN and self._is_full():
-                self._is_stalled = True
+                is_stalled = True
                 break
             try:
                 item = reader.next()
@@ -356,6 +356,7 @@ class WebSocketExchange(Dialogue):
                     self._meet_end(_LOSS, DROPPED, "")
                 break
             self._take_item(item)
+        self._is_stalled = is_stalled
         parsed = reader.consumed
         if parsed != self._credited:
             credit = parsed - self._credited
@@ -406,7 +407,9 @@ class WebSocketExchange(Dialogue):
         self._end = end
         self._end_code = code
         self._end_reason = reason
-        if not self._queue or self._has_returned or self._state != OPEN:
+        # Parsing that goes on after a stall does so while a message is on its way to the application.
+        is_waited_for = len(self._queue) > 0 or self._is_stalled
+        if not is_waited_for or self._has_returned or self._state != OPEN:
             self._act_on_end()
         elif not self._is_lost:
             self._close_due = self._host.clock.now + CLOSE_TIMEOUT_S
