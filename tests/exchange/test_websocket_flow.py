@@ -138,6 +138,57 @@ def test_ws_4_ping_flood_is_1008() -> None:
     session.hang_up()
 
 
+# ---- WS-3: the time of a message -------------------------------------------------------------------------------------
+
+
+def amid_message() -> tuple[Session, Talk]:
+    """A session without pings in which a message has begun."""
+    talk = Talk()
+    session = Session(talk, limits={"timeout_request_body_idle": 5, "request_body_rate": 100}, ping_interval_s=0)
+    return session.open().feed(frame(TEXT, b"a", fin=False)), talk
+
+
+@pytest.mark.parametrize("part", [b"", frame(PING, b"p" * 100), frame(0, fin=False)], ids=["nothing", "ping", "empty"])
+def test_ws_3_message_that_does_not_come_on(part: bytes) -> None:
+    session, talk = amid_message()
+    for _ in range(4):
+        session.feed(part).advance(1)
+    assert not session.ended
+    assert talk.told == []
+    session.advance(2)
+    assert session.frames[-1] == closing(1008, "message took too long")
+    assert talk.told == [(1008, "message took too long")]
+    session.advance(CLOSE_TIMEOUT_S + 2)
+    assert session.connection.aborted
+    session.hang_up()
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["one frame", "fragments"])
+@pytest.mark.parametrize(("rate", "comes"), [(50, False), (200, True)])
+def test_ws_3_message_that_comes_slowly(whole: bool, rate: int, comes: bool) -> None:
+    talk = Talk()
+    session = Session(talk, limits={"request_body_rate": 100}, ping_interval_s=0).open()
+    if whole:
+        session.feed(frame(BINARY, bytes(20 * rate))[: -20 * rate])
+    else:
+        session.feed(frame(BINARY, fin=False))
+    for second in range(20):
+        part = frame(BINARY, bytes(20 * rate))[8:][second * rate :][:rate]
+        session.feed(part if whole else frame(0, bytes(rate), fin=second == 19)).advance(1)
+    assert talk.told == ([bytes(20 * rate)] if comes else [(1008, "message took too long")])
+    session.hang_up()
+
+
+def test_ws_3_each_message_has_a_time_of_its_own() -> None:
+    session, talk = amid_message()
+    for _ in range(10):
+        session.advance(4)
+        session.feed(frame(0, b"a" * 400) + frame(TEXT, b"a", fin=False))
+    session.feed(frame(0, b"z")).advance(60)
+    assert talk.told == ["a" * 401] * 10 + ["az"]
+    session.hang_up()
+
+
 # ---- WS-9: room ------------------------------------------------------------------------------------------------------
 
 

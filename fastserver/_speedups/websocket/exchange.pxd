@@ -2,6 +2,7 @@
 # send.
 cimport cython
 
+from ..bodyclock cimport BodyClock
 from ..contract cimport Host, Peer, Request, ResponseHead, Sink
 from ..dialogue cimport ASGIApplication, Dialogue, Ready, WaitingForRoom
 from ..kernels cimport current_thread, read_timer
@@ -25,6 +26,7 @@ cdef int ENDED
 
 cdef int NORMAL
 cdef int DROPPED
+cdef int POLICY
 cdef int FAILED
 cdef int RESTART
 
@@ -65,6 +67,8 @@ cdef class WebSocketExchange(Dialogue):
     cdef str _reason
     cdef bytes _pong
     cdef KeepAlive _keepalive
+    cdef BodyClock _message_clock
+    cdef long long _received
     cdef Py_ssize_t _max_queue
     cdef double _close_due
 
@@ -82,6 +86,8 @@ cdef class WebSocketExchange(Dialogue):
     cdef _parse(self)
     cdef bint _is_full(self)
     cdef _take_item(self, item)
+    @cython.locals(now=double)
+    cdef _time_message(self)
     cdef dict _take_queued(self)
     cdef _drop_queue(self)
     @cython.locals(is_waited_for=bint)
@@ -97,6 +103,7 @@ cdef class WebSocketExchange(Dialogue):
     cdef _send_ping(self, double now)
     cdef _take_pong(self, Pong pong)
     cdef _judge_silence(self, double now)
+    @cython.locals(due=double)
     cdef _arm(self)
     cdef _disarm(self)
     cdef _write(self, bytes data)

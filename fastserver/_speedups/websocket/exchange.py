@@ -14,12 +14,13 @@ next ``receive``.  An application that returns has closed with 1000, one that ra
 """
 
 from ..asgi import Constants, is_disconnect
+from ..bodyclock import BodyClock
 from ..contract import ClientDisconnected, ResponseHead
 from ..dialogue import READY, Dialogue, WaitingForRoom, send_in_loop
 from ..kernels import current_thread, read_timer
 from ..task import CancelledError
 from .bounds import CLOSE_TIMEOUT_S, QUEUE_BYTES
-from .codes import DROPPED, FAILED, NORMAL, RESTART
+from .codes import DROPPED, FAILED, NORMAL, POLICY, RESTART
 from .handshake import HandshakeRefused, read_handshake
 from .keepalive import KeepAlive
 from .messages import read_accept, read_close, render_message
@@ -79,6 +80,9 @@ class WebSocketExchange(Dialogue):
         self._reason = ""
         self._pong = None
         self._keepalive = None
+        # Of the message that has begun, and how much of it had come by the last read.
+        self._message_clock = None
+        self._received = 0
         self._close_due = _NEVER
         self._head = None
         self._sent = 0
@@ -158,6 +162,9 @@ class WebSocketExchange(Dialogue):
             self._judge_silence(now)
         if now >= self._keepalive.ping_at and self._state == OPEN:
             self._send_ping(now)
+        if self._message_clock is not None and self._message_clock.judge(now, self._reader.received) is not None:
+            self._host.metrics.count_fault("websocket", str(POLICY))
+            self._close(POLICY, "message took too long")
         self._arm()
 
     def on_drain(self):
@@ -357,6 +364,8 @@ class WebSocketExchange(Dialogue):
                 break
             self._take_item(item)
         self._is_stalled = is_stalled
+        if self._message_clock is not None or reader.is_amid_message():
+            self._time_message()
         parsed = reader.consumed
         if parsed != self._credited:
             credit = parsed - self._credited
@@ -373,6 +382,7 @@ class WebSocketExchange(Dialogue):
             if self._state == OPEN and not self._has_returned:
                 self._host.metrics.messages_in += 1
                 self._queue.append(item)
+                self._message_clock = None
                 self._queued_bytes += len(item)
                 self.wake()
         elif kind is Ping:
@@ -382,6 +392,22 @@ class WebSocketExchange(Dialogue):
             self._take_pong(item)
         elif kind is Close:
             self._meet_end(_CLOSE, item.code, item.reason)
+
+    def _time_message(self):
+        """A message that has begun has to come on as the body of a request has (WS-3).
+
+        The clock is never to be paused: reading stops between messages only.
+        """
+        if self._state != OPEN or self._end != _NOTHING or not self._reader.is_amid_message():
+            self._message_clock = None
+            return
+        now = self._host.clock.now
+        if self._message_clock is None:
+            self._message_clock = BodyClock(now, self._host.limits)
+            self._arm()
+        elif self._reader.received != self._received:
+            self._message_clock.read(now)
+        self._received = self._reader.received
 
     def _take_queued(self):
         item = self._queue.pop(0)
@@ -430,7 +456,7 @@ class WebSocketExchange(Dialogue):
         self._code = code
         self._reason = reason
         self._state = CLOSING
-        self._pong = None
+        self._pong = self._message_clock = None
         self._keepalive.stop()
         self._close_due = self._host.clock.now + CLOSE_TIMEOUT_S
         self._arm()
@@ -510,11 +536,15 @@ class WebSocketExchange(Dialogue):
 
     def _arm(self):
         if self._state == OPEN or self._state == CLOSING:
-            self._sink.set_deadline(min(self._keepalive.ping_at, self._keepalive.pong_due, self._close_due))
+            due = min(self._keepalive.ping_at, self._keepalive.pong_due, self._close_due)
+            if self._message_clock is not None:
+                due = min(due, self._message_clock.next_deadline())
+            self._sink.set_deadline(due)
 
     def _disarm(self):
         if self._keepalive is not None:
             self._keepalive.stop()
+        self._message_clock = None
         self._close_due = _NEVER
 
     def _write(self, data):

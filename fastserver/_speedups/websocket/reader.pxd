@@ -53,6 +53,7 @@ cdef class Close:
 cdef class MessageReader:
     cdef public double now
     cdef readonly long long consumed
+    cdef readonly long long received
     cdef readonly long long max_bytes
     cdef object _extension
     cdef int _state
@@ -79,6 +80,7 @@ cdef class MessageReader:
 
     cpdef feed(self, bytes data)
     cpdef object next(self)
+    cpdef bint is_amid_message(self) noexcept
     cdef object _read(self)
     cdef _skip(self, Py_ssize_t size)
     @cython.locals(available=Py_ssize_t, second=int, size=int, index=Py_ssize_t)

@@ -76,7 +76,8 @@ class MessageReader:
     """Reads what one client sends; ``extension`` is what was negotiated, ``max_bytes`` what a message may hold.
 
     ``consumed`` counts the bytes that were parsed, those of a message still being assembled among them; the caller
-    gives them to the peer as credit.  ``now`` is the caller's to set, in monotonic seconds; it refills the budget of
+    gives them to the peer as credit.  ``received`` is what has come of the payload of the message that has begun, on the
+    wire.  ``now`` is the caller's to set, in monotonic seconds; it refills the budget of
     pings and pongs.
     """
 
@@ -84,6 +85,7 @@ class MessageReader:
         self.max_bytes = min(max_bytes, _MAX_BYTES)
         self.now = 0.0
         self.consumed = 0
+        self.received = 0
         self._extension = extension
         if extension is not None:
             extension.max_bytes = self.max_bytes
@@ -122,6 +124,10 @@ class MessageReader:
             self._backlog = None
             item = self._read()
         return item
+
+    def is_amid_message(self):
+        """Whether a message has begun and not ended."""
+        return self._is_open or self._state == _IN_PAYLOAD
 
     def _read(self):
         """The next item in ``_data``."""
@@ -234,6 +240,8 @@ class MessageReader:
         self._phase = (self._phase + step) & 3
         self._rest -= step
         self._skip(step)
+        if not self._first & _CONTROL:
+            self.received += step
         return payload
 
     def _read_payload(self):
@@ -251,6 +259,7 @@ class MessageReader:
         """The message that was collected in parts; an empty one where there are none."""
         message = self._parts.getvalue()
         self._parts = self._decode = None
+        self.received = 0
         self._is_open = False
         self._state = _AT_HEADER
         return message
@@ -337,6 +346,7 @@ class MessageReader:
         """
         self.consumed += self._size - self._position + (0 if self._backlog is None else len(self._backlog))
         self._state = _ENDED
+        self._is_open = False
         self._data = b""
         self._position = self._size = 0
         self._backlog = self._parts = self._decode = None
