@@ -39,6 +39,7 @@ cdef class H2Connection(Outlet):
     cdef bint _is_draining
     cdef bint _is_idle
     cdef long _last_stream
+    cdef long _late
     cdef double _leave_at
     cdef double _settled_by
     cdef double _block_by

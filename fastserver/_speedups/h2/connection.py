@@ -57,6 +57,8 @@ class H2Connection(Outlet):
         self._is_idle = True
         # The last stream that is served once a drain has been announced for good.
         self._last_stream = LARGEST_STREAM
+        # Requests that came behind it.
+        self._late = 0
         self._leave_at = _NEVER
         self._settled_by = host.clock.now + SETTINGS_S
         self._block_by = _NEVER
@@ -269,6 +271,10 @@ class H2Connection(Outlet):
         if stream_id > self._last_stream:
             self.engine.reset(stream_id, REFUSED_STREAM)
             self.engine.forget(stream_id)
+            self._late += 1
+            if self._late > host.limits.h2.streams:
+                # More than can have been under way.
+                self.budget.count_reset()
             return
         limit = host.limits.h2.streams
         if self.running >= limit or len(self._streams) >= limit:

@@ -9,7 +9,7 @@ from hyperframe.frame import GoAwayFrame, PingFrame
 
 from fastserver._speedups.contract import H2Limits
 from fastserver._speedups.events import RawData, Updated
-from fastserver._speedups.h2.errors import CANCEL, NO_ERROR
+from fastserver._speedups.h2.errors import CANCEL, ENHANCE_YOUR_CALM, NO_ERROR, REFUSED_STREAM
 from tests.fakes import Gate, Message, Receive, Recorder, Send, echo, ignore, read_body, respond
 from tests.h2wire import REQUEST, H2Wire
 
@@ -157,6 +157,24 @@ def test_drain_while_requests_are_open() -> None:
     assert wire.answer(stream).body == b"late"
     assert wire.over
     assert wire.connection.breaches == []
+
+
+def test_requests_behind_the_last_goaway_are_counted() -> None:
+    """As many as may have been under way cost nothing; beyond them each is a reset."""
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await read_body(receive)
+
+    wire = H2Wire(app, h2=H2Limits(streams=10, resets=5)).greet()
+    wire.request(method=b"POST", ends=False)
+    wire.drain()
+    wire.advance(1)
+    late = [wire.request() for _ in range(10 + 5)]
+    assert all(wire.answer(stream).reset == REFUSED_STREAM for stream in late)
+    assert [code for code, _ in wire.went_away] == [NO_ERROR, NO_ERROR]
+    wire.request()
+    assert [code for code, _ in wire.went_away] == [NO_ERROR, NO_ERROR, ENHANCE_YOUR_CALM]
+    wire.hang_up()
 
 
 def test_client_goes_away_from_an_idle_connection() -> None:
