@@ -27,8 +27,9 @@ class BodyClock:
         self._read_at = now
 
     def pause(self, now):
-        """The server stops reading."""
-        self._paused_at = now
+        """The server stops reading; does nothing where it has."""
+        if self._paused_at == _NEVER:
+            self._paused_at = now
 
     def resume(self, now):
         """The server reads on; does nothing where it was not paused."""

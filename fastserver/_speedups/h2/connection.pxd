@@ -90,6 +90,8 @@ cdef class H2Connection(Outlet):
     cdef _check_block(self, double now)
     @cython.locals(limits=Limits, exchange=Exchange, since=double)
     cdef _check_stream(self, H2Stream stream, double now)
+    @cython.locals(window="long long")
+    cdef _judge_body(self, H2Stream stream, double now)
     cdef _enter_draining(self)
     cdef _enter_leaving(self)
     cdef _fail_deadline(self, int code, str reason)

@@ -357,8 +357,6 @@ class H2Connection(Outlet):
             stream.body_clock = None
         elif stream.body_clock is not None:
             stream.body_clock.read(self.host.clock.now)
-            if stream.unread >= self.host.limits.h2.stream_window // 2:
-                stream.body_clock.pause(self.host.clock.now)
         elif stream.request.expect_continue and not stream.request.protocol:
             stream.body_clock = BodyClock(self.host.clock.now, self.host.limits)
         if body_size or ends:
@@ -503,7 +501,7 @@ class H2Connection(Outlet):
             if not stream.is_open:
                 return
         if stream.body_clock is not None:
-            fault = stream.body_clock.judge(now, stream.received)
+            fault = self._judge_body(stream, now)
             if fault is not None:
                 self._refuse(stream, WireError(408, fault))
                 return
@@ -517,6 +515,15 @@ class H2Connection(Outlet):
             self.engine.reset(stream.number, CANCEL)
             self._disconnect(stream)
             self.budget.count_reset()
+
+    def _judge_body(self, stream, now):
+        """What is wrong with the pace of a body, or ``None``; no time passes while applications hold the windows."""
+        window = self.engine.get_room(stream.number)
+        if window < self.credit_bytes or 2 * stream.unread >= self.host.limits.h2.stream_window:
+            stream.body_clock.pause(now)
+        else:
+            stream.body_clock.resume(now)
+        return stream.body_clock.judge(now, stream.received)
 
     # Ends of the connection.
 

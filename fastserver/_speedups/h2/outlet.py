@@ -75,8 +75,6 @@ class Outlet(Protocol):
             return
         stream.credit = 0
         self.engine.acknowledge(stream.number, credit)
-        if stream.body_clock is not None:
-            stream.body_clock.resume(self.host.clock.now)
         self.speak()
 
     def cork(self):

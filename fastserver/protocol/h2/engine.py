@@ -252,6 +252,10 @@ class Engine:
         """How many bytes of DATA the peer takes on a stream now."""
         return self._connection.local_flow_control_window(stream_id)
 
+    def get_room(self, stream_id: int) -> int:
+        """How many bytes of DATA the peer may send on a stream now, by its window and that of the connection."""
+        return self._connection.remote_flow_control_window(stream_id)
+
     def is_shut(self, stream_id: int) -> bool:
         """Whether it is the stream's own window that takes no DATA, and not that of the connection."""
         return self._connection.streams[stream_id].outbound_flow_control_window <= 0
