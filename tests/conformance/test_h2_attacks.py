@@ -4,10 +4,6 @@
 that are held, frames that were taken.
 """
 
-import ast
-import re
-from pathlib import Path
-
 import pytest
 
 from fastserver._speedups.contract import H2Limits
@@ -314,22 +310,3 @@ def test_h2_20_a_whole_read_of_small_frames(small: bytes) -> None:
     wire.feed(post(path=b"/wait"))
     wire.feed(small * (256_000 // len(small)))
     check_cut(wire)
-
-
-# ---- All of them -----------------------------------------------------------------------------------------------------
-
-ELSEWHERE = {19: "the TLS profile is the configuration's: tests/config/test_tls.py"}
-
-
-def list_rules() -> set[int]:
-    """The rules that the tests of this folder name."""
-    found = set()
-    for path in Path(__file__).parent.glob("test_h2_*.py"):
-        names = (node.name for node in ast.parse(path.read_text("utf-8")).body if isinstance(node, ast.FunctionDef))
-        found |= {int(match[1]) for match in map(re.compile(r"test_h2_(\d\d)_").match, names) if match}
-    return found
-
-
-@pytest.mark.parametrize("rule", [rule for rule in range(1, 21) if rule not in ELSEWHERE])
-def test_each_rule_has_a_test(rule: int) -> None:
-    assert rule in list_rules()

@@ -295,7 +295,7 @@ def test_ws_9_send_waits_for_room() -> None:
 # ---- W9 --------------------------------------------------------------------------------------------------------------
 
 
-def test_w9_session_over_http_2() -> None:
+def test_w9_ws_10_session_over_http_2() -> None:
     talk = Talk(subprotocol="b")
     session = StreamSession(talk, connect((b"sec-websocket-protocol", b"a, b"), (b"sec-websocket-version", b"13")))
     session.start()
@@ -362,7 +362,7 @@ def test_w9_drain_and_deadlines() -> None:
         (connect((b"sec-websocket-protocol", b"a b")), WebSocketSettings(), 400),
     ],
 )
-def test_w9_what_is_refused(request_: Any, settings: WebSocketSettings, status: int) -> None:
+def test_w9_ws_10_what_is_refused(request_: Any, settings: WebSocketSettings, status: int) -> None:
     session = StreamSession(refuse, request_, settings).start().feed(text("early"))
     assert session.sink.response.status == status  # type: ignore[union-attr]
     assert session.sink.ended

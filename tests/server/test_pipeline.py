@@ -196,7 +196,7 @@ def test_a_client_of_both_gets_http_2(authority: trustme.CA, certfile: str) -> N
 
 
 @pytest.mark.parametrize("alpn", ["h2", ""])
-def test_a_cipher_suite_that_http_2_prohibits(authority: trustme.CA, certfile: str, alpn: str) -> None:
+def test_h2_19_a_cipher_suite_that_http_2_prohibits(authority: trustme.CA, certfile: str, alpn: str) -> None:
     """By ALPN, and by the preface where HTTP/1 is off; HTTP/1 takes what the operator has chosen."""
     client = make_client(authority, *filter(None, [alpn]), ciphers=CBC)
     ciphers = f"ECDHE+AESGCM:{CBC}"

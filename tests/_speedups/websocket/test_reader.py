@@ -114,7 +114,7 @@ def test_good(data: bytes, items: list[Item]) -> None:
 
 @pytest.mark.parametrize(("data", "code"), BAD.values(), ids=list(BAD))
 @pytest.mark.parametrize("extension", [False, True], ids=["plain", "deflate"])
-def test_bad(data: bytes, code: int, extension: bool) -> None:
+def test_ws_7_bad(data: bytes, code: int, extension: bool) -> None:
     """What came before is delivered, what comes after is not."""
     if extension and data[0] & RSV1 and data[0] & 0xF == TEXT:
         code = 1007  # RSV1 then means that "Hello" is compressed

@@ -32,7 +32,7 @@ SIZE = 1000
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
 @pytest.mark.parametrize("size", [SIZE - 1, SIZE, SIZE + 1])
 @pytest.mark.parametrize("first_size", [None, 0, 1, SIZE - 1, SIZE])
-def test_message_size(opcode: int, size: int, first_size: int | None) -> None:
+def test_ws_1_message_size(opcode: int, size: int, first_size: int | None) -> None:
     payload = b"x" * size
     data = frame(FIN | opcode, payload)
     if first_size is not None:
@@ -44,7 +44,7 @@ def test_message_size(opcode: int, size: int, first_size: int | None) -> None:
 
 @pytest.mark.parametrize("first", [FIN | TEXT, FIN | BINARY, TEXT, BINARY, FIN | RSV1 | TEXT, RSV1 | BINARY])
 @pytest.mark.parametrize("length", [SIZE * 2 + 16 * 1024, 1 << 40, (1 << 63) - 1])
-def test_a_declared_length_is_enough(first: int, length: int) -> None:
+def test_ws_1_a_declared_length_is_enough(first: int, length: int) -> None:
     data = head(first, length) + KEY
     assert read([data[:-1]], Deflate(), SIZE) == []
     assert read([data], Deflate(), SIZE) == [("fault", 1009)]
@@ -63,7 +63,7 @@ def test_text_is_measured_in_bytes() -> None:
 
 @pytest.mark.parametrize("size", [SIZE - 1, SIZE, SIZE + 1])
 @pytest.mark.parametrize("payload", [b"x", b"noise"])
-def test_inflated_size(size: int, payload: bytes) -> None:
+def test_ws_2_inflated_size(size: int, payload: bytes) -> None:
     plain = os.urandom(size) if payload == b"noise" else payload * size
     compressed = deflate(plain)
     whole = frame(FIN | RSV1 | BINARY, compressed)
@@ -98,7 +98,7 @@ class Spied:
 
 @pytest.mark.parametrize("way", ["whole", "cut", "fragments"])
 @pytest.mark.parametrize("max_bytes", [1, SIZE, 1 << 20])
-def test_bomb(way: str, max_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ws_2_bomb(way: str, max_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """64 KiB that would be 64 MiB: zlib is never asked for more than the limit and one byte."""
     asked: list[tuple[int, int]] = []
     make = Deflate._begin_message
@@ -131,7 +131,7 @@ def test_a_compressed_message_that_holds_nothing_ends() -> None:
 
 @pytest.mark.parametrize(("payload", "limit"), [(b"", MAX_FRAGMENTS), (b"x", MAX_FRAGMENTS + 33)])
 @pytest.mark.parametrize("first", [TEXT, BINARY, RSV1 | TEXT])
-def test_fragments(payload: bytes, limit: int, first: int) -> None:
+def test_ws_3_fragments(payload: bytes, limit: int, first: int) -> None:
     extension = Deflate()
     if first & RSV1:
         payload, limit = b"", MAX_FRAGMENTS
@@ -158,7 +158,7 @@ def test_a_large_message_may_come_in_small_fragments() -> None:
 
 
 @pytest.mark.parametrize("opcode", [PING, PONG])
-def test_control_flood(opcode: int) -> None:
+def test_ws_4_control_flood(opcode: int) -> None:
     messages = MessageReader(SIZE)
     messages.now = 1000.0
     for _ in range(CONTROL_BURST - 1):
