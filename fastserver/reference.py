@@ -18,9 +18,6 @@ from typing import Any, Final
 
 from fastserver.errors import StartupFailed
 
-#: What the error messages offer.
-WANT_REFERENCE: Final = "module:attribute"
-
 
 class ImportFailed(StartupFailed):
     """The object that a text names cannot be had."""

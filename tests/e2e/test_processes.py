@@ -17,7 +17,6 @@ from tests.e2e.processes import PATIENCE_S, ROOT, Load, ServerProcess
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 APP = "tests.e2e.applications:app"
-FACTORY = "tests.e2e.applications"
 both_loops = pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 one_or_two = pytest.mark.parametrize("workers", [1, 2])
 

@@ -79,7 +79,7 @@ class H1Connection(Outlet):
         self._at_eof = True
         stream = self._stream
         if stream is None:
-            # Held requests that are about to be read are still answered; _settle closes behind them.
+            # Held requests that are about to be read are still answered; finish_turn closes behind them.
             if self._corks == 0 and not (self._state == KEEP_ALIVE and self._held):
                 self._close()
         elif self._parser is not None:
