@@ -12,3 +12,4 @@ cdef class TokenBucket:
 
     @cython.locals(level=double)
     cpdef bint take(self, double now) except -1
+    cpdef excuse(self, double paused_s)

@@ -12,12 +12,17 @@ class TokenBucket:
 
     def take(self, now):
         """Spend one, if there is one."""
-        level = self._level + (now - self._filled_at) * self._rate
-        if level > self._capacity:
-            level = self._capacity
+        level = self._level
+        if level < self._capacity:
+            level = min(self._capacity, level + (now - self._filled_at) * self._rate)
         self._filled_at = now
         if level < 1.0:
             self._level = level
             return False
         self._level = level - 1.0
         return True
+
+    def excuse(self, paused_s):
+        """Nobody looked for so long, up to now: what that time brings comes without a cap."""
+        self._level += paused_s * self._rate
+        self._filled_at += paused_s

@@ -13,6 +13,7 @@ from fastserver._speedups.websocket.bounds import CLOSE_TIMEOUT_S, QUEUE_BYTES
 from fastserver._speedups.websocket.settings import WebSocketSettings
 from tests.exchange.sessions import (
     BINARY,
+    CLOSE,
     PING,
     PONG,
     TEXT,
@@ -135,6 +136,42 @@ def test_ws_4_ping_flood_is_1008() -> None:
     session.feed(frame(PING) * 1000)
     assert session.frames[-1].payload[:2] == (1008).to_bytes(2, "big")
     assert session.ended
+    session.hang_up()
+
+
+def test_ws_4_what_comes_while_nothing_is_read_is_no_flood() -> None:
+    """The application takes one message in 15 s, and the client sends nine pings a second."""
+    gate = Gate()
+    talk = waiting_talk(gate)
+    session = Session(talk, max_queue=1, ping_interval_s=0).open().feed(text("a"))
+    for _ in range(15):
+        session.feed(frame(PING) * 9).advance(1)
+    gate.open(session)
+    session.feed(text("b"))
+    assert talk.told == ["a", "b"]
+    session.feed(frame(PING) * 300)
+    assert session.frames[-1].payload[:2] == (1008).to_bytes(2, "big")
+    session.hang_up()
+
+
+@pytest.mark.parametrize(("count", "is_flood"), [(200, False), (201, True)])
+def test_ws_4_time_without_reading_counts_once(count: int, is_flood: bool) -> None:
+    """Ten seconds are worth a hundred pings, however often the application takes a message meanwhile."""
+
+    async def body(talk: Talk) -> None:
+        for _ in range(4):
+            await gates.pop().wait()
+            await talk.take()
+        await talk.echo()
+
+    gates = [Gate() for _ in range(4)]
+    waiting = gates[::-1]
+    session = Session(Talk(body), max_queue=1, ping_interval_s=0).open()
+    session.feed(text("a") * 4 + frame(PING) * count)
+    for gate, seconds in zip(waiting, (2, 3, 5, 0), strict=True):
+        session.advance(seconds)
+        gate.open(session)
+    assert (session.frames[-1].opcode == CLOSE) is is_flood
     session.hang_up()
 
 

@@ -52,6 +52,7 @@ cdef class WebSocketExchange(Dialogue):
     cdef long long _sent
     cdef int _state
     cdef bint _is_stalled
+    cdef double _stalled_at
     cdef bint _is_connected
     cdef bint _is_draining
     cdef bint _at_eof

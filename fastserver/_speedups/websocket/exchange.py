@@ -66,6 +66,7 @@ class WebSocketExchange(Dialogue):
         self._queue = []
         self._queued_bytes = 0
         self._is_stalled = False
+        self._stalled_at = 0.0
         self._is_connected = False
         self._is_draining = False
         self._at_eof = False
@@ -348,9 +349,13 @@ class WebSocketExchange(Dialogue):
         """Read messages until the bytes end, the queue is full, or the session."""
         reader = self._reader
         is_stalled = False
+        if self._is_stalled:
+            reader.now = self._host.clock.now
+            reader.excuse(reader.now - self._stalled_at)
         while self._end == _NOTHING and self._state != ENDED:
             if self._state == OPEN and self._is_full():
                 is_stalled = True
+                self._stalled_at = self._host.clock.now
                 break
             try:
                 item = reader.next()

@@ -80,6 +80,7 @@ cdef class MessageReader:
 
     cpdef feed(self, bytes data)
     cpdef object next(self)
+    cpdef excuse(self, double paused_s)
     cpdef bint is_amid_message(self) noexcept
     cdef object _read(self)
     cdef _skip(self, Py_ssize_t size)

@@ -76,9 +76,8 @@ class MessageReader:
     """Reads what one client sends; ``extension`` is what was negotiated, ``max_bytes`` what a message may hold.
 
     ``consumed`` counts the bytes that were parsed, those of a message still being assembled among them; the caller
-    gives them to the peer as credit.  ``received`` is what has come of the payload of the message that has begun, on the
-    wire.  ``now`` is the caller's to set, in monotonic seconds; it refills the budget of
-    pings and pongs.
+    gives them to the peer as credit.  ``received`` is what has come of the payload of the message that has begun, as it
+    is on the wire.  ``now`` is the caller's to set, in monotonic seconds; it refills the budget of pings and pongs.
     """
 
     def __init__(self, max_bytes, extension=None):
@@ -124,6 +123,10 @@ class MessageReader:
             self._backlog = None
             item = self._read()
         return item
+
+    def excuse(self, paused_s):
+        """Nothing was read for so long, up to now: the pings and pongs of that time may come at once."""
+        self._controls.excuse(paused_s)
 
     def is_amid_message(self):
         """Whether a message has begun and not ended."""

@@ -181,3 +181,16 @@ def test_the_budget_comes_back() -> None:
     messages.now = 1000.0  # no more than the burst
     messages.feed(frame(FIN | PING) * (CONTROL_BURST + 1))
     assert drain(messages) == [("ping", b"")] * CONTROL_BURST + [("fault", 1008)]
+
+
+def test_the_budget_of_time_in_which_nothing_was_read() -> None:
+    messages = MessageReader(SIZE)
+    messages.now = 1000.0
+    messages.feed(frame(FIN | PING) * CONTROL_BURST)
+    assert len(drain(messages)) == CONTROL_BURST
+    messages.now = 1060.0
+    messages.excuse(60.0)
+    messages.feed(frame(FIN | PING) * (60 * CONTROL_RATE))
+    assert drain(messages) == [("ping", b"")] * (60 * CONTROL_RATE)
+    messages.feed(frame(FIN | PING))
+    assert drain(messages) == [("fault", 1008)]
