@@ -243,7 +243,7 @@ class MessageReader:
         self._phase = (self._phase + step) & 3
         self._rest -= step
         self._skip(step)
-        if not self._first & _CONTROL:
+        if not self._first & CONTROL:
             self.received += step
         return payload
 
