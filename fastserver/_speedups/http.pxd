@@ -14,8 +14,11 @@ cdef int AWAITING_START
 cdef int HEAD_HELD
 cdef int SENDING_BODY
 cdef int AWAITING_TRAILERS
+cdef int DROPPING
 cdef int COMPLETE
 cdef int JOINED_BYTES
+cdef int DROPPED_BYTES
+cdef int DROPPED_MESSAGE_BYTES
 
 
 @cython.final
@@ -33,15 +36,18 @@ cdef class HTTPExchange(Dialogue):
     cdef list _trailers
     cdef long long _remaining
     cdef long long _sent
+    cdef long long _dropped
     cdef int _weight
 
     cdef begin(self, HTTPApplication application, Sink sink, Request request)
     @cython.locals(size=Py_ssize_t, joined=bytearray)
     cdef _keep_part(self, bytes data)
-    @cython.locals(ends=bint, trailers_follow=bint, excess=bint)
+    @cython.locals(ends=bint, trailers_follow=bint, excess=bint, bodyless=bint)
     cdef _send_part(self, bytes body, bint more)
     cpdef cut(self)
     cdef _fail_short(self)
+    cdef _end_at_head(self, bint ends)
+    cdef _drop_part(self, bytes body, bint more)
     cdef _complete(self)
     @cython.locals(head=ResponseHead, status=int, duration_s=double)
     cdef _account(self)

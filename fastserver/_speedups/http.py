@@ -4,7 +4,8 @@ An exchange knows no wire: it reads a ``Request``, writes to a ``Sink`` and is t
 How it waits is said in ``dialogue``.
 
 The response goes through ``AWAITING_START -> HEAD_HELD -> SENDING_BODY [-> AWAITING_TRAILERS] -> COMPLETE``; a held
-head leaves with the first part of the body, so an application that fails before then still gets its 500.
+head leaves with the first part of the body, so an application that fails before then still gets its 500.  A response
+that has no body (HEAD, 204, 304) is over for the client with its head: ``HEAD_HELD -> DROPPING -> COMPLETE``.
 """
 
 from .asgi import Constants, is_disconnect
@@ -21,10 +22,16 @@ AWAITING_START = 0
 HEAD_HELD = 1
 SENDING_BODY = 2
 AWAITING_TRAILERS = 3
-COMPLETE = 4
+DROPPING = 4
+COMPLETE = 5
 
 #: Parts of a request's body below this size are held as one; bytes.
 JOINED_BYTES = 4096
+
+#: What an application may say behind the head of a response that has no body, each message counted as
+#: ``DROPPED_MESSAGE_BYTES`` at least: beyond it, its body is taken for endless.
+DROPPED_BYTES = 1024 * 1024
+DROPPED_MESSAGE_BYTES = 16 * 1024
 
 
 class HTTPExchange(Dialogue):
@@ -43,9 +50,11 @@ class HTTPExchange(Dialogue):
         # Bytes of the announced content-length still to come; -1 where none was announced or none is sent.
         self._remaining = -1
         self._sent = 0
+        self._dropped = 0
         self._trailers = None
         # A pathsend is under way; nothing else may be sent until it has been awaited.
         self._busy = False
+        # The response is whole, or its client has gone: nothing can happen any more.
         self._accounted = False
         self._weight = self._host.metrics.weigh_request() if self._host.timed else 0
         if self._weight or self._host.access_log is not None:
@@ -137,7 +146,7 @@ class HTTPExchange(Dialogue):
 
     def take_message(self):
         """The next message for the application, or ``None`` where it must wait for one."""
-        if self._disconnected or self._state == COMPLETE:
+        if self._accounted:
             return {"type": "http.disconnect"}
         if self._body is not None:
             body = self._body[0]
@@ -187,8 +196,11 @@ class HTTPExchange(Dialogue):
         """Send a part of the body, with the held head if this is the first; enforces content-length (H1-42)."""
         ends = not more
         excess = False
-        if self._state == HEAD_HELD and not is_bodyless(self._request, self._head.status):
-            self._remaining = self._head.content_length
+        bodyless = False
+        if self._state == HEAD_HELD:
+            bodyless = is_bodyless(self._request, self._head.status)
+            if not bodyless:
+                self._remaining = self._head.content_length
         if self._remaining >= 0:
             if len(body) > self._remaining:
                 excess = True
@@ -206,7 +218,9 @@ class HTTPExchange(Dialogue):
             self._sink.respond(self._head, body, more)
         else:
             self._sink.write(body, more)
-        if trailers_follow:
+        if bodyless and more:
+            self._end_at_head(ends)
+        elif trailers_follow:
             self._state = AWAITING_TRAILERS
         elif ends:
             self._complete()
@@ -217,6 +231,26 @@ class HTTPExchange(Dialogue):
         """A body shorter than announced must not look whole: the connection is reset."""
         self.cut()
         raise RuntimeError("response body is shorter than its content-length")
+
+    def _end_at_head(self, ends):
+        """The response has no body, so it ends here whatever the application goes on to say: a wire that takes nothing
+        never makes ``send`` wait, and the body may have no end."""
+        self._sink.write(b"", False)
+        self._complete()
+        self._state = AWAITING_TRAILERS if ends else DROPPING
+
+    def _drop_part(self, body, more):
+        """Take a part of the body of a response that has none.
+
+        Raises ``ClientDisconnected`` where it has no end: the client has what it asked for.
+        """
+        self._dropped += max(len(body), DROPPED_MESSAGE_BYTES)
+        if not more:
+            self._state = AWAITING_TRAILERS if self._head.trailers else COMPLETE
+        elif self._dropped > DROPPED_BYTES:
+            self._state = COMPLETE
+            self._disconnected = True
+            raise ClientDisconnected
 
     def _complete(self):
         self._state = COMPLETE
@@ -245,7 +279,9 @@ class HTTPExchange(Dialogue):
 
     def _send_extension(self, kind, message):
         """The extensions, and everything that is out of turn."""
-        if kind == "http.response.trailers" and self._state == AWAITING_TRAILERS:
+        if kind == "http.response.body" and self._state == DROPPING:
+            self._drop_part(as_bytes(message.get("body", b"")), True if message.get("more_body", False) else False)
+        elif kind == "http.response.trailers" and self._state == AWAITING_TRAILERS:
             self._send_trailers(message)
         elif kind == "http.response.early_hint" and self._state < COMPLETE:
             self._send_early_hint(message)
@@ -339,6 +375,7 @@ _EXPECTED = {
     HEAD_HELD: "'http.response.body'",
     SENDING_BODY: "'http.response.body'",
     AWAITING_TRAILERS: "'http.response.trailers'",
+    DROPPING: "'http.response.body'",
 }
 
 #: Fields that may not stand in trailers: framing, routing, authentication, content, caching (RFC 9110 section 6.5.1).

@@ -208,7 +208,7 @@ MIDDLE = [
 ]
 
 
-@pytest.mark.parametrize("payload", [GET, OLD, HEAD])
+@pytest.mark.parametrize("payload", [GET, OLD])
 @pytest.mark.parametrize("pauses", [False, True])
 @pytest.mark.parametrize("messages", MIDDLE)
 def test_h19_return_in_the_middle_is_a_reset(
@@ -219,7 +219,7 @@ def test_h19_return_in_the_middle_is_a_reset(
     check_ending(wire, False)
 
 
-@pytest.mark.parametrize("payload", [GET, OLD, HEAD])
+@pytest.mark.parametrize("payload", [GET, OLD])
 @pytest.mark.parametrize("pauses", [False, True])
 @pytest.mark.parametrize("messages", MIDDLE)
 def test_h20_exception_in_the_middle_is_a_reset(
@@ -228,6 +228,18 @@ def test_h20_exception_in_the_middle_is_a_reset(
     wire = open_wire(ends(*messages, raises=True, pauses=pauses)).feed(payload)
     check_reset(wire)
     check_ending(wire, True)
+
+
+@pytest.mark.parametrize("raises", [False, True])
+@pytest.mark.parametrize("pauses", [False, True])
+@pytest.mark.parametrize("messages", MIDDLE)
+def test_h19_h20_response_without_a_body_is_whole_with_its_head(
+    open_wire: OpenWire, messages: list[Message], pauses: bool, raises: bool
+) -> None:
+    wire = open_wire(ends(*messages, raises=raises, pauses=pauses)).feed(HEAD)
+    assert wire.response("HEAD").complete
+    check_ending(wire, raises)
+    assert not wire.over, "the connection is as good as before"
 
 
 def check_reset(wire: Wire) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from fastserver._speedups.contract import ClientDisconnected
 from fastserver._speedups.events import RawData
 from tests.exchange.live import GET, Live, MakeLoop, each_loop, run, turn_until
 from tests.fakes import App, Gate, Message, Receive, Recorder, Send, Wire, respond
@@ -83,6 +84,87 @@ def test_b5_sends_into_nothing_do_nothing(open_wire: OpenWire) -> None:
     response = wire.response("HEAD")
     assert (response.status, response.body) == (200, b"")
     assert wire.log == []
+
+
+BODYLESS = pytest.mark.parametrize(("payload", "status"), [(HEAD, 200), (GET, 204), (GET, 304)])
+
+
+@BODYLESS
+@pytest.mark.parametrize("size", [0, 1, 100_000])
+def test_b5_endless_body_that_is_not_sent_is_stopped(
+    open_wire: OpenWire, payload: bytes, status: int, size: int
+) -> None:
+    """Nothing ever makes its `send` wait, so the loop would never turn again."""
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/next":
+            await respond(send, b"next")
+            return
+        await send(start(status))
+        await send(part(b"x" * size, True))
+        assert (await receive())["type"] == "http.disconnect"
+        for _ in range(1000):
+            await send(part(b"x" * size, True))
+
+    recorder = Recorder(app)
+    wire = open_wire(recorder).feed(payload, GET.replace(b" / ", b" /next "))
+    first, second = wire.responses(payload.partition(b" ")[0].decode())
+    assert (first.status, first.body, second.body) == (status, b"", b"next")
+    call = recorder.calls[0]
+    assert isinstance(call.error, ClientDisconnected)
+    assert len(call.sent) == 2 + (64 if size <= 16384 else (1 << 20) // size)
+    assert wire.log == []
+
+
+@BODYLESS
+@pytest.mark.parametrize("trailers", [False, True])
+def test_b5_body_that_is_not_sent_may_come_in_parts(
+    open_wire: OpenWire, payload: bytes, status: int, trailers: bool
+) -> None:
+    messages = [*[part(b"x" * 1000, True)] * 60, {"type": "http.response.early_hint", "links": [b"</a>"]}, part(b"x")]
+    if trailers:
+        messages += [{"type": "http.response.trailers", "headers": [(b"x-a", b"1")], "more_trailers": True}]
+        messages += [{"type": "http.response.trailers"}]
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await sends(start(status, trailers=trailers), *messages, pauses=True)(scope, receive, send)
+        assert (await receive())["type"] == "http.disconnect"
+        with pytest.raises(RuntimeError, match="after the response was complete"):
+            await send(part(b"more"))
+
+    recorder = Recorder(app)
+    wire = open_wire(recorder).feed(payload)
+    assert wire.response(payload.partition(b" ")[0].decode()).complete
+    assert recorder.call.returned
+    assert wire.log == []
+
+
+def test_b5_response_without_a_body_is_whole_with_its_head(open_wire: OpenWire) -> None:
+    """However long its application takes over the rest."""
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await send(start())
+        await send(part(b"x", True))
+        await gate.wait()
+        await send(part(b"y"))
+
+    gate = Gate()
+    recorder = Recorder(app)
+    wire = open_wire(recorder).feed(HEAD, HEAD)
+    assert [response.complete for response in wire.responses("HEAD", "HEAD")] == [True, True]
+    wire.block()
+    for _ in range(2):
+        gate.open(wire)
+    assert [call.returned for call in recorder.calls] == [True, True]
+    assert wire.log == []
+
+
+@pytest.mark.parametrize("body", ["text", None, 5])
+def test_b5_body_that_is_not_sent_must_be_bytes_all_the_same(open_wire: OpenWire, body: Any) -> None:
+    recorder = Recorder(sends(start(), part(b"x", True), part(body)))
+    wire = open_wire(recorder).feed(HEAD)
+    assert isinstance(recorder.call.error, TypeError)
+    assert [record.levelname for record in wire.log] == ["ERROR"]
 
 
 # ---- H14 -------------------------------------------------------------------------------------------------------------

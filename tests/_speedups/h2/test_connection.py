@@ -3,7 +3,7 @@
 import pytest
 from hyperframe.frame import DataFrame, SettingsFrame, WindowUpdateFrame
 
-from fastserver._speedups.contract import H2Limits
+from fastserver._speedups.contract import ClientDisconnected, H2Limits
 from fastserver._speedups.events import RawData
 from fastserver._speedups.h2.errors import INTERNAL_ERROR
 from tests.fakes import Gate, Message, Receive, Send, read_body, respond
@@ -128,6 +128,29 @@ def test_responses_without_a_body(method: bytes, status: int, length: list[bytes
     assert (answer.status, answer.body, answer.ended) == (status, b"", True)
     assert answer.header(b"content-length") == length
     assert not any(isinstance(frame, DataFrame) for frame in wire.frames)
+    wire.hang_up()
+
+
+@pytest.mark.parametrize(("method", "status"), [(b"HEAD", 200), (b"GET", 204), (b"GET", 304)])
+def test_endless_body_that_is_not_sent_is_stopped(method: bytes, status: int) -> None:
+    """The client has the whole response with its head; the application is told that it has left."""
+    errors: list[BaseException] = []
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": status})
+        try:
+            for _ in range(1000):
+                await send({"type": "http.response.body", "body": b"x", "more_body": True})
+        except ClientDisconnected as error:
+            errors.append(error)
+            raise
+
+    wire = H2Wire(app).greet()
+    for _ in range(2):
+        answer = wire.answer(wire.request(method=method))
+        assert (answer.status, answer.body, answer.ended, answer.reset) == (status, b"", True, None)
+    assert len(errors) == 2
+    assert wire.log == []
     wire.hang_up()
 
 
