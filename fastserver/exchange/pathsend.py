@@ -2,11 +2,14 @@
 
 Nothing here blocks the loop: what touches the disk runs in the loop's default executor.  A small file is read in the
 same hop that opens it and is sent like any body; a larger one is written by the kernel where the sink can do that, and
-read piece by piece where it cannot (TLS).
+read piece by piece where it cannot (TLS, HTTP/2).
 
-Until the file is open and known to be a regular one nothing has been sent, so an application whose file is missing may
-still answer something else.  From the head on there is no way back: whatever goes wrong cuts the connection, and no
-client takes a part of the file for the whole.
+Each piece is read by a thread that opens the file and closes it again, once the sink has room for it.  So a client
+that takes nothing, on however many streams, holds no descriptor.
+
+Until the file has been opened and is known to be a regular one nothing has been sent, so an application whose file is
+missing may still answer something else.  From the head on there is no way back: whatever goes wrong cuts the
+connection, and no client takes a part of the file for the whole.
 """
 
 from __future__ import annotations
@@ -14,19 +17,32 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import Final
+from typing import Final, NamedTuple
 
+from fastserver._speedups.contract import ClientDisconnected
 from fastserver._speedups.http import HTTPExchange
 from fastserver.descriptor import Descriptor
 
 #: Files up to this size are read whole, as they are opened; bytes.
 SMALL_BYTES: Final = 64 * 1024
 
-#: What is read at a time where the kernel cannot send the file; bytes.
-PIECE_BYTES: Final = 256 * 1024
+#: What is read at a time where the kernel cannot send the file, and waits for the client; bytes.
+PIECE_BYTES: Final = 64 * 1024
 
 #: A FIFO must not make open() wait for its other end, and a terminal must not become the server's.
 _OPEN_FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
+
+#: The process or the system has no descriptor left.
+_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE})
+
+
+class _Source(NamedTuple):
+    """A file as it was opened: its ``size``, and its first bytes, none where the kernel is to send them."""
+
+    path: str
+    size: int
+    begin: bytes
+    status: os.stat_result
 
 
 async def send_path(exchange: HTTPExchange, path: str) -> None:
@@ -35,28 +51,48 @@ async def send_path(exchange: HTTPExchange, path: str) -> None:
     ``content-length`` is the file's size unless the application has announced less.  With nothing sent yet, raises
     ``OSError`` for a file that cannot be opened or is not regular.  The specification wants an absolute path; a
     relative one is taken from the working directory, because Starlette's ``FileResponse("page.html")`` passes it on.
-    Later, with the connection cut: ``ClientDisconnected`` where the client has gone, ``OSError`` where the file became
-    shorter or could not be read, ``RuntimeError`` where the application announced more than the file holds.
+    Later, with the connection cut: ``ClientDisconnected`` where the client has gone, ``OSError`` where the file was
+    changed or could not be read, ``RuntimeError`` where the application announced more than the file holds.  Where no
+    descriptor is left it cuts the connection at any time, says so in the log and raises ``ClientDisconnected``.
     """
     file = Descriptor()
     try:
-        size, content = await exchange.host.loop.run_in_executor(None, _open, file, path)
-        count = exchange.begin_file(size)
-        if content is None:
-            await _send_large(exchange, file, count, path)
+        by_kernel = _sends_by_kernel(exchange, file)
+        source = await exchange.host.loop.run_in_executor(None, _open, file, path, by_kernel)
+        count = exchange.begin_file(source.size)
+        if count <= len(source.begin):
+            await exchange.send_file_part(source.begin[:count], False)
         else:
-            await exchange.send_file_part(content[:count], False)
+            await _send_large(exchange, file, source, count)
+    except OSError as error:
+        if error.errno not in _EXHAUSTED:
+            raise
+        exchange.host.error_log.error("cannot send %s: %s", path, error.strerror)
+        exchange.cut()
+        raise ClientDisconnected from error
     finally:
         exchange.end_file()
         file.close()
 
 
-async def _send_large(exchange: HTTPExchange, file: Descriptor, count: int, path: str) -> None:
-    """Send the head and the first ``count`` bytes of ``file``."""
+def _sends_by_kernel(exchange: HTTPExchange, file: Descriptor) -> bool:
+    """Whether the sink can have the kernel send ``file``, which need not be open."""
+    sending = exchange.sink.send_file(file, 0, 0)
+    if sending is None:
+        return False
+    sending.close()
+    return True
+
+
+async def _send_large(exchange: HTTPExchange, file: Descriptor, source: _Source, count: int) -> None:
+    """Send the head and the first ``count`` bytes of ``source``, which ``file`` is where the kernel is to send it."""
     try:
-        await exchange.send_file_part(b"", True)
-        sent = await _send_by_kernel(exchange, file, count)
-        await _send_by_reading(exchange, file, sent, count, path)
+        await exchange.send_file_part(source.begin, True)
+        sent = len(source.begin)
+        if not file.closed:
+            sent = await _send_by_kernel(exchange, file, count)
+            file.close()
+        await _send_by_reading(exchange, source, sent, count)
         await exchange.send_file_part(b"", False)
     except BaseException:
         exchange.cut()
@@ -76,12 +112,11 @@ async def _send_by_kernel(exchange: HTTPExchange, file: Descriptor, count: int) 
     return sent
 
 
-async def _send_by_reading(exchange: HTTPExchange, file: Descriptor, sent: int, count: int, path: str) -> None:
-    """Send the bytes of ``file`` from ``sent`` to ``count``, each piece once the one before has gone."""
+async def _send_by_reading(exchange: HTTPExchange, source: _Source, sent: int, count: int) -> None:
+    """Send the bytes of ``source`` from ``sent`` to ``count``, each piece once the one before has gone."""
     while sent < count:
-        piece = await exchange.host.loop.run_in_executor(None, _read, file, sent, min(PIECE_BYTES, count - sent))
-        if not piece:
-            raise OSError(errno.EIO, "the file became shorter while it was being sent", path)
+        size = min(PIECE_BYTES, count - sent)
+        piece = await exchange.host.loop.run_in_executor(None, _read_again, source, sent, size)
         await exchange.send_file_part(piece, True)
         sent += len(piece)
 
@@ -89,8 +124,11 @@ async def _send_by_reading(exchange: HTTPExchange, file: Descriptor, sent: int, 
 # What runs in a thread.
 
 
-def _open(file: Descriptor, path: str) -> tuple[int, bytes | None]:
-    """Open ``path`` into ``file``: its size, and all of its bytes where they are few."""
+def _open(file: Descriptor, path: str, keep: bool) -> _Source:
+    """Look at ``path`` and read its first bytes, all of them where they are few; ``file`` is left closed.
+
+    With ``keep`` a larger one is left open instead.
+    """
     file.adopt(os.open(path, _OPEN_FLAGS))
     with file as number:
         status = os.fstat(number)
@@ -98,22 +136,40 @@ def _open(file: Descriptor, path: str) -> tuple[int, bytes | None]:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "not a regular file", path)
-        if status.st_size > SMALL_BYTES:
-            return status.st_size, None
-    content = _read(file, 0, status.st_size)
+        size = status.st_size
+        if keep and size > SMALL_BYTES:
+            return _Source(path, size, b"", status)
+        begin = _read(number, 0, min(size, SMALL_BYTES))
     file.close()
-    return len(content), content
+    return _Source(path, size if size > SMALL_BYTES else len(begin), begin, status)
 
 
-def _read(file: Descriptor, offset: int, count: int) -> bytes:
+def _read_again(source: _Source, offset: int, count: int) -> bytes:
+    """``count`` bytes of ``source`` from ``offset``; raises ``OSError`` where its path leads to other bytes now."""
+    number = os.open(source.path, _OPEN_FLAGS)
+    try:
+        status = os.fstat(number)
+        if not os.path.samestat(status, source.status):
+            raise OSError(errno.ESTALE, "the file was replaced while it was being sent", source.path)
+        # One that has grown still begins as it did.
+        if status.st_size == source.size and status.st_mtime_ns != source.status.st_mtime_ns:
+            raise OSError(errno.ESTALE, "the file was changed while it was being sent", source.path)
+        piece = _read(number, offset, count)
+    finally:
+        os.close(number)
+    if status.st_size < source.size or len(piece) < count:
+        raise OSError(errno.EIO, "the file became shorter while it was being sent", source.path)
+    return piece
+
+
+def _read(number: int, offset: int, count: int) -> bytes:
     """``count`` bytes from ``offset``; fewer only where the file ends before."""
     pieces = []
-    with file as number:
-        while count > 0:
-            piece = os.pread(number, count, offset)
-            if not piece:
-                break
-            pieces.append(piece)
-            offset += len(piece)
-            count -= len(piece)
+    while count > 0:
+        piece = os.pread(number, count, offset)
+        if not piece:
+            break
+        pieces.append(piece)
+        offset += len(piece)
+        count -= len(piece)
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -500,7 +500,8 @@ def test_client_leaves(run: Run, large: Path, family: str, how: str, tmp_path: P
             client.ask()
             await client.read_head()
             await client.read_body(3 * SLICE_BYTES)
-            assert count_open(large) == 1
+            # What is read for TLS is not held open meanwhile.
+            assert family == "tls" or count_open(large) == 1
             getattr(client, how)()
             await wait_until(lambda: not site.host.tasks and not site.host.connections)
             assert isinstance(attempt.error, ClientDisconnected)
@@ -615,7 +616,7 @@ def test_cancelled(run: Run, large: Path, family: str) -> None:
             assert len(received) < int(fields["content-length"])
             await wait_until(lambda: not site.host.tasks and not site.host.connections)
             assert isinstance(attempt.error, asyncio.CancelledError)
-            assert count_open(large) == 0
+            await wait_until(lambda: count_open(large) == 0)  # a thread may be reading a piece
 
     run(main())
 
