@@ -116,7 +116,7 @@ def test_rule_5_1k_data_on_closed_streams_gives_the_window_back() -> None:
     wire = H2Wire(answer, h2=limits).greet()
     room = 65535
     for number in range(1, 81, 2):
-        wire.feed(post(path=b"/now", stream=number), data(b"x" * 16384, stream=number))
+        wire.feed(post((b"content-length", b"1000000"), path=b"/now", stream=number), data(b"x" * 16384, stream=number))
         room -= 16384
         assert room >= 0
         room += sum(

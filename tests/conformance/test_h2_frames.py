@@ -53,6 +53,7 @@ OPEN = post(path=b"/wait")
 #: Its body is read by nobody: the client has no window for what it is answered.
 STUCK = settings((4, 0)) + post(path=b"/stuck")
 RESET_BY_CLIENT = OPEN + rst()
+RESET_BY_SERVER = post((b"content-length", b"1000000"), path=b"/now")
 RESET_WHILE_WAITING = WAITING + rst()
 ENDED = get()
 CONTINUED = frame(CONTINUATION, END_HEADERS, 1, FIELDS)
@@ -142,10 +143,10 @@ CLOSED = [
     Row("5.1h RST_STREAM, reset by the client", RESET_BY_CLIENT + rst(), IGNORED),
     Row("5.1h PRIORITY, reset by the client", RESET_BY_CLIENT + priority(1), IGNORED),
     # What was on its way when the server's RST_STREAM was: taken and thrown away, and not answered by another one.
-    Row("5.1i DATA, reset by the server", post(path=b"/now") + data(b"x") + data(b"y", True), stream(0)),
-    Row("5.1i HEADERS, reset by the server", post(path=b"/now") + trailers((b"a", b"b")), stream(0)),
-    Row("5.1i WINDOW_UPDATE, reset by the server", post(path=b"/now") + window(1, 1), stream(0)),
-    Row("5.1i RST_STREAM, reset by the server", post(path=b"/now") + rst(), stream(0)),
+    Row("5.1i DATA, reset by the server", RESET_BY_SERVER + data(b"x") + data(b"y", True), stream(0)),
+    Row("5.1i HEADERS, reset by the server", RESET_BY_SERVER + trailers((b"a", b"b")), stream(0)),
+    Row("5.1i WINDOW_UPDATE, reset by the server", RESET_BY_SERVER + window(1, 1), stream(0)),
+    Row("5.1i RST_STREAM, reset by the server", RESET_BY_SERVER + rst(), stream(0)),
 ]
 
 IDENTIFIERS = [

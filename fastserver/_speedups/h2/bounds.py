@@ -41,6 +41,9 @@ STREAM_PENDING_BYTES = 64 * 1024
 CONNECTION_PENDING_BYTES = 1024 * 1024
 #: Consumed body bytes are given back to the peer in pieces of this size at the most.
 CREDIT_BYTES = 32 * 1024
+#: The rest of a request behind its response is thrown away up to here before the stream is reset; bytes, seconds.
+DISCARD_BYTES = 256 * 1024
+DISCARD_S = 5.0
 #: Seconds in which the client has to acknowledge our SETTINGS (H2-17).
 SETTINGS_S = 10.0
 #: Seconds between the two GOAWAYs of a drain, in which requests that are under way arrive (H2-18).

@@ -17,6 +17,8 @@ cdef double _NEVER
 cdef double _EVERY_TICK
 cdef Py_ssize_t LINGER_BYTES
 cdef double LINGER_S
+cdef long long DISCARD_BYTES
+cdef double DISCARD_S
 cdef Py_ssize_t HELD_BYTES
 cdef double LEAVE_S
 cdef double SETTINGS_S
@@ -67,7 +69,8 @@ cdef class H2Connection(Outlet):
     cpdef on_head(self, long stream_id, list fields, bint ends)
     @cython.locals(connection=Connection, exchange=Exchange, limit="long long")
     cdef _begin(self, H2Stream stream)
-    @cython.locals(host=Host)
+    cdef _add_stream(self, H2Stream stream)
+    @cython.locals(host=Host, stream=H2Stream)
     cdef _refuse_head(self, long stream_id, error, list fields, bint ends)
     @cython.locals(stream=H2Stream, exchange=Exchange, body_size=Py_ssize_t, limit="long long")
     cpdef on_data(self, long stream_id, bytes data, Py_ssize_t size, bint ends)
@@ -83,9 +86,13 @@ cdef class H2Connection(Outlet):
     @cython.locals(exchange=Exchange)
     cdef _disconnect(self, H2Stream stream)
     cdef _fail_malformed(self, H2Stream stream, str reason)
+    @cython.locals(exchange=Exchange)
     cdef _refuse(self, H2Stream stream, error)
-    @cython.locals(number=long, rest="long long")
+    cdef _discard(self, H2Stream stream, Py_ssize_t size, bint ends)
+    cdef _stop_discarding(self, H2Stream stream)
     cdef _close_stream(self, H2Stream stream)
+    @cython.locals(rest="long long")
+    cdef _let_go(self, H2Stream stream)
 
     cdef _check_block(self, double now)
     @cython.locals(limits=Limits, exchange=Exchange, since=double)

@@ -12,10 +12,10 @@ until their streams do (H2-1).
 
 from ..bodyclock import BodyClock
 from ..bounds import LINGER_BYTES, LINGER_S
-from ..contract import WireError
+from ..contract import Request, WireError
 from ..events import ACTIVE, CLOSED, IDLE, Closed, RawData
 from ..fieldlist import check_trailers, read_field_list
-from .bounds import HELD_BYTES, LEAVE_S, SETTINGS_S, SLICE_BYTES, TURN_FRAMES
+from .bounds import DISCARD_BYTES, DISCARD_S, HELD_BYTES, LEAVE_S, SETTINGS_S, SLICE_BYTES, TURN_FRAMES
 from .budget import Budget
 from .errors import (
     CANCEL,
@@ -108,8 +108,9 @@ class H2Connection(Outlet):
         """All that the client has sent has been read."""
         for stream in list(self._streams.values()):
             if stream.receiving:
+                code = CANCEL if stream.is_open else NO_ERROR
                 self._disconnect(stream)
-                self.engine.reset(stream.number, CANCEL)
+                self.engine.reset(stream.number, code)
             else:
                 exchange = stream.exchange
                 exchange.on_eof()
@@ -170,6 +171,8 @@ class H2Connection(Outlet):
         for stream in list(self._streams.values()):
             if stream.is_open:
                 self._check_stream(stream, now)
+            elif now >= stream.deadline:
+                self._stop_discarding(stream)
 
     def _tell_writable(self):
         for stream in list(self._streams.values()):
@@ -300,11 +303,7 @@ class H2Connection(Outlet):
         """Open the exchange of a request and let its application take the first step."""
         connection = self.connection
         connection.requests += 1
-        self._streams[stream.number] = stream
-        if self._is_idle:
-            self._is_idle = False
-            connection.send(ACTIVE)
-        self.deadline = _EVERY_TICK
+        self._add_stream(stream)
         self.running += 1
         exchange = self.host.application.open(stream, stream.request)
         stream.exchange = exchange
@@ -317,6 +316,13 @@ class H2Connection(Outlet):
             exchange.on_drain()
         exchange.start()
 
+    def _add_stream(self, stream):
+        self._streams[stream.number] = stream
+        if self._is_idle:
+            self._is_idle = False
+            self.connection.send(ACTIVE)
+        self.deadline = _EVERY_TICK
+
     def _refuse_head(self, stream_id, error, fields, ends):
         """A head that no application sees: malformed ones are a stream error, others deserve an answer."""
         host = self.host
@@ -327,16 +333,22 @@ class H2Connection(Outlet):
             self.engine.forget(stream_id)
             self.budget.count_reset()
             return
-        self.answer(stream_id, error, _HEAD in fields)
-        if not ends:
-            self.engine.reset(stream_id, NO_ERROR)
-        self.engine.forget(stream_id)
+        if not self.answer(stream_id, error, _HEAD in fields) or ends:
+            self.engine.forget(stream_id)
+            return
+        stream = H2Stream.__new__(H2Stream)
+        stream.begin(self, stream_id, Request(), True)
+        self._add_stream(stream)
+        self.end_response(stream)
 
     def on_data(self, stream_id, data, size, ends):
         """Body bytes, or a session's; ``size`` counts padding too (RFC 9113 section 6.1)."""
         stream = self._streams.get(stream_id)
         if stream is None:
             self.engine.acknowledge(stream_id, size)
+            return
+        if not stream.is_open:
+            self._discard(stream, size, ends)
             return
         body_size = len(data)
         stream.unread += body_size
@@ -350,6 +362,7 @@ class H2Connection(Outlet):
                 return
         limit = self.host.limits.request_body
         if 0 < limit < stream.received and not stream.request.protocol:
+            stream.receiving = not ends
             self._refuse(stream, WireError(413, "request body too large"))
             return
         if ends:
@@ -367,6 +380,9 @@ class H2Connection(Outlet):
         """A request's trailers are checked and dropped (RFC 9113 section 8.1)."""
         stream = self._streams.get(stream_id)
         if stream is None:
+            return
+        if not stream.is_open:
+            self._close_stream(stream)
             return
         try:
             check_trailers(fields, self.host.limits)
@@ -388,7 +404,8 @@ class H2Connection(Outlet):
     def on_reset(self, stream_id):
         """A stream is over, by the peer's RST_STREAM or because of what it sent (H2-1, H2-2)."""
         stream = self._streams.get(stream_id)
-        self.budget.count_reset()
+        if stream is None or stream.is_open:
+            self.budget.count_reset()
         if stream is not None:
             self._disconnect(stream)
         else:
@@ -435,12 +452,13 @@ class H2Connection(Outlet):
         """A fault in a request's body: answered where no response has begun, else the stream is cut."""
         self.connection.tally.refuse_request(error.status)
         self.host.error_log.debug("refused a request: %d %s", error.status, error.reason)
-        if not stream.started:
-            stream.started = True
-            self.answer(stream.number, error, stream.request.method == "HEAD")
-            self.engine.reset(stream.number, NO_ERROR)
-        else:
+        if stream.started:
             self.engine.reset(stream.number, CANCEL)
+        elif self.answer(stream.number, error, stream.request.method == "HEAD"):
+            exchange = stream.exchange
+            self.end_response(stream)
+            exchange.on_disconnect()
+            return
         self._disconnect(stream)
 
     def abort_stream(self, stream):
@@ -450,21 +468,46 @@ class H2Connection(Outlet):
         self.speak()
 
     def end_response(self, stream):
-        """The last of a response is written: a client that still sends is told that nobody reads (RFC 9113 8.1)."""
+        """The last of a response is written; what is left of the request is thrown away for a while.
+
+        A client that still sends may be told at once that nobody reads (RFC 9113 section 8.1), but many take that for
+        a failure, and forget the response.  It is told where more is announced than would be thrown away.
+        """
+        if stream.receiving and not stream.request.protocol and stream.remaining <= DISCARD_BYTES:
+            self._let_go(stream)
+            stream.received = 0
+            stream.deadline = self.host.clock.now + DISCARD_S
+            return
         if stream.receiving:
             self.engine.reset(stream.number, NO_ERROR)
         self._close_stream(stream)
 
+    def _discard(self, stream, size, ends):
+        """Throw away a part of a request whose response is whole."""
+        self.engine.acknowledge(stream.number, size)
+        stream.received += size
+        if ends:
+            self._close_stream(stream)
+        elif stream.received > DISCARD_BYTES:
+            self._stop_discarding(stream)
+
+    def _stop_discarding(self, stream):
+        """The client goes on sending what nobody reads (RFC 9113 section 8.1)."""
+        self.engine.reset(stream.number, NO_ERROR)
+        self._close_stream(stream)
+
     def _close_stream(self, stream):
-        number = stream.number
-        if self._streams.pop(number, None) is None:
-            return
+        if self._streams.pop(stream.number, None) is not None:
+            self._let_go(stream)
+            self.engine.forget(stream.number)
+
+    def _let_go(self, stream):
+        """Part a stream from its exchange, and give back what that has not taken."""
         rest = stream.unread + stream.credit
         stream.unread = stream.credit = 0
         stream.close()
         if rest > 0:
-            self.engine.acknowledge(number, rest)
-        self.engine.forget(number)
+            self.engine.acknowledge(stream.number, rest)
 
     def finish_turn(self):
         """All is said: write it, and go idle or end where nothing is open any more."""

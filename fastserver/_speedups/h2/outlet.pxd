@@ -40,7 +40,7 @@ cdef class Outlet(Protocol):
     cdef uncork(self)
 
     @cython.locals(head=ResponseHead, body=bytes)
-    cdef answer(self, long stream_id, error, bint bodyless)
+    cdef bint answer(self, long stream_id, error, bint bodyless) except -1
     @cython.locals(stream=H2Stream, exchange=Exchange, waiting=list, blocked=list, again=list)
     cdef pump(self)
     @cython.locals(others=list)

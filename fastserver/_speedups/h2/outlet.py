@@ -87,17 +87,18 @@ class Outlet(Protocol):
     # What the connection calls.
 
     def answer(self, stream_id, error, bodyless):
-        """Write a whole response that says what the client has done; ``bodyless`` is one to HEAD."""
+        """Write a whole response that says what the client has done: whether it fits; ``bodyless`` is one to HEAD."""
         head = inspect_response(error.status, [(b"content-type", b"text/plain; charset=utf-8")])
         body = error.reason.encode("utf-8") + b"\n"
         fields = [*head.fields, (b"content-length", b"%d" % len(body))]
         self.engine.respond(stream_id, error.status, self._add_own_fields(head, fields), bodyless)
         if bodyless:
-            return
-        if self.engine.get_window(stream_id) >= len(body):
-            self.engine.send_data(stream_id, body, True)
-        else:
+            return True
+        if self.engine.get_window(stream_id) < len(body):
             self.engine.reset(stream_id, NO_ERROR)
+            return False
+        self.engine.send_data(stream_id, body, True)
+        return True
 
     def pump(self):
         """Let the streams that wait say a frame each in turn, until none can."""

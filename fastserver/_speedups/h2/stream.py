@@ -14,7 +14,8 @@ class H2Stream(Sink):
     """The sink of one exchange.
 
     ``exchange`` is ``None`` once the stream is over; ``receiving`` says that the request is not complete yet,
-    ``started`` that the response's head is out.
+    ``started`` that the response's head is out.  Where the response is whole first, the stream is closed and
+    ``receiving``: then ``received`` and ``deadline`` are those of a rest that is thrown away.
     """
 
     def begin(self, wire, number, request, receiving):
@@ -128,7 +129,8 @@ class H2Stream(Sink):
             self._wire.running -= 1
 
     def set_deadline(self, deadline):
-        self.deadline = deadline
+        if self.is_open:
+            self.deadline = deadline
 
     def is_writable(self):
         if not self.is_open or self.pending_bytes == 0:

@@ -97,7 +97,7 @@ def test_continue_is_said_to_those_whose_body_is_wanted(reads: bool) -> None:
         wire.send(*wire.data(stream, b"body", ends=True))
         assert (answer.interim, answer.status, answer.body) == ([(100, [])], 200, b"body")
     else:
-        assert (answer.interim, answer.status, answer.body, answer.reset) == ([], 200, b"unread", 0)
+        assert (answer.interim, answer.status, answer.body, answer.reset) == ([], 200, b"unread", None)
     wire.hang_up()
 
 
