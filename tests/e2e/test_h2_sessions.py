@@ -19,7 +19,7 @@ from tests.e2e.h2peer import H2Peer
 from tests.e2e.peers import Address, connect
 from tests.e2e.processes import PATIENCE_S
 
-APP = "tests.e2e.sessions:app"
+APP = "tests.e2e.websocket_application:app"
 MIB = 1 << 20
 
 

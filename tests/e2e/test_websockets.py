@@ -21,7 +21,7 @@ from websockets.typing import Subprotocol
 from tests.e2e.conftest import AUTHORITY, Serve, Served, read_rss
 from tests.e2e.processes import PATIENCE_S
 
-APP = "tests.e2e.sessions:app"
+APP = "tests.e2e.websocket_application:app"
 MIB = 1 << 20
 
 
@@ -437,7 +437,7 @@ def test_an_application_that_reads_nothing_stops_its_client(serve: Serve) -> Non
 
 
 def test_starlette(serve: Serve) -> None:
-    site = serve("tests.e2e.sessions:starlette")
+    site = serve("tests.e2e.websocket_application:starlette")
 
     async def main() -> None:
         async with open_session(site, "/ws", subprotocols=[Subprotocol("chat")]) as session:
@@ -455,7 +455,7 @@ def test_starlette(serve: Serve) -> None:
 
 
 def test_fastapi(serve: Serve) -> None:
-    site = serve("tests.e2e.sessions:fastapi")
+    site = serve("tests.e2e.websocket_application:fastapi")
 
     async def main() -> None:
         async with open_session(site, "/items/7?token=t") as session:

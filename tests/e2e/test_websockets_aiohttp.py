@@ -11,7 +11,7 @@ from aiohttp import WSMsgType
 from tests.e2e.conftest import Serve, Served
 from tests.e2e.processes import PATIENCE_S
 
-APP = "tests.e2e.sessions:app"
+APP = "tests.e2e.websocket_application:app"
 MIB = 1 << 20
 
 
