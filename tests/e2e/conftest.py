@@ -81,6 +81,26 @@ def serve(certificate: str) -> Iterator[Serve]:
     yield from _serve(certificate)
 
 
+@pytest.fixture(scope="module")
+def plain(request: pytest.FixtureRequest, serve_long: Serve) -> Served:
+    """The ``APP`` of a test file without TLS, with its ``ARGUMENTS`` where it has some."""
+    return serve_long(request.module.APP, *getattr(request.module, "ARGUMENTS", ()))
+
+
+@pytest.fixture(scope="module")
+def secure(request: pytest.FixtureRequest, serve_long: Serve) -> Served:
+    """The same over TLS."""
+    return serve_long(request.module.APP, *getattr(request.module, "ARGUMENTS", ()), tls=True)
+
+
+@pytest.fixture(params=["plain", "secure"])
+def site(request: pytest.FixtureRequest) -> Served:
+    """Both, one after the other; a file may have a ``site`` of its own."""
+    served = request.getfixturevalue(request.param)
+    assert isinstance(served, Served)
+    return served
+
+
 def _serve(certificate: str) -> Iterator[Serve]:
     servers: list[ServerProcess] = []
 

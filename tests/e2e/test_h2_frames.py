@@ -15,19 +15,10 @@ from tests.e2e.streams import MIB, make_bytes
 from tests.h2wire import Answer
 
 APP = "tests.e2e.streams:app"
+ARGUMENTS = ["--h2c"]
 
 
-@pytest.fixture(scope="module")
-def h2c(serve_long: Serve) -> Served:
-    return serve_long(APP, "--h2c")
-
-
-@pytest.fixture(scope="module")
-def tls(serve_long: Serve) -> Served:
-    return serve_long(APP, tls=True)
-
-
-@pytest.fixture(params=["h2c", "tls"])
+@pytest.fixture(params=["plain", "secure"])
 def peer(request: pytest.FixtureRequest, h2_trust: ssl.SSLContext) -> Iterator[H2Peer]:
     site: Served = request.getfixturevalue(request.param)
     with H2Peer(site.port, h2_trust if site.scheme == "https" else None) as peer:
@@ -77,10 +68,10 @@ def test_a_download_that_is_given_up_ends_its_application_and_nothing_else(peer:
     assert peer.wait_answer(other).status == 200
 
 
-def test_a_client_that_hangs_up_ends_its_applications(h2c: Served) -> None:
-    with H2Peer(h2c.port) as peer:
+def test_a_client_that_hangs_up_ends_its_applications(plain: Served) -> None:
+    with H2Peer(plain.port) as peer:
         before = int(peer.fetch("/gone").body)
-        with H2Peer(h2c.port) as other:
+        with H2Peer(plain.port) as other:
             streams = [other.request("/endless") for _ in range(3)]
             other.wait(lambda: all(other.answer(stream).body for stream in streams), "some of the bodies")
         wait_for(lambda: int(peer.fetch("/gone").body) == before + 3, "three that are told")

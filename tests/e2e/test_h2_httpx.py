@@ -14,24 +14,8 @@ from tests.e2e.processes import PATIENCE_S
 from tests.e2e.streams import FILE, MIB, make_bytes
 
 APP = "tests.e2e.streams:app"
+ARGUMENTS = ["--h2c"]
 BODY = make_bytes(10 * MIB)
-
-
-@pytest.fixture(scope="module")
-def h2c(serve_long: Serve) -> Served:
-    return serve_long(APP, "--h2c")
-
-
-@pytest.fixture(scope="module")
-def tls(serve_long: Serve) -> Served:
-    return serve_long(APP, tls=True)
-
-
-@pytest.fixture(params=["h2c", "tls"])
-def site(request: pytest.FixtureRequest) -> Served:
-    served = request.getfixturevalue(request.param)
-    assert isinstance(served, Served)
-    return served
 
 
 def open_client(**options: object) -> httpx.AsyncClient:

@@ -15,28 +15,12 @@ from tests.e2e.processes import PATIENCE_S
 from tests.e2e.streams import FILE, make_bytes
 
 APP = "tests.e2e.streams:app"
+ARGUMENTS = ["--h2c"]
 BLOB = make_bytes(3_000_000)
 
 
 def need(program: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(shutil.which(program) is None, reason=f"{program} is not installed")
-
-
-@pytest.fixture(scope="module")
-def h2c(serve_long: Serve) -> Served:
-    return serve_long(APP, "--h2c")
-
-
-@pytest.fixture(scope="module")
-def tls(serve_long: Serve) -> Served:
-    return serve_long(APP, tls=True)
-
-
-@pytest.fixture(params=["h2c", "tls"])
-def site(request: pytest.FixtureRequest) -> Served:
-    served = request.getfixturevalue(request.param)
-    assert isinstance(served, Served)
-    return served
 
 
 @pytest.fixture(scope="module")
@@ -83,10 +67,10 @@ def test_curl_gets_http1_where_it_wants_no_more(site: Served) -> None:
 
 
 @need("curl")
-def test_curl_trusts_the_certificate_and_agrees_by_alpn(tls: Served, authority: str) -> None:
-    options = ["-sSv", "--http2", "--cacert", authority, "--resolve", f"localhost:{tls.port}:127.0.0.1"]
+def test_curl_trusts_the_certificate_and_agrees_by_alpn(secure: Served, authority: str) -> None:
+    options = ["-sSv", "--http2", "--cacert", authority, "--resolve", f"localhost:{secure.port}:127.0.0.1"]
     done = subprocess.run(
-        ["curl", *options, f"https://localhost:{tls.port}/"], capture_output=True, timeout=PATIENCE_S, check=True
+        ["curl", *options, f"https://localhost:{secure.port}/"], capture_output=True, timeout=PATIENCE_S, check=True
     )
     assert re.search(rb"ALPN.* server accepted.* h2", done.stderr)
     assert done.stdout.startswith(b"GET 2 ")
@@ -163,8 +147,8 @@ def test_files_by_the_extension_and_by_starlette(site: Served, serve: Serve) -> 
 
 
 @need("curl")
-def test_curl_has_many_at_once_on_one_connection(tls: Served) -> None:
-    urls = [tls.url(f"/sleep?0.0{number % 10}") for number in range(50)]
+def test_curl_has_many_at_once_on_one_connection(secure: Served) -> None:
+    urls = [secure.url(f"/sleep?0.0{number % 10}") for number in range(50)]
     output = run("curl", "-sSkZ", "--http2", "-w", "\n%{http_code} %{http_version} %{num_connects}\n", *urls)
     facts = re.findall(r"^(\d{3}) (\S+) (\d+)$", output, re.MULTILINE)
     assert [fact[:2] for fact in facts] == [("200", "2")] * 50
@@ -304,9 +288,9 @@ def test_many_uploads_and_downloads_at_once(site: Served, tmp_path: Path) -> Non
 
 
 @need("h2load")
-def test_small_windows_of_the_client(h2c: Served) -> None:
+def test_small_windows_of_the_client(plain: Served) -> None:
     """Windows of 1 KiB for a stream (-w) and 64 KiB for the connection (-W)."""
-    requests, _ = h2load("-n", "200", "-c", "2", "-m", "50", "-w", "10", "-W", "16", h2c.url("/bytes?50000"))
+    requests, _ = h2load("-n", "200", "-c", "2", "-m", "50", "-w", "10", "-W", "16", plain.url("/bytes?50000"))
     assert requests["succeeded"] == 200
 
 

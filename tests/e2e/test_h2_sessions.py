@@ -20,6 +20,7 @@ from tests.e2e.peers import Address, connect
 from tests.e2e.processes import PATIENCE_S
 
 APP = "tests.e2e.websocket_application:app"
+ARGUMENTS = ["--h2c"]
 MIB = 1 << 20
 
 
@@ -130,16 +131,6 @@ class Session:
 
     def _is_whole(self) -> bool:
         return any(getattr(event, "message_finished", True) for event in self.events)
-
-
-@pytest.fixture(scope="module")
-def plain(serve_long: Serve) -> Served:
-    return serve_long(APP, "--h2c")
-
-
-@pytest.fixture(scope="module")
-def secure(serve_long: Serve) -> Served:
-    return serve_long(APP, tls=True)
 
 
 @pytest.fixture(params=["plain", "secure"])

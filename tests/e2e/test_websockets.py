@@ -26,16 +26,6 @@ MIB = 1 << 20
 
 
 @pytest.fixture(scope="module")
-def plain(serve_long: Serve) -> Served:
-    return serve_long(APP)
-
-
-@pytest.fixture(scope="module")
-def secure(serve_long: Serve) -> Served:
-    return serve_long(APP, tls=True)
-
-
-@pytest.fixture(scope="module")
 def deflating(serve_long: Serve) -> Served:
     return serve_long(APP, "--ws-per-message-deflate", "true")
 

@@ -8,28 +8,12 @@ import aiohttp
 import pytest
 from aiohttp import WSMsgType
 
-from tests.e2e.conftest import Serve, Served
+from tests.e2e.conftest import Served
 from tests.e2e.processes import PATIENCE_S
 
 APP = "tests.e2e.websocket_application:app"
+ARGUMENTS = ["--ws-per-message-deflate", "true"]
 MIB = 1 << 20
-
-
-@pytest.fixture(scope="module")
-def plain(serve_long: Serve) -> Served:
-    return serve_long(APP, "--ws-per-message-deflate", "true")
-
-
-@pytest.fixture(scope="module")
-def secure(serve_long: Serve) -> Served:
-    return serve_long(APP, "--ws-per-message-deflate", "true", tls=True)
-
-
-@pytest.fixture(params=["plain", "secure"])
-def site(request: pytest.FixtureRequest) -> Served:
-    served = request.getfixturevalue(request.param)
-    assert isinstance(served, Served)
-    return served
 
 
 def run(talk: Any, site: Served, trust: ssl.SSLContext, path: str = "/", **options: Any) -> None:
