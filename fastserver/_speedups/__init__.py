@@ -2,8 +2,8 @@
 
 Each module of ``MODULES`` is one text: a plain ``.py`` that runs as it is, with a ``.pxd`` beside it that gives the C
 types when ``setup.py`` compiles it in place; the other modules are tables and plain functions.  The exceptions need raw
-pointers (``POINTER_MODULES`` in ``setup.py``): each has two texts, as ``kernels.pyx`` and its Python twin
-``kernels.py``, and one parametrised test for both.
+pointers (``POINTER_MODULES`` in ``setup.py``): each has two texts, ``kernels.pyx`` and its Python twin ``kernels.py``,
+and one parametrised test for both.
 """
 
 from importlib.machinery import EXTENSION_SUFFIXES
