@@ -15,9 +15,7 @@ from typing import Any, Final, TypeAlias
 
 from fastserver._speedups.contract import Connection, Host, Protocol
 from fastserver._speedups.events import CLOSED, Event, RawData
-
-#: What a client begins with in HTTP/2 (RFC 9113 section 3.4).
-PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+from fastserver._speedups.h2.codes import PREFACE
 
 #: What a client that begins otherwise is told where there is no HTTP/1.
 UNSUPPORTED: Final = b"HTTP/1.1 505 HTTP Version Not Supported\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"

@@ -9,15 +9,15 @@ from typing import Any, Final
 
 from fastserver._speedups.contract import Protocol
 from fastserver._speedups.events import CLOSED, Event, RawData, Updated
+from fastserver._speedups.h2.codes import GOAWAY, SETTINGS
 from fastserver._speedups.h2.errors import ENHANCE_YOUR_CALM, INADEQUATE_SECURITY
 
-_SETTINGS: Final = bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
-_GOAWAY: Final = 7
+_SETTINGS: Final = bytes((0, 0, 0, SETTINGS, 0, 0, 0, 0, 0))
 
 
 def render_refusal(code: int, reason: bytes) -> bytes:
     """SETTINGS without a word, and GOAWAY: no stream was served, for the error ``code``; ``reason`` is for people."""
-    head = (8 + len(reason)).to_bytes(3, "big") + bytes((_GOAWAY, 0)) + bytes(4)
+    head = (8 + len(reason)).to_bytes(3, "big") + bytes((GOAWAY, 0)) + bytes(4)
     return _SETTINGS + head + bytes(4) + code.to_bytes(4, "big") + reason
 
 

@@ -7,7 +7,7 @@ that are held, frames that were taken.
 import pytest
 
 from fastserver._speedups.contract import H2Limits
-from fastserver._speedups.h2.errors import LARGEST_STREAM
+from fastserver._speedups.h2.codes import LARGEST_STREAM
 from tests.conformance.h2attack import Attack, check_cut, count_until_cut, odd, open_wire, resets
 from tests.conformance.h2cases import (
     ACK,

@@ -9,7 +9,8 @@ import pytest
 from hyperframe.frame import WindowUpdateFrame
 
 from fastserver._speedups.contract import H2Limits
-from fastserver._speedups.h2.errors import LARGEST_STREAM, SETTINGS_TIMEOUT
+from fastserver._speedups.h2.codes import LARGEST_STREAM
+from fastserver._speedups.h2.errors import SETTINGS_TIMEOUT
 from tests.conformance.h2attack import check_cut, odd, open_wire, resets
 from tests.conformance.h2cases import (
     ACK,

@@ -9,9 +9,10 @@ import pytest
 from fastserver._speedups.connection import drain, survey, sweep
 from fastserver._speedups.contract import Host, Protocol
 from fastserver._speedups.h1.connection import H1Connection
+from fastserver._speedups.h2.codes import PREFACE
 from fastserver._speedups.observers import Observer, Observers
 from fastserver.events import Closed, ConnectionState, RawData, Updated
-from fastserver.protocol.prior import PREFACE, UNSUPPORTED, PriorKnowledge
+from fastserver.protocol.prior import UNSUPPORTED, PriorKnowledge
 from tests.fakes import echo, make_host
 from tests.handloop import HandLoop
 from tests.pipe import Pipe

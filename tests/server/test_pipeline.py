@@ -10,9 +10,10 @@ import trustme
 
 from fastserver import Config, Server
 from fastserver._speedups.h1.connection import OVERLOADED, H1Connection
+from fastserver._speedups.h2.codes import PREFACE
 from fastserver.config.extension import HTTP_NAMES, ProtocolBinding, parse_protocol
 from fastserver.protocol import refusal
-from fastserver.protocol.prior import PREFACE, UNSUPPORTED
+from fastserver.protocol.prior import UNSUPPORTED
 from fastserver.server.extensions import Extensions
 from fastserver.server.pipeline import (
     EITHER,

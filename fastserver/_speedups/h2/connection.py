@@ -17,10 +17,10 @@ from ..events import ACTIVE, CLOSED, IDLE, Closed, RawData
 from ..fieldlist import check_trailers, read_field_list
 from .bounds import DISCARD_BYTES, DISCARD_S, HELD_BYTES, LEAVE_S, SETTINGS_S, SLICE_BYTES, TURN_FRAMES
 from .budget import Budget
+from .codes import LARGEST_STREAM
 from .errors import (
     CANCEL,
     INTERNAL_ERROR,
-    LARGEST_STREAM,
     NAMES,
     NO_ERROR,
     PROTOCOL_ERROR,
@@ -593,7 +593,7 @@ class H2Connection(Outlet):
     def _enter_lingering(self, fault):
         """The peer has broken the connection; GOAWAY says how (RFC 9113 section 5.4.1)."""
         self.host.error_log.debug("ended an HTTP/2 connection: %s", fault.reason)
-        self.host.metrics.count_fault("h2", NAMES.get(int(fault.code), "UNKNOWN"))
+        self.host.metrics.count_fault("h2", NAMES.get(fault.code, "UNKNOWN"))
         # Before anything is told of it: nothing may be written behind the GOAWAY.
         self.flush()
         self._move(H2Step.WRITING_ENDS)

@@ -27,9 +27,6 @@ NAMES = {
     ENHANCE_YOUR_CALM: "ENHANCE_YOUR_CALM",
 }
 
-#: The highest stream there can be (RFC 9113 section 5.1.1).
-LARGEST_STREAM = 2**31 - 1
-
 
 class ConnectionFault(Exception):
     """The peer has broken the connection: it ends with a GOAWAY of ``code``.  ``reason`` is for the log."""

@@ -29,6 +29,16 @@ cdef int PADDED
 cdef int WITH_PRIORITY
 cdef int _KNOWN_FLAGS
 
+cdef int HEADER_TABLE_SIZE
+cdef int ENABLE_PUSH
+cdef int INITIAL_WINDOW_SIZE
+cdef int MAX_FRAME_SIZE
+cdef int MAX_HEADER_LIST_SIZE
+cdef int ENABLE_CONNECT_PROTOCOL
+cdef long long SMALLEST_FRAME_LIMIT
+cdef long long LARGEST_FRAME_LIMIT
+cdef long long FIRST_WINDOW
+
 cdef bytes PREFACE
 cdef int PREFACE_BYTES
 cdef int HEADER_BYTES
@@ -70,7 +80,6 @@ cdef class FrameScanner:
     cdef long long _initial_window
     # The field block that CONTINUATION frames go on with.
     cdef Headers _head
-    cdef int _head_flags
     cdef bytearray _block
     cdef long long _block_bytes
     cdef long long _block_limit

@@ -15,10 +15,18 @@ from .codes import (
     ACK,
     CONTINUATION,
     DATA,
+    ENABLE_CONNECT_PROTOCOL,
+    ENABLE_PUSH,
     END_HEADERS,
     END_STREAM,
+    FIRST_WINDOW,
     GOAWAY,
+    HEADER_TABLE_SIZE,
     HEADERS,
+    INITIAL_WINDOW_SIZE,
+    LARGEST_FRAME_LIMIT,
+    MAX_FRAME_SIZE,
+    MAX_HEADER_LIST_SIZE,
     PADDED,
     PING,
     PREFACE,
@@ -26,6 +34,7 @@ from .codes import (
     PUSH_PROMISE,
     RST_STREAM,
     SETTINGS,
+    SMALLEST_FRAME_LIMIT,
     WINDOW_LIMIT,
     WINDOW_UPDATE,
     WITH_PRIORITY,
@@ -71,7 +80,7 @@ class FrameScanner:
     """
 
     def __init__(self, limits, budget):
-        self.max_frame_size = 16384
+        self.max_frame_size = SMALLEST_FRAME_LIMIT
         self.faults = []
         self.went_away = False
         self.in_block = False
@@ -90,9 +99,8 @@ class FrameScanner:
         self._flags = 0
         self._stream_id = 0
         self._highest = 0
-        self._initial_window = 65535
+        self._initial_window = FIRST_WINDOW
         self._head = None
-        self._head_flags = 0
         self._block = bytearray()
         self._block_bytes = 0
         self._block_limit = max(BLOCK_BYTES, limits.h2.header_list)
@@ -431,10 +439,10 @@ class FrameScanner:
             name = name << 8 | self._data[at + 1]
             value = _read_u32(self._data, at + 2)
             at += 6
-            if 1 <= name <= 6 or name == 8:
+            if HEADER_TABLE_SIZE <= name <= MAX_HEADER_LIST_SIZE or name == ENABLE_CONNECT_PROTOCOL:
                 self._check_setting(name, value)
                 settings[name] = value
-        value = settings.get(4, self._initial_window)
+        value = settings.get(INITIAL_WINDOW_SIZE, self._initial_window)
         if value != self._initial_window:
             self._budget.count_window_change()
             self._initial_window = value
@@ -446,13 +454,13 @@ class FrameScanner:
 
     def _check_setting(self, name, value):
         """The values that a setting may have (section 6.5.2; RFC 8441 section 3)."""
-        if name == 2 and value > 1:
+        if name == ENABLE_PUSH and value > 1:
             raise ConnectionFault(PROTOCOL_ERROR, "ENABLE_PUSH is neither 0 nor 1")
-        if name == 4 and value > WINDOW_LIMIT:
+        if name == INITIAL_WINDOW_SIZE and value > WINDOW_LIMIT:
             raise ConnectionFault(FLOW_CONTROL_ERROR, "INITIAL_WINDOW_SIZE too large")
-        if name == 5 and not 16384 <= value <= 16777215:
+        if name == MAX_FRAME_SIZE and not SMALLEST_FRAME_LIMIT <= value <= LARGEST_FRAME_LIMIT:
             raise ConnectionFault(PROTOCOL_ERROR, "MAX_FRAME_SIZE out of range")
-        if name == 8 and value > 1:
+        if name == ENABLE_CONNECT_PROTOCOL and value > 1:
             raise ConnectionFault(PROTOCOL_ERROR, "ENABLE_CONNECT_PROTOCOL is neither 0 nor 1")
 
     def _read_ping(self, at):

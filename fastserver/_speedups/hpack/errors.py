@@ -1,5 +1,4 @@
-"""What the decoder raises: each is an error of the whole connection, whose tables are out of step from then on.
-"""
+"""What the decoder raises: each is an error of the whole connection, whose tables are out of step from then on."""
 
 
 class HPACKError(Exception):

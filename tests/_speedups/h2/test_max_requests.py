@@ -4,7 +4,8 @@ from hyperframe.frame import DataFrame, GoAwayFrame, HeadersFrame
 
 from fastserver._speedups.contract import H2Limits
 from fastserver._speedups.events import RawData
-from fastserver._speedups.h2.errors import LARGEST_STREAM, NO_ERROR
+from fastserver._speedups.h2.codes import LARGEST_STREAM
+from fastserver._speedups.h2.errors import NO_ERROR
 from tests.fakes import Message, Receive, Send, read_body, respond
 from tests.h2wire import H2Wire
 
