@@ -73,7 +73,18 @@ PLACES = {name: (floor, room) for floor, rooms in enumerate(FLOORS) for name, ro
 EDGE = ("fastserver.transport", "fastserver.server", "fastserver._speedups.tcp")
 ASYNCIO_ALLOWED = (*EDGE, "fastserver._speedups.task", "fastserver.exchange.lifespan", "fastserver.observe")
 TIME_ALLOWED = (*EDGE, "fastserver._speedups.clock", "fastserver._speedups.kernels", "fastserver.top")
-IMPORT_LINE = re.compile(r"^\s*(?:from\s+(?P<source>[\w.]+)\s+)?c?import\s+(?P<names>[^#(]+|\([^)]*\))", re.MULTILINE)
+#: Who may import which package of others: each has a seam.  All else is the standard library.
+GUESTS = {
+    "h2": ("fastserver.protocol.h2.engine",),
+    "hyperframe": ("fastserver.protocol.h2.engine", "fastserver._speedups.h2.lightframes"),
+    "wsproto": ("fastserver._speedups.websocket.reader", "fastserver._speedups.websocket.deflate"),
+    "httptools": ("fastserver._speedups.h1.parser",),
+    "rich": ("fastserver.top",),
+    "uvloop": EDGE,
+    # Headers of the compiler.
+    **dict.fromkeys(("cython", "cpython", "libc"), ("fastserver._speedups",)),
+}
+IMPORT_LINE = re.compile(r"^\s*(?:from\s+(?P<source>[\w.]+)\s+)?c?import\s+(?P<names>[^#(\n]+|\([^)]*\))", re.MULTILINE)
 
 
 def name_module(path: Path) -> str:
@@ -143,6 +154,8 @@ def find_faults(path: Path) -> list[str]:
             root = target.partition(".")[0]
             if root in {"asyncio", "uvloop"} and not is_inside(name, ASYNCIO_ALLOWED):
                 faults.append(f"{name} imports {target}: the event loop lives at the edge")
+            if root not in sys.stdlib_module_names and not is_inside(name, GUESTS.get(root, ())):
+                faults.append(f"{name} imports {target}: the package has its own seam, or none")
             if root == "time" and not is_inside(name, TIME_ALLOWED):
                 faults.append(f"{name} imports {target}: below the edge the time is an argument")
         elif other[0] < place[0]:
@@ -166,7 +179,16 @@ def test_imports_point_down(path: Path) -> None:
         ("fastserver/exchange/ws.py", "from ..protocol.h2 import H2Connection", "meet in the contract"),
         ("fastserver/_speedups/http.pyx", "from .h1.connection cimport (\n    A,\n    B,\n)", "meet in the contract"),
         ("fastserver/_speedups/h1/connection.py", "def late():\n    import asyncio.events", "at the edge"),
+        (
+            "fastserver/_speedups/h1/parser.pxd",
+            "cimport cython\nfrom .state cimport A\nfrom ..http cimport B",
+            "meet in the contract",
+        ),
         ("fastserver/protocol/h2.py", "from time import monotonic", "an argument"),
+        ("fastserver/protocol/h2/other.py", "import h2.connection", "seam"),
+        ("fastserver/protocol/h2/engine.py", "from hpack import Decoder", "seam"),
+        ("fastserver/_speedups/h2/frames.py", "from hyperframe.frame import Frame", "seam"),
+        ("fastserver/server/worker.py", "def late():\n    import rich", "seam"),
     ],
 )
 def test_the_walk_finds_faults(
