@@ -4,10 +4,14 @@ An engine is the state machine of one server connection (RFC 9113): it reads fra
 writes frames into a buffer.  It knows no events, requests or applications.  What it reads it tells its ``Listener``,
 one frame at a time, so that a frame is acted upon before the next is looked at.
 
-``h2`` is used for its state machine alone.  Its parts that cost most or promise least are replaced, each by attributes
-that ``h2`` has for it: ``incoming_buffer`` is our frame scanner, ``decoder`` and ``encoder`` are our HPACK; its
-validation of fields is off, since ``fieldlist`` and ``rendering`` do that for every protocol.  A header list therefore
-travels through ``h2`` unread, as the value of one nameless field.
+``h2`` is used for its state machine alone.  Its parts that cost most or promise least are replaced:
+``incoming_buffer`` is our frame scanner, ``decoder`` and ``encoder`` are our HPACK; its validation of fields is off,
+since ``fieldlist`` and ``rendering`` do that for every protocol.  A header list therefore travels through ``h2``
+unread, as the value of one nameless field.
+
+Only the switches of its validation are an interface that ``h2`` offers.  The attributes are replaced at our own risk,
+and ``_Connection`` overrides and reads private names, so the releases of ``h2`` and ``hyperframe`` are pinned
+(``docs/design.md``), and a test looks for each name.
 """
 
 from __future__ import annotations
@@ -17,7 +21,6 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
-from h2.errors import ErrorCodes
 from h2.events import (
     DataReceived,
     Event,
@@ -35,7 +38,14 @@ from hyperframe.frame import DataFrame, Frame, GoAwayFrame, HeadersFrame, RstStr
 
 from fastserver._speedups.contract import Limits
 from fastserver._speedups.h2.budget import Budget
-from fastserver._speedups.h2.errors import ConnectionFault
+from fastserver._speedups.h2.codes import FIRST_WINDOW, LARGEST_STREAM
+from fastserver._speedups.h2.errors import (
+    COMPRESSION_ERROR,
+    ENHANCE_YOUR_CALM,
+    PROTOCOL_ERROR,
+    STREAM_CLOSED,
+    ConnectionFault,
+)
 from fastserver._speedups.h2.frames import FrameScanner
 from fastserver._speedups.hpack.decoder import Decoder
 from fastserver._speedups.hpack.encoder import Encoder
@@ -45,8 +55,6 @@ Field: TypeAlias = tuple[bytes, bytes]
 
 _STATUS: Final = b":status"
 
-#: The window of a connection before any WINDOW_UPDATE (RFC 9113 section 6.9.2), bytes.
-FIRST_WINDOW: Final = 65535
 #: Bytes of the table that compresses requests' fields (RFC 9113 section 6.5.2: the default).
 TABLE_BYTES: Final = 4096
 #: More fields than a request may have are still decoded, so that it can be answered; many more are not.
@@ -141,7 +149,7 @@ class Engine:
         connection.local_settings = Settings(
             client=False,
             initial_values={
-                SettingCodes.MAX_CONCURRENT_STREAMS: 2**31 - 1,
+                SettingCodes.MAX_CONCURRENT_STREAMS: LARGEST_STREAM,
                 SettingCodes.INITIAL_WINDOW_SIZE: max(FIRST_WINDOW, limits.stream_window),
             },
         )
@@ -184,7 +192,7 @@ class Engine:
             raise
         except ProtocolError as error:
             # ``h2`` has written GOAWAY itself.
-            raise ConnectionFault(error.error_code, str(error)) from None
+            raise ConnectionFault(int(error.error_code), str(error)) from None
         return frames
 
     def _reset_faulty(self) -> None:
@@ -323,11 +331,11 @@ class _Connection(H2Connection):
                 return [], []
             case StreamClosedBy.RECV_RST_STREAM:
                 self.decoder.decode(frame.data)
-                return [_make_reset(stream_id, ErrorCodes.STREAM_CLOSED)], [_make_reset_event(stream_id)]
+                return [_make_reset(stream_id, STREAM_CLOSED)], [_make_reset_event(stream_id)]
         if stream is not None and "END_STREAM" not in frame.flags and _is_receiving(stream):
             # Malformed (RFC 9113 section 8.1), which is a fault of the stream alone.
             self.decoder.decode(frame.data)
-            return list(stream.reset_stream(ErrorCodes.PROTOCOL_ERROR)), [_make_reset_event(stream_id)]
+            return list(stream.reset_stream(PROTOCOL_ERROR)), [_make_reset_event(stream_id)]
         return super()._receive_headers_frame(frame)
 
     def _handle_data_on_closed_stream(
@@ -369,9 +377,9 @@ class _Decoder:
             return ((b"", self._decoder.decode(block)),)
         except HPACKError as error:
             # RFC 9113 section 4.3; ``h2`` itself would call it a PROTOCOL_ERROR.
-            raise ConnectionFault(ErrorCodes.COMPRESSION_ERROR, str(error)) from None
+            raise ConnectionFault(COMPRESSION_ERROR, str(error)) from None
         except OversizedList as error:
-            raise ConnectionFault(ErrorCodes.ENHANCE_YOUR_CALM, str(error)) from None
+            raise ConnectionFault(ENHANCE_YOUR_CALM, str(error)) from None
 
 
 class _Encoder:

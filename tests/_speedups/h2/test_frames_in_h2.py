@@ -10,15 +10,9 @@ from h2.events import Event, RequestReceived, UnknownFrameReceived
 from h2.settings import ChangedSetting
 from hpack import Encoder
 
-from fastserver._speedups.contract import Limits
-from fastserver._speedups.h2.budget import Budget
 from fastserver._speedups.h2.codes import END_HEADERS, END_STREAM, HEADERS, PADDED, PREFACE, WITH_PRIORITY
-from fastserver._speedups.h2.errors import ConnectionFault
-from fastserver.protocol.h2.engine import Engine
 from tests._speedups.h2 import wire
-from tests._speedups.h2.test_frames import CASES, Case
 from tests._speedups.h2.wire import OPENING, Reader, Split, cut, frame, u32
-from tests.fakes import DEFAULT_LIMITS
 
 REQUEST = [(":method", "POST"), (":scheme", "https"), (":authority", "example.org"), (":path", "/some/path?q=1")]
 BROWSER = [("user-agent", "Mozilla/5.0"), ("accept", "*/*"), ("cookie", "a=b; c=d" * 10), ("te", "trailers")]
@@ -145,27 +139,6 @@ def test_one_cut_anywhere_changes_nothing(sequence: bytes) -> None:
         pair = Peer(scans=True)
         pair.feed(sequence[:at], sequence[at:])
         assert pair.describe() == whole.describe()
-
-
-class Deaf:
-    """A listener that acts upon nothing."""
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *arguments: None
-
-
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_the_engine_answers_a_fault_with_its_code(case: Case) -> None:
-    limits = Limits(**DEFAULT_LIMITS)
-    engine = Engine(Deaf(), limits, Budget(limits))
-    engine.start()
-    engine.receive(case.good, 100)
-    engine.take_output()
-    with pytest.raises(ConnectionFault):
-        engine.receive(case.bad, 100)
-    said = engine.take_output()
-    assert said[-17:-8] == frame(7, size=8)
-    assert int.from_bytes(said[-4:], "big") == ErrorCodes[case.code]
 
 
 def test_the_block_of_headers_that_depend_on_themselves_is_decoded() -> None:
