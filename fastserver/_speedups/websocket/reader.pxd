@@ -8,9 +8,12 @@ from .kernels cimport decode_text, unmask
 cdef int _AT_HEADER
 cdef int _IN_PAYLOAD
 cdef int _IN_FRAME
+cdef int _IN_CLOSE
 cdef int _ENDED
 cdef int _TOP_BIT
 cdef int _TWO_BYTES
+cdef int CONTROL_BYTES
+cdef int NO_CODE
 cdef long long _MAX_BYTES
 
 cdef int MAX_FRAGMENTS
@@ -47,6 +50,9 @@ cdef class Pong:
 cdef class Close:
     cdef readonly int code
     cdef readonly str reason
+
+
+cpdef bint is_close_code(int code) noexcept
 
 
 @cython.final
@@ -97,6 +103,9 @@ cdef class MessageReader:
     cdef bytes _take_payload(self)
     cdef object _read_payload(self)
     cdef object _end_message(self)
+    cdef object _begin_close(self)
+    @cython.locals(payload=bytes, code=int)
+    cdef object _read_close(self)
     @cython.locals(second=int, length_end=Py_ssize_t)
     cdef object _begin_frame(self)
     cdef _count_fragment(self, bytes head)

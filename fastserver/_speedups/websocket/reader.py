@@ -2,8 +2,9 @@
 
 Two ways lead through a frame.  A message that is one frame, which nearly all are, is read here: FIN is set, it is text
 or binary, no RSV bit is set, it is masked, its length is written the shortest way, and no message is open.  A
-compressed message is read here too where all of its only frame is there.  All other frames (control frames, fragments,
-reserved bits and opcodes, lengths written too long, a part of a compressed message) are for wsproto to judge.
+compressed message is read here too where all of its only frame is there, and so is a Close.  All other frames (pings,
+pongs, fragments, reserved bits and opcodes, lengths written too long, a part of a compressed message) are for wsproto
+to judge.
 
 wsproto gets one frame at a time and never a byte beyond, so its decoder is empty whenever a frame begins; where then no
 message is open it is dropped, and an idle connection has none.  It gets frames without their masks, in the role of a
@@ -21,17 +22,21 @@ from wsproto.frame_protocol import CloseReason, FrameProtocol, Opcode, ParseFail
 
 from ..bucket import TokenBucket
 from .bounds import CONTROL_BURST, CONTROL_RATE, DEFLATE_SLACK_BYTES, FRAGMENT_BYTES, MAX_FRAGMENTS
-from .codes import BAD_DATA, BINARY, CLOSE, CONTROL, FIN, MASK, OPCODE, POLICY, PROTOCOL_ERROR, RSV1, TEXT, TOO_BIG
+from .codes import (
+    BAD_DATA, BINARY, CLOSE, CONTROL, CONTROL_BYTES, FIN, MASK, NO_CODE, OPCODE, POLICY, PROTOCOL_ERROR, RSV1, TEXT, TOO_BIG,
+)
 from .kernels import decode_text, unmask
 
 # More is no limit, and sums with it stay within 64 bits.
 _MAX_BYTES = 1 << 60
 
-# Where the reader stands: before a frame, in the payload of a message that is one frame, in a frame of wsproto's.
+# Where the reader stands: before a frame, in the payload of a message that is one frame, in a frame of wsproto's, in a
+# Close.
 _AT_HEADER = 0
 _IN_PAYLOAD = 1
 _IN_FRAME = 2
-_ENDED = 3
+_IN_CLOSE = 3
+_ENDED = 4
 
 # The second byte's length from which on it stands behind, and the bit that one of eight bytes may not have
 # (RFC 6455 section 5.2).
@@ -70,6 +75,12 @@ class Close:
     def __init__(self, code, reason):
         self.code = code
         self.reason = reason
+
+
+def is_close_code(code):
+    """Whether a client may say ``code``: one of those that are registered and stand on the wire, or one of the ranges
+    for libraries and applications (section 7.4)."""
+    return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
 
 
 class MessageReader:
@@ -145,8 +156,12 @@ class MessageReader:
                 item = self._read_payload()
             elif self._state == _IN_FRAME:
                 item = self._read_frame(b"")
+            elif self._state == _IN_CLOSE:
+                item = self._read_close()
             elif not self._scan_header():
                 return None
+            elif self._first == FIN | CLOSE and self._rest <= CONTROL_BYTES and self._header_size == 6:
+                item = self._begin_close()
             elif not self._is_whole_message():
                 item = self._begin_frame()
             elif self._size - self._position - self._header_size >= self._rest:
@@ -267,6 +282,31 @@ class MessageReader:
         self._state = _AT_HEADER
         return message
 
+    # A Close, which wsproto would refuse where its code was registered late.
+
+    def _begin_close(self):
+        self._parts = BytesIO()
+        self._skip_header()
+        self._state = _IN_CLOSE
+        return self._read_close()
+
+    def _read_close(self):
+        """Read on in a Close; returns it when it has come whole (section 5.5.1)."""
+        self._parts.write(self._take_payload())
+        if self._rest:
+            return None
+        payload = self._parts.getvalue()
+        self.close()
+        if not payload:
+            return Close(NO_CODE, "")
+        code = int.from_bytes(payload[:2], "big")
+        if len(payload) == 1 or not is_close_code(code):
+            self._fail(PROTOCOL_ERROR, "bad close code")
+        try:
+            return Close(code, payload[2:].decode())
+        except UnicodeDecodeError:
+            self._fail(BAD_DATA, "invalid UTF-8")
+
     # Frames for wsproto.
 
     def _begin_frame(self):
@@ -278,7 +318,7 @@ class MessageReader:
         head = bytes((self._first, second)) + self._data[self._position + 2 : length_end]
         if not self._first & CONTROL:
             self._count_fragment(head)
-        elif self._first & OPCODE != CLOSE and not self._controls.take(self.now):
+        elif not self._controls.take(self.now):
             self._fail(POLICY, "too many pings and pongs")
         self._skip_header()
         self._state = _IN_FRAME
@@ -315,9 +355,7 @@ class MessageReader:
                 item = self._take_frame(frame)
         except ParseFailed as error:
             self._fail(error.code, str(error))
-        if type(item) is Close:
-            self.close()
-        elif self._state == _AT_HEADER and not self._is_open:
+        if self._state == _AT_HEADER and not self._is_open:
             self._drop_frames()
         return item
 
@@ -333,8 +371,6 @@ class MessageReader:
             return Ping(frame.payload)
         if frame.opcode is Opcode.PONG:
             return Pong(frame.payload)
-        if frame.opcode is Opcode.CLOSE:
-            return Close(int(frame.payload[0]), frame.payload[1])
         if self._parts is None:
             self._parts = StringIO() if frame.opcode is Opcode.TEXT else BytesIO()
         self._parts.write(frame.payload)

@@ -66,6 +66,8 @@ GOOD: dict[str, tuple[bytes, list[Item]]] = {
     ),
     "close": (HELLO + frame(FIN | CLOSE, b"\x03\xe8bye"), [("text", "Hello"), ("close", 1000, "bye")]),
     "close without a code": (frame(FIN | CLOSE), [("close", 1005, "")]),
+    **{f"close {code}": (frame(FIN | CLOSE, code.to_bytes(2, "big")), [("close", code, "")])
+       for code in (1000, 1003, 1007, 1011, 1012, 1013, 1014, 3000, 4999)},
     "close amid a message": (frame(TEXT, b"He") + frame(FIN | CLOSE, b"\x13\x87"), [("close", 4999, "")]),
     "the longest control": (frame(FIN | PING, b"x" * 125), [("ping", b"x" * 125)]),
     "nothing after a close": (frame(FIN | CLOSE) + HELLO + b"\xff\xff", [("close", 1005, "")]),
