@@ -262,6 +262,20 @@ def test_ws_9_queue_of_bytes(size: int, fits: bool) -> None:
     session.hang_up()
 
 
+@pytest.mark.parametrize(("character", "size"), [("a", 1), ("\u00e9", 1), ("\u03bb", 2), ("\U0001f600", 4)])
+@pytest.mark.parametrize("fits", [True, False])
+def test_ws_9_text_counts_as_what_it_holds(character: str, size: int, fits: bool) -> None:
+    gate = Gate()
+    talk = waiting_talk(gate)
+    words = character * (QUEUE_BYTES // size - (100 if fits else 0))
+    session = Session(talk).open().feed(frame(TEXT, words.encode(), mask=bytes(4)), frame(PING, b"p"))
+    assert (session.frames == [Frame(PONG, b"p")]) is fits
+    gate.open(session)
+    assert talk.told == [words]
+    assert Frame(TEXT, words.encode()) in session.frames
+    session.hang_up()
+
+
 def test_ws_9_reading_pauses_and_goes_on() -> None:
     gate = Gate()
     talk = waiting_talk(gate)

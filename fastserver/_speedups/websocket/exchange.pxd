@@ -110,6 +110,7 @@ cdef class WebSocketExchange(Dialogue):
     cdef _write(self, bytes data)
 
 
+cdef Py_ssize_t measure(message) except -1
 cdef dict make_scope(ASGIApplication application, Request request, Peer peer, handshake)
 @cython.locals(exchange=WebSocketExchange)
 cpdef WebSocketExchange open_session(ASGIApplication application, settings, Sink sink, Request request)

@@ -13,6 +13,8 @@ messages that came before it are delivered first, and answered, since the applic
 next ``receive``.  An application that returns has closed with 1000, one that raises with 1011.
 """
 
+from sys import getsizeof
+
 from ..asgi import Constants, is_disconnect
 from ..bodyclock import BodyClock
 from ..contract import ClientDisconnected, ResponseHead
@@ -388,7 +390,7 @@ class WebSocketExchange(Dialogue):
                 self._host.metrics.messages_in += 1
                 self._queue.append(item)
                 self._message_clock = None
-                self._queued_bytes += len(item)
+                self._queued_bytes += measure(item)
                 self.wake()
         elif kind is Ping:
             if self._state == OPEN:
@@ -416,7 +418,7 @@ class WebSocketExchange(Dialogue):
 
     def _take_queued(self):
         item = self._queue.pop(0)
-        self._queued_bytes -= len(item)
+        self._queued_bytes -= measure(item)
         if self._is_stalled:
             # Nothing was read, so nothing could be answered.
             if self._keepalive.extend(self._host.clock.now):
@@ -555,6 +557,13 @@ class WebSocketExchange(Dialogue):
     def _write(self, data):
         self._sent += len(data)
         self._sink.write(data, True)
+
+
+def measure(message):
+    """Bytes that a message holds: one with a single wide character takes up to four for each."""
+    if type(message) is bytes or message.isascii():
+        return len(message)
+    return getsizeof(message)
 
 
 def make_scope(application, request, peer, handshake):
