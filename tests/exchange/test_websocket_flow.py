@@ -309,7 +309,7 @@ def test_ws_9_credit_is_what_was_parsed() -> None:
     ("tail", "more", "answer", "told"),
     [
         (close(1000), True, [closing(1000)], (1000, "")),
-        (frame(3), True, [closing(1002, "Invalid opcode 0x3")], (1002, "Invalid opcode 0x3")),
+        (frame(3), True, [closing(1002, "bad frame")], (1002, "bad frame")),
         (b"", False, [], (1006, "")),
     ],
     ids=["close", "fault", "end"],

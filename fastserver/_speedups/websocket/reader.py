@@ -43,6 +43,9 @@ _ENDED = 4
 _TWO_BYTES = 126
 _TOP_BIT = 0x80
 
+# What wsproto and the extension find, in words that say nothing of either.
+_WORDS = {PROTOCOL_ERROR: "bad frame", BAD_DATA: "invalid data", TOO_BIG: "message too big"}
+
 _Decoder = getincrementaldecoder("utf-8")
 
 
@@ -233,10 +236,10 @@ class MessageReader:
                 return decode_text(data, start, self._rest, key)
             inflated = self._extension.inflate_message(unmask(data, start, self._rest, key, 0))
             if isinstance(inflated, CloseReason):
-                self._fail(inflated, "compressed message is bad or too big")
+                self._fail(inflated, _WORDS[inflated])
             return inflated.decode() if self._first & OPCODE == TEXT else inflated
-        except UnicodeDecodeError as error:
-            self._fail(BAD_DATA, str(error))
+        except UnicodeDecodeError:
+            self._fail(BAD_DATA, "invalid UTF-8")
 
     def _begin_payload(self):
         """Begin to read a message whose frame has come in part: invalid text fails with the read that brings it."""
@@ -268,8 +271,8 @@ class MessageReader:
         if self._decode is not None:
             try:
                 piece = self._decode(piece, self._rest == 0)
-            except UnicodeDecodeError as error:
-                self._fail(BAD_DATA, str(error))
+            except UnicodeDecodeError:
+                self._fail(BAD_DATA, "invalid UTF-8")
         self._parts.write(piece)
         return None if self._rest else self._end_message()
 
@@ -354,7 +357,7 @@ class MessageReader:
             for frame in self._frames.received_frames():
                 item = self._take_frame(frame)
         except ParseFailed as error:
-            self._fail(error.code, str(error))
+            self._fail(error.code, _WORDS[error.code])
         if self._state == _AT_HEADER and not self._is_open:
             self._drop_frames()
         return item
