@@ -388,9 +388,11 @@ REFUSED = {
     "no base64": upgrade(key=b"!" * 22 + b"=="),
     "key with a blank": upgrade(key=KEY[:8] + b" " + KEY[8:]),
     "key without padding": upgrade(key=KEY[:-2]),
+    "key whose last bits are not zero": upgrade(key=KEY[:-3] + b"R=="),
     "latin-1 key": upgrade(key=b"\xe9" + KEY[1:]),
     "HTTP/1.0": upgrade(line=b"GET / HTTP/1.0"),
     "subprotocol that is no token": upgrade(b"Sec-WebSocket-Protocol: a b"),
+    "subprotocol twice": upgrade(b"Sec-WebSocket-Protocol: a, b", b"Sec-WebSocket-Protocol: a"),
     "latin-1 subprotocol": upgrade(b"Sec-WebSocket-Protocol: caf\xe9"),
 }
 

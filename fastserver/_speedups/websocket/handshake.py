@@ -65,6 +65,8 @@ def read_handshake(request: Request, settings: WebSocketSettings | None) -> Hand
     subprotocols = split_list(request, b"sec-websocket-protocol")
     if not all(is_token(name) for name in subprotocols):
         raise HandshakeRefused(400, "malformed Sec-WebSocket-Protocol")
+    if len(set(subprotocols)) != len(subprotocols):
+        raise HandshakeRefused(400, "Sec-WebSocket-Protocol repeats a name")
     return Handshake(
         fields,
         tuple(name.decode("ascii") for name in subprotocols),
@@ -109,9 +111,10 @@ def _check_origin(request: Request, settings: WebSocketSettings | None) -> None:
 
 
 def _is_key(key: bytes) -> bool:
-    """Whether ``key`` is what encoding 16 bytes gives: no other length, alphabet or padding."""
+    """Whether ``key`` is what encoding 16 bytes gives: no other length, alphabet, padding or last bits."""
     try:
-        return len(base64.b64decode(key, validate=True)) == KEY_BYTES and len(key) == 24
+        nonce = base64.b64decode(key, validate=True)
+        return len(nonce) == KEY_BYTES and base64.b64encode(nonce) == key
     except binascii.Error:
         return False
 
