@@ -28,7 +28,6 @@ FLOORS: list[dict[str, str]] = [
     {
         "fastserver.protocol": "wire",
         "fastserver._speedups.h1": "wire",
-        "fastserver._speedups.bodyclock": "wire",
         "fastserver._speedups.hpack": "wire",
         "fastserver._speedups.h2": "wire",
         "fastserver.exchange": "application",
@@ -40,6 +39,7 @@ FLOORS: list[dict[str, str]] = [
     },
     {
         "fastserver._speedups.contract": "contract",
+        "fastserver._speedups.bodyclock": "contract",
         "fastserver._speedups.heads": "contract",
         "fastserver._speedups.rendering": "contract",
         "fastserver._speedups.fieldlist": "contract",
