@@ -53,4 +53,5 @@ class KeepAlive:
         return True
 
     def stop(self):
+        """Nothing is due any more: the session closes, or its client has gone."""
         self.ping_at = self.pong_due = _NEVER
