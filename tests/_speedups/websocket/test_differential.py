@@ -5,7 +5,7 @@ the last bytes of the input where the reader still waits); a length beyond the l
 and what `test_deflate` names.
 """
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from wsproto.extensions import PerMessageDeflate
 
@@ -69,6 +69,10 @@ def compare(data: bytes, size: int) -> None:
     if items[-1:] == [("fault", 1009)]:
         assert theirs[: len(items) - 1] == items[:-1]
         assert len(theirs) <= len(items)
+    elif len(theirs) < len(items):
+        # That a mask is missing is seen before the rest of the length has come, for which wsproto waits.
+        assert items[-1] == ("fault", 1002)
+        assert read_by_wsproto([*cut(data, size), bytes(8)]) == items
     elif theirs != items:
         assert theirs == [*items, ("fault", 1002)]
         assert len(data) - ours.consumed < 14
@@ -94,6 +98,7 @@ def test_mutated_frames(frames: list[bytes], draws: st.DataObject, size: int) ->
 
 
 @given(st.binary(max_size=60), sizes)
+@example(b"\x00~", 1)
 def test_noise(data: bytes, size: int) -> None:
     compare(data, size)
 
