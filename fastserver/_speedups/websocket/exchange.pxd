@@ -3,18 +3,18 @@
 cimport cython
 
 from ..bodyclock cimport BodyClock
-from ..contract cimport Host, Peer, Request, ResponseHead, Sink
+from ..contract cimport Host, Request, ResponseHead, Sink
 from ..dialogue cimport ASGIApplication, Dialogue, Ready, WaitingForRoom
 from ..kernels cimport current_thread, read_timer
+from .inbox cimport Inbox
 from .keepalive cimport KeepAlive
-from .messages cimport read_accept, read_close, render_message
+from .messages cimport make_received, make_scope, read_accept, read_close, render_message
 from .reader cimport Close, MessageReader, Ping, Pong
 from .writer cimport render_close, render_ping, render_pong
 
 # Imported objects that are held as C globals.
 cdef Ready READY
 
-cdef Py_ssize_t QUEUE_BYTES
 cdef double CLOSE_TIMEOUT_S
 cdef double _NEVER
 
@@ -46,8 +46,7 @@ cdef class WebSocketExchange(Dialogue):
     cdef object _extension
     cdef ResponseHead _head
     cdef bytes _early
-    cdef list _queue
-    cdef Py_ssize_t _queued_bytes
+    cdef Inbox _inbox
     cdef long long _credited
     cdef long long _sent
     cdef int _state
@@ -70,12 +69,9 @@ cdef class WebSocketExchange(Dialogue):
     cdef KeepAlive _keepalive
     cdef BodyClock _message_clock
     cdef long long _received
-    cdef Py_ssize_t _max_queue
     cdef double _close_due
 
     cdef begin(self, ASGIApplication application, settings, Sink sink, Request request)
-    cdef bint _is_denied(self) except -1
-    cdef _accept(self, dict fields)
     cdef _open(self, list fields)
     cdef _deny(self, int status, str reason, tuple fields)
     cdef _deny_by_message(self, str kind, dict fields)
@@ -85,12 +81,10 @@ cdef class WebSocketExchange(Dialogue):
     cdef _fail_out_of_turn(self, kind)
     @cython.locals(reader=MessageReader, is_stalled=bint, parsed="long long", credit="long long")
     cdef _parse(self)
-    cdef bint _is_full(self)
     cdef _take_item(self, item)
     @cython.locals(now=double)
     cdef _time_message(self)
     cdef dict _take_queued(self)
-    cdef _drop_queue(self)
     @cython.locals(is_waited_for=bint)
     cdef _meet_end(self, int end, int code, str reason)
     @cython.locals(end=int)
@@ -110,7 +104,5 @@ cdef class WebSocketExchange(Dialogue):
     cdef _write(self, bytes data)
 
 
-cdef Py_ssize_t measure(message) except -1
-cdef dict make_scope(ASGIApplication application, Request request, Peer peer, handshake)
 @cython.locals(exchange=WebSocketExchange)
 cpdef WebSocketExchange open_session(ASGIApplication application, settings, Sink sink, Request request)

@@ -4,28 +4,35 @@ It knows no wire.  The handshake is a ``Request``, what answers it goes through 
 both sides' bytes are frames.  What was parsed is given back to the sink as credit; parsing stops while ``max_queue``
 messages or ``QUEUE_BYTES`` wait for the application, and so does the wire (WS-9).
 
-A session goes through ``CONNECTING -> OPEN [-> CLOSING] -> ENDED``; in ``CLOSING`` this side has sent its Close, and
-reads on for the client's alone.  An answer that is no session makes it ``DENIED``: an HTTP response, which an exchange
-of that kind gives (403 where the application closes or 500 where it returns or raises before it has accepted).
+==============  ===================================================  =================================================
+State           Since                                                What the application may send
+==============  ===================================================  =================================================
+``CONNECTING``  the request                                          accept; close, which is 403; a response's start
+``DENIED``      a response's start: an HTTP exchange gives it        more of the response
+``OPEN``        accept                                               send, close
+``CLOSING``     this side's Close; only the client's is waited for   nothing: the client counts as gone
+``ENDED``       the last byte, an abort, or a refusal of our own     nothing
+==============  ===================================================  =================================================
 
+A bad handshake has its own refusal; an application that returns or raises before it has accepted refuses with 500.
 What ends a session from the client's side (its Close, a bad frame, the end of its bytes) is acted upon in its turn:
 messages that came before it are delivered first, and answered, since the application is asked for no answer but by its
 next ``receive``.  An application that returns has closed with 1000, one that raises with 1011.
 """
 
-from sys import getsizeof
-
-from ..asgi import Constants, is_disconnect
+from ..asgi import is_disconnect
 from ..bodyclock import BodyClock
 from ..contract import ClientDisconnected, ResponseHead
 from ..dialogue import READY, Dialogue, WaitingForRoom, send_in_loop
 from ..kernels import current_thread, read_timer
 from ..task import CancelledError
-from .bounds import CLOSE_TIMEOUT_S, QUEUE_BYTES
+from .bounds import CLOSE_TIMEOUT_S
 from .codes import DROPPED, FAILED, NORMAL, POLICY, RESTART
+from .denial import KINDS, START, is_over, read_response, refuse
 from .handshake import HandshakeRefused, read_handshake
+from .inbox import Inbox
 from .keepalive import KeepAlive
-from .messages import read_accept, read_close, render_message
+from .messages import make_received, make_scope, read_accept, read_close, render_message
 from .reader import Close, MessageReader, Ping, Pong, ReaderFault
 from .writer import render_close, render_ping, render_pong
 
@@ -42,10 +49,7 @@ _FAULT = 2
 _LOSS = 3
 
 _NEVER = float("inf")
-_RESPONSE_KINDS = ("websocket.http.response.start", "websocket.http.response.body")
-_KINDS = ("websocket.accept", "websocket.send", "websocket.close", *_RESPONSE_KINDS)
-_RESPONSE_PREFIX = len("websocket.")
-_EXTENSIONS = {"websocket.http.response": Constants()}
+_KINDS = ("websocket.accept", "websocket.send", "websocket.close", *KINDS)
 
 
 class WebSocketExchange(Dialogue):
@@ -64,9 +68,7 @@ class WebSocketExchange(Dialogue):
         self._reader = None
         self._extension = None
         self._credited = 0
-        # Messages for the application.
-        self._queue = []
-        self._queued_bytes = 0
+        self._inbox = None
         self._is_stalled = False
         self._stalled_at = 0.0
         self._is_connected = False
@@ -192,7 +194,8 @@ class WebSocketExchange(Dialogue):
             self._application.log_failure(self._request, failure)
         elif self._state == CONNECTING and not self._at_eof:
             self._application.log_unfinished(self._request, "'websocket.accept'")
-        self._drop_queue()
+        if self._inbox is not None:
+            self._inbox.clear()
         if is_over:
             return
         if self._state == CONNECTING:
@@ -225,13 +228,13 @@ class WebSocketExchange(Dialogue):
         if not self._is_connected:
             self._is_connected = True
             return {"type": "websocket.connect"}
-        if self._queue:
+        if self._inbox is not None and not self._inbox.is_empty():
             return self._take_queued()
         if self._end != _NOTHING:
             self._act_on_end()
         if self._code:
             return {"type": "websocket.disconnect", "code": self._code, "reason": self._reason}
-        if self._at_eof or self._is_denied():
+        if self._at_eof or (self._response is not None and is_over(self._response)):
             return {"type": "websocket.disconnect", "code": DROPPED, "reason": ""}
         return None
 
@@ -240,26 +243,12 @@ class WebSocketExchange(Dialogue):
             raise ClientDisconnected
         return not self._sink.is_writable()
 
-    def _is_denied(self):
-        """Whether there is a response instead of a session, and it is over."""
-        if self._response is None:
-            return False
-        message = self._response.take_message()
-        if message is not None and message["type"] == "http.request":
-            message = self._response.take_message()
-        return message is not None
-
     # Private: the handshake.
-
-    def _accept(self, fields):
-        """``websocket.accept``: everything is checked before anything happens."""
-        answer, self._extension = read_accept(fields, self._handshake, self._settings.per_message_deflate)
-        self._open(answer)
 
     def _open(self, fields):
         self._handshake = None
         self._state = OPEN
-        self._max_queue = self._settings.max_queue
+        self._inbox = Inbox(self._settings.max_queue)
         self._reader = MessageReader(self._settings.max_size, self._extension)
         self._head = ResponseHead()
         self._head.status = 200 if self._request.protocol else 101
@@ -283,23 +272,19 @@ class WebSocketExchange(Dialogue):
         """Answer with a response of this server's own; nothing may follow."""
         self._begin_response()
         self._state = ENDED
-        headers = [(b"content-type", b"text/plain; charset=utf-8"), *fields]
-        self._response.send({"type": "http.response.start", "status": status, "headers": headers})
-        self._response.send({"type": "http.response.body", "body": reason.encode("ascii") + b"\n"})
+        refuse(self._response, status, reason, fields)
         self.wake()
 
     def _deny_by_message(self, kind, fields):
-        """The extension ``websocket.http.response``: the messages are those of a response, under longer names (E1)."""
+        """The extension ``websocket.http.response``: the application's own response, begun by its first message."""
+        if self._response is None and kind != START:
+            self._fail_out_of_turn(kind)
+        message = read_response(self._request, fields)
         if self._response is None:
-            if kind != "websocket.http.response.start":
-                self._fail_out_of_turn(kind)
-            status = fields["status"]
-            if self._request.protocol and isinstance(status, int) and 200 <= status < 300:
-                raise ValueError(f"over HTTP/2 a status of {int(status)} would accept the session")
             self._begin_response()
             self._state = DENIED
         try:
-            return self._response.send({**fields, "type": kind[_RESPONSE_PREFIX:]})
+            return self._response.send(message)
         finally:
             self.wake()
 
@@ -320,12 +305,14 @@ class WebSocketExchange(Dialogue):
             raise ValueError(f"unknown message type {kind!r} for a WebSocket")
         if self._is_lost or self._state >= CLOSING:
             raise ClientDisconnected("the session is over")
-        if kind in _RESPONSE_KINDS and self._state <= DENIED:
+        if kind in KINDS and self._state <= DENIED:
             return self._deny_by_message(kind, fields)
         if kind == "websocket.close" and self._state != DENIED:
             self._close_by_message(fields)
         elif kind == "websocket.accept" and self._state == CONNECTING:
-            self._accept(fields)
+            # Everything is checked before anything happens.
+            answer, self._extension = read_accept(fields, self._handshake, self._settings.per_message_deflate)
+            self._open(answer)
         else:
             self._fail_out_of_turn(kind)
         return READY
@@ -337,7 +324,7 @@ class WebSocketExchange(Dialogue):
             return
         code, reason = read_close(fields)
         self._close(code, reason)
-        self._drop_queue()
+        self._inbox.clear()
 
     def _fail_out_of_turn(self, kind):
         if self._state == DENIED:
@@ -355,7 +342,7 @@ class WebSocketExchange(Dialogue):
             reader.now = self._host.clock.now
             reader.excuse(reader.now - self._stalled_at)
         while self._end == _NOTHING and self._state != ENDED:
-            if self._state == OPEN and self._is_full():
+            if self._state == OPEN and self._inbox.is_full():
                 is_stalled = True
                 self._stalled_at = self._host.clock.now
                 break
@@ -379,18 +366,14 @@ class WebSocketExchange(Dialogue):
             self._credited = parsed
             self._sink.consume(credit)
 
-    def _is_full(self):
-        return len(self._queue) >= self._max_queue or self._queued_bytes >= QUEUE_BYTES
-
     def _take_item(self, item):
         kind = type(item)
         if kind is str or kind is bytes:
             # Behind this side's own Close nothing is for the application (RFC 6455 section 1.4).
             if self._state == OPEN and not self._has_returned:
                 self._host.metrics.messages_in += 1
-                self._queue.append(item)
+                self._inbox.put(item)
                 self._message_clock = None
-                self._queued_bytes += measure(item)
                 self.wake()
         elif kind is Ping:
             if self._state == OPEN:
@@ -417,21 +400,13 @@ class WebSocketExchange(Dialogue):
         self._received = self._reader.received
 
     def _take_queued(self):
-        item = self._queue.pop(0)
-        self._queued_bytes -= measure(item)
+        item = self._inbox.take()
         if self._is_stalled:
             # Nothing was read, so nothing could be answered.
             if self._keepalive.extend(self._host.clock.now):
                 self._arm()
             self._parse()
-        if type(item) is str:
-            return {"type": "websocket.receive", "bytes": None, "text": item}
-        return {"type": "websocket.receive", "bytes": item, "text": None}
-
-    def _drop_queue(self):
-        """The application takes no more messages."""
-        self._queue.clear()
-        self._queued_bytes = 0
+        return make_received(item)
 
     # Private: the end.
 
@@ -441,7 +416,7 @@ class WebSocketExchange(Dialogue):
         self._end_code = code
         self._end_reason = reason
         # Parsing that goes on after a stall does so while a message is on its way to the application.
-        is_waited_for = len(self._queue) > 0 or self._is_stalled
+        is_waited_for = self._is_stalled or not self._inbox.is_empty()
         if not is_waited_for or self._has_returned or self._state != OPEN:
             self._act_on_end()
         elif not self._is_lost:
@@ -559,22 +534,8 @@ class WebSocketExchange(Dialogue):
         self._sink.write(data, True)
 
 
-def measure(message):
-    """Bytes that a message holds: one with a single wide character takes up to four for each."""
-    if type(message) is bytes or message.isascii():
-        return len(message)
-    return getsizeof(message)
-
-
-def make_scope(application, request, peer, handshake):
-    """A fresh ASGI WebSocket scope."""
-    template = application.make_template("websocket", "wss" if peer.scheme == "https" else "ws")
-    scope = application.make_scope(template, _EXTENSIONS, request, peer)
-    scope["subprotocols"] = list(handshake.subprotocols)
-    return scope
-
-
 def open_session(application, settings, sink, request):
+    """A session that has yet to ``start``; it refuses where ``settings`` is ``None``: no WebSockets are served."""
     exchange = WebSocketExchange.__new__(WebSocketExchange)
     exchange.begin(application, settings, sink, request)
     return exchange

@@ -1,15 +1,33 @@
-"""What an application says of its session, checked: the messages ``websocket.accept``, ``.send`` and ``.close``.
+"""The ASGI messages of a session, and its scope: what an application is told, and what it says, checked.
 
-Each function takes the message and raises ``TypeError`` or ``ValueError`` for what the specification does not allow;
-nothing has happened then.
+Each function for ``websocket.accept``, ``.send`` and ``.close`` takes the message and raises ``TypeError`` or
+``ValueError`` for what the specification does not allow; nothing has happened then.  Text with a lone surrogate has no
+UTF-8 and raises ``UnicodeEncodeError``, a ``ValueError``: a message's here, a reason's where the Close is rendered.
 """
 
+from ..asgi import Constants
 from ..rendering import inspect_fields
 from .codes import NORMAL
 from .deflate import negotiate
 from .writer import render_binary, render_text
 
+_EXTENSIONS = {"websocket.http.response": Constants()}
 _SERVERS_OWN = frozenset((b"sec-websocket-accept", b"sec-websocket-extensions"))
+
+
+def make_scope(application, request, peer, handshake):
+    """A fresh ASGI WebSocket scope."""
+    template = application.make_template("websocket", "wss" if peer.scheme == "https" else "ws")
+    scope = application.make_scope(template, _EXTENSIONS, request, peer)
+    scope["subprotocols"] = list(handshake.subprotocols)
+    return scope
+
+
+def make_received(message):
+    """``websocket.receive`` with a ``str`` or ``bytes``."""
+    if type(message) is str:
+        return {"type": "websocket.receive", "bytes": None, "text": message}
+    return {"type": "websocket.receive", "bytes": message, "text": None}
 
 
 def read_accept(fields, handshake, per_message_deflate):
