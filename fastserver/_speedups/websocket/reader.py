@@ -23,7 +23,20 @@ from wsproto.frame_protocol import CloseReason, FrameProtocol, Opcode, ParseFail
 from ..bucket import TokenBucket
 from .bounds import CONTROL_BURST, CONTROL_RATE, DEFLATE_SLACK_BYTES, FRAGMENT_BYTES, MAX_FRAGMENTS
 from .codes import (
-    BAD_DATA, BINARY, CLOSE, CONTROL, CONTROL_BYTES, FIN, MASK, NO_CODE, OPCODE, POLICY, PROTOCOL_ERROR, RSV1, TEXT, TOO_BIG,
+    BAD_DATA,
+    BINARY,
+    CLOSE,
+    CONTROL,
+    CONTROL_BYTES,
+    FIN,
+    MASK,
+    NO_CODE,
+    OPCODE,
+    POLICY,
+    PROTOCOL_ERROR,
+    RSV1,
+    TEXT,
+    TOO_BIG,
 )
 from .kernels import decode_text, unmask
 
