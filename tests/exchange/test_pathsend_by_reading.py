@@ -138,7 +138,8 @@ def test_opening_many_at_once_holds_few_descriptors(run: Run, path: Path, monkey
             monkeypatch.setattr(os, "open", open_and_count)
             Asker(await site.connect(), 0)
             await wait_until(lambda: len(held) >= STREAMS)
-            assert max(held) <= threads
+            # Counting is no single moment: a thread that closes one and opens the next meanwhile counts twice.
+            assert max(held) <= 2 * threads < STREAMS
 
     run(main())
 
