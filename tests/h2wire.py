@@ -45,6 +45,16 @@ class Answer:
     ended: bool = False
     reset: int | None = None
 
+    def take_head(self, fields: Iterable[tuple[Any, Any]]) -> None:
+        """A decoded field block: an interim head, the final one, or trailers."""
+        plain = [(bytes(name), bytes(value)) for name, value in fields]
+        if self.status:
+            self.trailers = plain
+        elif plain[0][1].startswith(b"1"):
+            self.interim.append((int(plain[0][1]), plain[1:]))
+        else:
+            self.status, self.headers = int(plain[0][1]), plain[1:]
+
     def header(self, name: bytes) -> list[bytes]:
         return [value for key, value in self.headers if key == name]
 
@@ -166,22 +176,13 @@ class H2Wire(Wire):
             if isinstance(frame, HeadersFrame) and "END_STREAM" in frame.flags:
                 answer.ended = True
             if "END_HEADERS" in frame.flags:
-                self._take_head(answer, self.decoder.decode(b"".join(self._block), raw=True))
+                answer.take_head(self.decoder.decode(b"".join(self._block), raw=True))
                 self._block = []
         elif isinstance(frame, DataFrame):
             answer.body += frame.data
             answer.ended = "END_STREAM" in frame.flags
         elif isinstance(frame, RstStreamFrame):
             answer.reset = frame.error_code
-
-    def _take_head(self, answer: Answer, fields: Any) -> None:
-        plain = [(bytes(name), bytes(value)) for name, value in fields]
-        if answer.status:
-            answer.trailers = plain
-        elif plain[0][1].startswith(b"1"):
-            answer.interim.append((int(plain[0][1]), plain[1:]))
-        else:
-            answer.status, answer.headers = int(plain[0][1]), plain[1:]
 
     def answer(self, stream: int) -> Answer:
         """What has come on `stream`."""

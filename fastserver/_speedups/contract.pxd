@@ -115,7 +115,7 @@ cdef class Protocol:
 cdef class Sink:
     cpdef inform(self, int status, list fields)
     cpdef respond(self, ResponseHead head, bytes body, bint more)
-    cpdef accept(self, list fields)
+    cpdef accept(self, ResponseHead head)
     cpdef write(self, bytes body, bint more)
     cpdef send_file(self, file, long long offset, long long count)
     cpdef trail(self, list fields)
@@ -173,3 +173,6 @@ cdef class Host:
 
     cpdef create_future(self)
     cpdef call_soon(self, callback)
+
+
+cpdef note_refusal(Host host, Connection connection, int status, str reason)

@@ -30,6 +30,12 @@ class WireError(Exception):
         self.reason = reason
 
 
+def note_refusal(host, connection, status, reason):
+    """Count and log that a request was refused, before or while an application had it."""
+    connection.tally.refuse_request(status)
+    host.error_log.debug("refused a request: %d %s", status, reason)
+
+
 class ClientDisconnected(OSError):
     """Raised by ``send()`` once the client has gone (ASGI HTTP 2.4: a subclass of ``OSError``)."""
 
@@ -281,8 +287,8 @@ class Sink:
         """Send the head and the first part of the body; ``more=False`` ends the response."""
         raise NotImplementedError
 
-    def accept(self, fields):
-        """Open the session that the request asked for (101; 200 over HTTP/2) with validated ``fields``.
+    def accept(self, head):
+        """Open the session that the request asked for, with a ``head`` that is validated (101; 200 over HTTP/2).
 
         From here on both sides' bytes are the session's: ``write`` and ``Exchange.on_body`` carry them as they are.
         """

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from fastserver._speedups.contract import Application, Exchange
+from fastserver._speedups.contract import Application, Exchange, ResponseHead
 from fastserver._speedups.h1.bounds import BODY_BUFFER_BYTES, BODY_LOW_BYTES
 from fastserver._speedups.h1.state import H1State
 from fastserver._speedups.http import HTTPApplication
@@ -168,7 +168,10 @@ class Tunnel(Exchange):
         self.calls: list[str] = []
 
     def start(self) -> None:
-        self.sink.accept([(b"x-own", b"1")])
+        head = ResponseHead()
+        head.status = 101
+        head.fields = [(b"x-own", b"1")]
+        self.sink.accept(head)
         self.sink.write(b"hello", True)
 
     def on_body(self, data: bytes, more: bool) -> None:

@@ -6,7 +6,6 @@ A client library would end the connection at the first GOAWAY; this one reads on
 import ssl
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import hpack
 from hyperframe.frame import (
@@ -22,7 +21,7 @@ from hyperframe.frame import (
 
 from tests.e2e.peers import Address, connect
 from tests.e2e.processes import PATIENCE_S
-from tests.h2wire import PREFACE, Answer, Fields
+from tests.h2wire import PREFACE, Answer
 
 #: What this client lets come at once.
 WINDOW = 1 << 30
@@ -165,7 +164,7 @@ class H2Peer:
         self.frames.append(frame)
         if isinstance(frame, HeadersFrame):
             assert "END_HEADERS" in frame.flags
-            self._take_head(self.answer(frame.stream_id), self._decoder.decode(frame.data, raw=True))
+            self.answer(frame.stream_id).take_head(self._decoder.decode(frame.data, raw=True))
             self.answer(frame.stream_id).ended |= "END_STREAM" in frame.flags
         elif isinstance(frame, DataFrame):
             self.answer(frame.stream_id).body += frame.data
@@ -187,12 +186,3 @@ class H2Peer:
             self.window += increment
         elif stream in self.windows:
             self.windows[stream] += increment
-
-    def _take_head(self, answer: Answer, fields: Any) -> None:
-        plain: Fields = [(bytes(name), bytes(value)) for name, value in fields]
-        if answer.status:
-            answer.trailers = plain
-        elif plain[0][1].startswith(b"1"):
-            answer.interim.append((int(plain[0][1]), plain[1:]))
-        else:
-            answer.status, answer.headers = int(plain[0][1]), plain[1:]

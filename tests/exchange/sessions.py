@@ -200,9 +200,9 @@ class FakeSink(Sink):
         self.writable = True
         self.host: Any = None
 
-    def accept(self, fields: list[tuple[bytes, bytes]]) -> None:
+    def accept(self, head: ResponseHead) -> None:
         assert self.accepted is None
-        self.accepted = fields
+        self.accepted = head.fields
 
     def respond(self, head: ResponseHead, body: bytes, more: bool) -> None:
         assert self.accepted is None

@@ -3,7 +3,7 @@
 cimport cython
 
 from ..bodyclock cimport BodyClock
-from ..contract cimport Exchange, Request, ResponseHead
+from ..contract cimport Exchange, Request, ResponseHead, note_refusal
 from ..events cimport Closed, RawData, Updated
 from ..heads cimport check_partial_head, find_head_end, split_head
 from ..kernels cimport raw_data
@@ -66,7 +66,7 @@ cdef class H1Connection(Outlet):
     cdef _begin_head(self)
     @cython.locals(stream=H1Stream, exchange=Exchange)
     cdef _begin_request(self, Request request, RequestParser parser)
-    @cython.locals(parser=RequestParser, stream=H1Stream, received="long long", body=bytes)
+    @cython.locals(parser=RequestParser, stream=H1Stream, exchange=Exchange, received="long long", body=bytes)
     cdef Py_ssize_t _read_body(self, bytes data, Py_ssize_t offset) except -1
     @cython.locals(limit="long long")
     cdef _check_body_size(self, RequestParser parser)
@@ -85,10 +85,10 @@ cdef class H1Connection(Outlet):
     cdef _resume_reading(self)
     cpdef _continue(self)
     cdef end_response(self, H1Stream stream)
-    @cython.locals(stream=H1Stream)
+    @cython.locals(stream=H1Stream, exchange=Exchange)
     cdef _refuse(self, error)
     cdef _linger(self)
-    @cython.locals(stream=H1Stream)
+    @cython.locals(stream=H1Stream, exchange=Exchange)
     cdef _lose(self)
     cdef _drop_parser(self)
     cdef bint body_is_open(self)

@@ -11,7 +11,7 @@ nothing more of the connection is parsed.
 
 from ..bodyclock import BodyClock
 from ..bounds import LINGER_BYTES, LINGER_S
-from ..contract import WireError
+from ..contract import WireError, note_refusal
 from ..events import ACTIVE, IDLE, Closed, RawData
 from ..heads import check_partial_head, find_head_end, split_head
 from ..kernels import raw_data
@@ -114,7 +114,8 @@ class H1Connection(Outlet):
     def resume_writing(self):
         self._writing_paused = False
         if self._stream is not None:
-            self._stream.exchange.on_writable()
+            exchange = self._stream.exchange
+            exchange.on_writable()
 
     def drain(self):
         """From now on each response says ``Connection: close``; the transport closes a connection that stays idle."""
@@ -265,7 +266,8 @@ class H1Connection(Outlet):
             self.deadline = _NEVER
             return_parser(parser)
             self._move(BODY_WHOLE)
-            stream.exchange.on_body(body, False)
+            exchange = stream.exchange
+            exchange.on_body(body, False)
         else:
             stream.body_clock.read(self.host.clock.now)
             if stream.unread > BODY_BUFFER_BYTES:
@@ -273,7 +275,8 @@ class H1Connection(Outlet):
                 stream.body_clock.pause(self.host.clock.now)
             self.deadline = stream.body_clock.next_deadline()
             if received:
-                stream.exchange.on_body(body, True)
+                exchange = stream.exchange
+                exchange.on_body(body, True)
         return offset
 
     def _check_body_size(self, parser):
@@ -421,12 +424,12 @@ class H1Connection(Outlet):
         """Answer a peer's fault and close; where a response has begun, cut it instead."""
         if self._state >= ENDING:
             return
-        self.connection.tally.refuse_request(error.status)
-        self.host.error_log.debug("refused a request: %d %s", error.status, error.reason)
+        note_refusal(self.host, self.connection, error.status, error.reason)
         stream = self._stream
         if stream is not None:
             self._stream = None
-            stream.exchange.on_disconnect()
+            exchange = stream.exchange
+            exchange.on_disconnect()
             stream.detach()
             if stream.started:
                 self.abort()
@@ -456,7 +459,8 @@ class H1Connection(Outlet):
         stream = self._stream
         if stream is not None:
             self._stream = None
-            stream.exchange.on_disconnect()
+            exchange = stream.exchange
+            exchange.on_disconnect()
             stream.detach()
 
     def _drop_parser(self):

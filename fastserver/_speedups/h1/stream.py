@@ -5,7 +5,7 @@ A stream belongs to its ``H1Connection`` (module ``connection``) from the head o
 response; what is said to it afterwards goes nowhere.
 """
 
-from ..contract import ResponseHead, Sink, is_bodyless
+from ..contract import Sink, is_bodyless
 from ..fields import HTTP_1_1
 from ..rendering import render_chunk, render_fields
 from .bounds import BODY_LOW_BYTES, COPY_BYTES, DISCARD_BYTES
@@ -101,18 +101,12 @@ class H1Stream(Sink):
                 return False
         return True
 
-    def accept(self, fields):
+    def accept(self, head):
         """101: the connection is the session's, and no request follows it."""
         if not self._is_open or self.started:
             return
         self.started = True
         self.keep_alive = False
-        head = ResponseHead()
-        head.status = 101
-        head.fields = fields
-        names = [field[0].lower() for field in fields]
-        head.has_date = b"date" in names
-        head.has_server = b"server" in names
         self._wire.open_tunnel(self, head)
 
     def write(self, body, more):

@@ -3,7 +3,7 @@
 cimport cython
 
 from ..bodyclock cimport BodyClock
-from ..contract cimport Connection, Exchange, Host, Limits, Request
+from ..contract cimport Connection, Exchange, Host, Limits, Request, note_refusal
 from ..events cimport Closed, RawData, Updated
 from ..fieldlist cimport check_trailers, read_field_list
 from .budget cimport Budget
@@ -70,7 +70,7 @@ cdef class H2Connection(Outlet):
     @cython.locals(connection=Connection, exchange=Exchange, limit="long long")
     cdef _begin(self, H2Stream stream)
     cdef _add_stream(self, H2Stream stream)
-    @cython.locals(host=Host, stream=H2Stream)
+    @cython.locals(stream=H2Stream)
     cdef _refuse_head(self, long stream_id, error, list fields, bint ends)
     @cython.locals(stream=H2Stream, exchange=Exchange, body_size=Py_ssize_t, limit="long long")
     cpdef on_data(self, long stream_id, bytes data, Py_ssize_t size, bint ends)

@@ -12,7 +12,7 @@ until their streams do (H2-1).
 
 from ..bodyclock import BodyClock
 from ..bounds import LINGER_BYTES, LINGER_S
-from ..contract import Request, WireError
+from ..contract import Request, WireError, note_refusal
 from ..events import ACTIVE, CLOSED, IDLE, Closed, RawData
 from ..fieldlist import check_trailers, read_field_list
 from .bounds import DISCARD_BYTES, DISCARD_S, HELD_BYTES, LEAVE_S, SETTINGS_S, SLICE_BYTES, TURN_FRAMES
@@ -325,9 +325,7 @@ class H2Connection(Outlet):
 
     def _refuse_head(self, stream_id, error, fields, ends):
         """A head that no application sees: malformed ones are a stream error, others deserve an answer."""
-        host = self.host
-        self.connection.tally.refuse_request(error.status)
-        host.error_log.debug("refused a request: %d %s", error.status, error.reason)
+        note_refusal(self.host, self.connection, error.status, error.reason)
         if error.status == 400:
             self.engine.reset(stream_id, PROTOCOL_ERROR)
             self.engine.forget(stream_id)
@@ -442,16 +440,14 @@ class H2Connection(Outlet):
 
     def _fail_malformed(self, stream, reason):
         """The request turned out malformed (RFC 9113 section 8.1.1)."""
-        self.connection.tally.refuse_request(400)
-        self.host.error_log.debug("refused a request: 400 %s", reason)
+        note_refusal(self.host, self.connection, 400, reason)
         self.engine.reset(stream.number, PROTOCOL_ERROR)
         self.budget.count_reset()
         self._disconnect(stream)
 
     def _refuse(self, stream, error):
         """A fault in a request's body: answered where no response has begun, else the stream is cut."""
-        self.connection.tally.refuse_request(error.status)
-        self.host.error_log.debug("refused a request: %d %s", error.status, error.reason)
+        note_refusal(self.host, self.connection, error.status, error.reason)
         if stream.started:
             self.engine.reset(stream.number, CANCEL)
         elif self.answer(stream.number, error, stream.request.method == "HEAD"):

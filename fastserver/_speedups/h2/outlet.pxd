@@ -18,6 +18,7 @@ cdef class Outlet(Protocol):
     cdef readonly Host host
     cdef readonly Budget budget
     cdef readonly object engine
+    cdef list _extra_fields
     cdef long running
     cdef list waiting
     cdef Py_ssize_t pending_bytes
@@ -31,8 +32,6 @@ cdef class Outlet(Protocol):
 
     cdef write_head(self, H2Stream stream, ResponseHead head, list fields, bint ends)
     cdef write_interim(self, H2Stream stream, int status, list fields)
-    @cython.locals(head=ResponseHead)
-    cdef write_session(self, H2Stream stream, list fields)
     cdef push(self, H2Stream stream)
     @cython.locals(credit="long long")
     cdef give_back(self, H2Stream stream)

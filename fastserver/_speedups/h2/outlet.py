@@ -27,6 +27,7 @@ class Outlet(Protocol):
         self.host = host
         self.budget = budget
         self.engine = None
+        self._extra_fields = [_split_line(line) for line in host.extra_fields.split(b"\r\n") if line]
         # Applications that have not ended, whatever became of their streams.
         self.running = 0
         self.waiting = []
@@ -52,13 +53,6 @@ class Outlet(Protocol):
 
     def write_interim(self, stream, status, fields):
         self.engine.respond(stream.number, status, fields, False)
-        self.speak()
-
-    def write_session(self, stream, fields):
-        """Answer an extended CONNECT with 200; what follows on the stream is the session's (RFC 8441 section 5)."""
-        head = inspect_response(200, fields)
-        stream.body_clock = None
-        self.engine.respond(stream.number, 200, self._add_own_fields(head, head.fields), False)
         self.speak()
 
     def push(self, stream):
@@ -158,8 +152,8 @@ class Outlet(Protocol):
             fields = [*fields, _split_line(host.clock.date_field)]
         if host.server_field and not head.has_server:
             fields = [*fields, _split_line(host.server_field)]
-        if host.extra_fields:
-            fields = [*fields, *(_split_line(line) for line in host.extra_fields.split(b"\r\n") if line)]
+        if self._extra_fields:
+            fields = fields + self._extra_fields
         return fields
 
     def _send_all(self, stream):

@@ -78,10 +78,11 @@ class H2Stream(Sink):
             self.ends = True
             self._wire.write_head(self, head, fields, True)
 
-    def accept(self, fields):
+    def accept(self, head):
+        """Answer an extended CONNECT; what follows on the stream is the session's (RFC 8441 section 5)."""
         if self.is_open:
             self.started = True
-            self._wire.write_session(self, fields)
+            self._wire.write_head(self, head, head.fields, False)
 
     def write(self, body, more):
         if not self.is_open or self.ends:

@@ -72,7 +72,7 @@ cdef class WebSocketExchange(Dialogue):
     cdef double _close_due
 
     cdef begin(self, ASGIApplication application, settings, Sink sink, Request request)
-    cdef _open(self, list fields)
+    cdef _open(self, ResponseHead head)
     cdef _deny(self, int status, str reason, tuple fields)
     cdef _deny_by_message(self, str kind, dict fields)
     cdef _begin_response(self)

@@ -22,7 +22,7 @@ next ``receive``.  An application that returns has closed with 1000, one that ra
 
 from ..asgi import is_disconnect
 from ..bodyclock import BodyClock
-from ..contract import ClientDisconnected, ResponseHead
+from ..contract import ClientDisconnected
 from ..dialogue import READY, Dialogue, WaitingForRoom, send_in_loop
 from ..kernels import current_thread, read_timer
 from ..task import CancelledError
@@ -245,19 +245,18 @@ class WebSocketExchange(Dialogue):
 
     # Private: the handshake.
 
-    def _open(self, fields):
+    def _open(self, head):
         self._handshake = None
         self._state = OPEN
         self._inbox = Inbox(self._settings.max_queue)
         self._reader = MessageReader(self._settings.max_size, self._extension)
-        self._head = ResponseHead()
-        self._head.status = 200 if self._request.protocol else 101
-        self._head.fields = fields
+        head.status = 200 if self._request.protocol else 101
+        self._head = head
         self._keepalive = KeepAlive(self._settings.ping_interval_s, self._settings.ping_timeout_s)
         self._keepalive.plan(self._host.clock.now)
         self._host.metrics.sessions_opened += 1
         # The sink may hold early bytes, and gives them within this call.
-        self._sink.accept(fields)
+        self._sink.accept(head)
         self._arm()
         if self._early is not None:
             early = self._early
@@ -311,8 +310,8 @@ class WebSocketExchange(Dialogue):
             self._close_by_message(fields)
         elif kind == "websocket.accept" and self._state == CONNECTING:
             # Everything is checked before anything happens.
-            answer, self._extension = read_accept(fields, self._handshake, self._settings.per_message_deflate)
-            self._open(answer)
+            head, self._extension = read_accept(fields, self._handshake, self._settings.per_message_deflate)
+            self._open(head)
         else:
             self._fail_out_of_turn(kind)
         return READY

@@ -6,6 +6,7 @@ UTF-8 and raises ``UnicodeEncodeError``, a ``ValueError``: a message's here, a r
 """
 
 from ..asgi import Constants
+from ..contract import ResponseHead
 from ..rendering import inspect_fields
 from .codes import NORMAL
 from .deflate import negotiate
@@ -31,7 +32,7 @@ def make_received(message):
 
 
 def read_accept(fields, handshake, per_message_deflate):
-    """The fields of the answer to ``handshake``, and the extension that was agreed on or ``None``."""
+    """The head of the answer to ``handshake``, its status still open, and the extension agreed on or ``None``."""
     answer = list(handshake.fields)
     subprotocol = fields.get("subprotocol")
     if subprotocol is not None:
@@ -47,9 +48,16 @@ def read_accept(fields, handshake, per_message_deflate):
         if name.lower() in _SERVERS_OWN:
             raise ValueError(f"header {name!r} is the server's")
     agreed = negotiate(handshake.extensions) if per_message_deflate else None
-    if agreed is None:
-        return answer + headers, None
-    return [*answer, (b"sec-websocket-extensions", agreed[0].encode("ascii")), *headers], agreed[1]
+    extension = None
+    if agreed is not None:
+        answer.append((b"sec-websocket-extensions", agreed[0].encode("ascii")))
+        extension = agreed[1]
+    head = ResponseHead()
+    head.fields = answer + headers
+    names = [name.lower() for name, _ in headers]
+    head.has_date = b"date" in names
+    head.has_server = b"server" in names
+    return head, extension
 
 
 def render_message(fields, extension):
