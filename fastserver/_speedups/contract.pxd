@@ -29,8 +29,21 @@ cdef class H2Limits:
 
 
 @cython.final
+cdef class H3Limits:
+    cdef public long long streams
+    cdef public long long field_section
+    cdef public long long stream_window
+    cdef public long long connection_window
+    cdef public long long resets
+    cdef public bint sessions
+    cdef public double timeout_idle
+    cdef public double timeout_handshake
+
+
+@cython.final
 cdef class Limits:
     cdef public H2Limits h2
+    cdef public H3Limits h3
     cdef public long long request_line
     cdef public long long request_head
     cdef public long long request_field
@@ -95,6 +108,7 @@ cdef class Connection:
     cpdef pause_reading(self)
     cpdef resume_reading(self)
     cpdef send_file(self, file, long long offset, long long count)
+    cpdef set_timer(self, double when)
     cpdef Peer get_peer(self)
 
 
@@ -104,6 +118,7 @@ cdef class Protocol:
     cpdef handle(self, event)
     cpdef on_eof(self)
     cpdef on_deadline(self, double now)
+    cpdef on_timer(self, double now)
     cpdef on_idle_timeout(self)
     cpdef pause_writing(self)
     cpdef resume_writing(self)

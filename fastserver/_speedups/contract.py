@@ -85,6 +85,35 @@ class H2Limits:
         self.sessions = sessions
 
 
+class H3Limits:
+    """What one HTTP/3 connection may hold and how long it may be silent: sizes in bytes, times in seconds.
+
+    ``field_section`` counts 32 bytes a field as RFC 9114 section 4.2.2 does; ``resets`` is how many streams may end by
+    a reset within 30 seconds before their responses were whole.  ``sessions`` says whether extended CONNECT is offered.
+    """
+
+    def __init__(
+        self,
+        *,
+        streams=100,
+        field_section=32768,
+        stream_window=262144,
+        connection_window=1048576,
+        resets=200,
+        sessions=True,
+        timeout_idle=30.0,
+        timeout_handshake=5.0,
+    ):
+        self.streams = streams
+        self.field_section = field_section
+        self.stream_window = stream_window
+        self.connection_window = connection_window
+        self.resets = resets
+        self.sessions = sessions
+        self.timeout_idle = timeout_idle
+        self.timeout_handshake = timeout_handshake
+
+
 class Limits:
     """The limits that the wire enforces, in C numbers; sizes in bytes, times in seconds, 0 means off where said.
 
@@ -108,6 +137,7 @@ class Limits:
         timeout_write,
         keep_alive_max_requests,
         h2=None,
+        h3=None,
     ):
         self.request_line = request_line
         self.request_head = request_head
@@ -123,6 +153,7 @@ class Limits:
         self.timeout_write = timeout_write
         self.keep_alive_max_requests = keep_alive_max_requests
         self.h2 = h2 or H2Limits()
+        self.h3 = h3 or H3Limits()
 
     @classmethod
     def from_config(cls, config, connections):
@@ -149,6 +180,16 @@ class Limits:
                 connection_window=config.h2_initial_connection_window,
                 resets=config.h2_max_resets,
                 sessions=config.ws,
+            ),
+            h3=H3Limits(
+                streams=config.h3_max_concurrent_streams,
+                field_section=config.h3_max_field_section_size,
+                stream_window=config.quic_initial_stream_window,
+                connection_window=config.quic_initial_connection_window,
+                resets=config.h3_max_resets,
+                sessions=config.ws,
+                timeout_idle=config.quic_idle_timeout,
+                timeout_handshake=config.quic_handshake_timeout,
             ),
         )
 
@@ -232,6 +273,14 @@ class Connection:
         """Write ``count`` bytes of an open file by the kernel: an awaitable, or ``None`` where it cannot be done."""
         return None
 
+    def set_timer(self, when):
+        """Have ``Protocol.on_timer`` called at ``when``, once, in the place of what was set before; datagrams only.
+
+        ``when`` is in seconds of the loop's clock, exact to a millisecond; one that has passed means the end of the
+        loop's turn, and ``inf`` never.
+        """
+        raise NotImplementedError
+
     def get_peer(self):
         """The ``Peer`` of this connection."""
         raise NotImplementedError
@@ -250,6 +299,10 @@ class Protocol:
 
     def on_deadline(self, now):
         """``deadline`` has passed: act, and set the next one."""
+        raise NotImplementedError
+
+    def on_timer(self, now):
+        """The time that ``Connection.set_timer`` was given has come; ``now`` is read for this call."""
         raise NotImplementedError
 
     def on_idle_timeout(self):

@@ -20,6 +20,10 @@ def raw_data(data: bytes) -> RawData:
     return RawData(data)
 
 
+def raw_datagram(data: bytes, address: tuple[str, int]) -> RawData:
+    return RawData(data, address)
+
+
 def current_thread() -> int:
     """The calling thread's identity."""
     return threading.get_ident()

@@ -132,6 +132,14 @@ cpdef RawData raw_data(bytes data):
     return event
 
 
+cpdef RawData raw_datagram(bytes data, tuple address):
+    """``RawData(data, address)`` without parsing arguments: one is made for each datagram."""
+    cdef RawData event = RawData.__new__(RawData)
+    event.data = data
+    event.address = address
+    return event
+
+
 # ---- Writing -------------------------------------------------------------------------------------------------------
 
 cpdef Py_ssize_t send_bytes(int fd, bytes data) noexcept:

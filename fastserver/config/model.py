@@ -22,6 +22,7 @@ from fastserver.config.topics.bounds import Limits, Timeouts
 from fastserver.config.topics.extensions import Extensions, Metrics
 from fastserver.config.topics.operation import TLS, Logging, Responses
 from fastserver.config.topics.protocols import HTTP2, Protocols, WebSockets
+from fastserver.config.topics.quic import HTTP3
 from fastserver.config.topics.serving import Application, Listening, Processes
 
 
@@ -34,6 +35,7 @@ class Config(
     Responses,
     TLS,
     WebSockets,
+    HTTP3,
     HTTP2,
     Protocols,
     Limits,
@@ -90,6 +92,19 @@ class Config(
             h2_initial_stream_window: int | str = ...,
             h2_initial_connection_window: int | str = ...,
             h2_max_resets: int | str = ...,
+            quic_bind: str | Sequence[str] = ...,
+            http3: bool | str = ...,
+            alt_svc: bool | str = ...,
+            alt_svc_max_age: float | str = ...,
+            quic_retry: str = ...,
+            quic_max_half_open: int | str = ...,
+            quic_handshake_timeout: float | str = ...,
+            quic_idle_timeout: float | str = ...,
+            quic_initial_stream_window: int | str = ...,
+            quic_initial_connection_window: int | str = ...,
+            h3_max_concurrent_streams: int | str = ...,
+            h3_max_field_section_size: int | str = ...,
+            h3_max_resets: int | str = ...,
             ws_max_size: int | str = ...,
             ws_max_queue: int | str = ...,
             ws_ping_interval: float | str = ...,

@@ -65,8 +65,6 @@ def _value(
 TOPICS: Final[Mapping[str, tuple[Rival, ...]]] = {
     "listening": (
         _value("insecure_bind"),
-        _value("quic_bind"),
-        _switch("http3"),
         _value("quic_port"),
         _switch("reuse_port"),
         _value("umask", flags=("-m",), instead="uds_permissions sets the mode of Unix sockets"),
