@@ -52,6 +52,8 @@ FLOORS: list[dict[str, str]] = [
         "fastserver._speedups.histogram": "contract",
         "fastserver._speedups.bounds": "contract",
         "fastserver._speedups.bucket": "contract",
+        "fastserver._speedups.churn": "contract",
+        "fastserver._speedups.ownfields": "contract",
         "fastserver.reference": "contract",
         "fastserver.config": "contract",
     },

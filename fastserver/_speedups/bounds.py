@@ -6,3 +6,5 @@ CORK_BYTES = 64 * 1024
 #: (RFC 9112 section 9.6, and true of any protocol on TCP).
 LINGER_BYTES = 256 * 1024
 LINGER_S = 2.0
+#: Over which time the resets of a multiplexed connection count (``Limits.h2.resets``, ``Limits.h3.resets``).
+RESET_PERIOD_S = 30.0

@@ -5,8 +5,6 @@ BLOCK_BYTES = 32 * 1024
 #: How many CONTINUATION frames a field block may have.
 CONTINUATIONS = 8
 
-#: Over which time ``Limits.h2.resets`` counts.
-RESET_PERIOD_S = 30.0
 #: PING and SETTINGS frames, acknowledgements included: at once, and per second.
 CONTROL_BURST = 100.0
 CONTROL_RATE = 10.0

@@ -3,11 +3,11 @@
 cimport cython
 
 from ..bucket cimport TokenBucket
+from ..churn cimport Churn
 from ..contract cimport Limits
 
 cdef int ENHANCE_YOUR_CALM
 
-cdef double RESET_PERIOD_S
 cdef double CONTROL_BURST
 cdef double CONTROL_RATE
 cdef double WINDOW_CHANGE_BURST
@@ -29,10 +29,7 @@ cdef int SLICE_PAYLOAD_BYTES
 @cython.no_gc
 cdef class Budget:
     cdef readonly double now
-    cdef long long _reset_limit
-    cdef long long _resets
-    cdef long long _resets_before
-    cdef double _resets_since
+    cdef Churn _resets
     cdef TokenBucket _pings
     cdef TokenBucket _settings
     cdef TokenBucket _window_changes
@@ -50,7 +47,6 @@ cdef class Budget:
     cpdef begin_slice(self)
     cpdef open_stream(self)
     cpdef count_sent(self, long long size)
-    @cython.locals(passed=double, weight=double)
     cpdef count_reset(self)
     cpdef count_frame(self, long long size, long long payload, bint fills_slice)
     cpdef count_fragment(self, long long size, bint ends)

@@ -5,6 +5,7 @@ Each budget that is exhausted raises ``ConnectionFault`` (ENHANCE_YOUR_CALM, RFC
 """
 
 from ..bucket import TokenBucket
+from ..churn import Churn
 from .bounds import (
     CONTROL_BURST,
     CONTROL_RATE,
@@ -13,7 +14,6 @@ from .bounds import (
     FLOOD_RATIO,
     PRIORITIES,
     PRIORITIES_PER_STREAM,
-    RESET_PERIOD_S,
     SLICE_FRAMES,
     SLICE_PAYLOAD_BYTES,
     WINDOW_CHANGE_BURST,
@@ -31,10 +31,7 @@ class Budget:
 
     def __init__(self, limits):
         self.now = 0.0
-        self._reset_limit = limits.h2.resets
-        self._resets = 0
-        self._resets_before = 0
-        self._resets_since = 0.0
+        self._resets = Churn(limits.h2.resets)
         self._pings = TokenBucket(CONTROL_BURST, CONTROL_RATE)
         self._settings = TokenBucket(CONTROL_BURST, CONTROL_RATE)
         self._window_changes = TokenBucket(WINDOW_CHANGE_BURST, WINDOW_CHANGE_RATE)
@@ -72,20 +69,8 @@ class Budget:
             self._window_credit = WINDOW_UPDATE_CREDIT
 
     def count_reset(self):
-        """A stream was reset, by the peer or because of what it sent, before its response was whole (H2-1, H2-2).
-
-        The sliding period is two fixed ones: the one before counts by the share of it that the last 30 s overlap.
-        """
-        passed = self.now - self._resets_since
-        if passed >= RESET_PERIOD_S:
-            self._resets_before = self._resets if passed < 2.0 * RESET_PERIOD_S else 0
-            self._resets = 0
-            # The new period begins where the last one ended, or, after a pause, now.
-            self._resets_since = self._resets_since + RESET_PERIOD_S if passed < 2.0 * RESET_PERIOD_S else self.now
-            passed = self.now - self._resets_since
-        self._resets += 1
-        weight = 1.0 - passed / RESET_PERIOD_S
-        if self._resets + self._resets_before * weight > self._reset_limit:
+        """A stream was reset, by the peer or because of what it sent, before its response was whole (H2-1, H2-2)."""
+        if not self._resets.take(self.now):
             raise ConnectionFault(ENHANCE_YOUR_CALM, "too many streams reset")
 
     # What the scanner tells.

@@ -3,6 +3,7 @@ cimport cython
 
 from ..contract cimport Connection, Exchange, Host, Protocol, ResponseHead
 from ..kernels cimport raw_data
+from ..ownfields cimport OwnFields
 from ..rendering cimport inspect_response
 from .budget cimport Budget
 from .stream cimport H2Stream
@@ -10,7 +11,6 @@ from .stream cimport H2Stream
 cdef double _NEVER
 cdef Py_ssize_t CORK_BYTES
 cdef long long CREDIT_BYTES
-cdef dict _LINES
 
 
 cdef class Outlet(Protocol):
@@ -18,7 +18,7 @@ cdef class Outlet(Protocol):
     cdef readonly Host host
     cdef readonly Budget budget
     cdef readonly object engine
-    cdef list _extra_fields
+    cdef OwnFields _own
     cdef long running
     cdef list waiting
     cdef Py_ssize_t pending_bytes
@@ -48,8 +48,6 @@ cdef class Outlet(Protocol):
     @cython.locals(data=bytes)
     cdef flush(self)
 
-    @cython.locals(host=Host)
-    cdef list _add_own_fields(self, ResponseHead head, list fields)
     cdef bint _send_all(self, H2Stream stream) except -1
     @cython.locals(number=long, size=Py_ssize_t, window="long long", part=bytes, ends=bint)
     cdef bint _send_part(self, H2Stream stream) except -1
@@ -58,7 +56,3 @@ cdef class Outlet(Protocol):
     cpdef end_response(self, H2Stream stream)
     cpdef abort_stream(self, H2Stream stream)
     cpdef finish_turn(self)
-
-
-@cython.locals(pair=tuple)
-cdef tuple _split_line(bytes line)

@@ -8,6 +8,7 @@ stream by itself; ``H2Connection`` derives from it and gives what stands last in
 from ..bounds import CORK_BYTES
 from ..contract import Protocol
 from ..kernels import raw_data
+from ..ownfields import OwnFields
 from ..rendering import inspect_response
 from .bounds import CREDIT_BYTES
 from .errors import NO_ERROR
@@ -27,7 +28,7 @@ class Outlet(Protocol):
         self.host = host
         self.budget = budget
         self.engine = None
-        self._extra_fields = [_split_line(line) for line in host.extra_fields.split(b"\r\n") if line]
+        self._own = OwnFields(host)
         # Applications that have not ended, whatever became of their streams.
         self.running = 0
         self.waiting = []
@@ -44,7 +45,7 @@ class Outlet(Protocol):
     # What the streams call.
 
     def write_head(self, stream, head, fields, ends):
-        fields = self._add_own_fields(head, fields)
+        fields = self._own.add(head, fields)
         self.engine.respond(stream.number, head.status, fields, ends)
         self.budget.count_sent(0)
         if ends:
@@ -85,7 +86,7 @@ class Outlet(Protocol):
         head = inspect_response(error.status, [(b"content-type", b"text/plain; charset=utf-8")])
         body = error.reason.encode("utf-8") + b"\n"
         fields = [*head.fields, (b"content-length", b"%d" % len(body))]
-        self.engine.respond(stream_id, error.status, self._add_own_fields(head, fields), bodyless)
+        self.engine.respond(stream_id, error.status, self._own.add(head, fields), bodyless)
         if bodyless:
             return True
         if self.engine.get_window(stream_id) < len(body):
@@ -145,17 +146,6 @@ class Outlet(Protocol):
 
     # Private.
 
-    def _add_own_fields(self, head, fields):
-        """The fields of a response with those that are the server's own, as HTTP/1's ``Outlet.write_head`` has them."""
-        host = self.host
-        if host.date_header and not head.has_date:
-            fields = [*fields, _split_line(host.clock.date_field)]
-        if host.server_field and not head.has_server:
-            fields = [*fields, _split_line(host.server_field)]
-        if self._extra_fields:
-            fields = fields + self._extra_fields
-        return fields
-
     def _send_all(self, stream):
         """Write what waits on ``stream``: whether that was possible."""
         while stream.is_open and (stream.pending_bytes or stream.ends):
@@ -208,17 +198,3 @@ class Outlet(Protocol):
     def finish_turn(self):
         """All that this turn had to say is said."""
         raise NotImplementedError
-
-
-_LINES: dict = {}
-
-
-def _split_line(line):
-    """A field line as the pair that it means; the last ones are remembered, since they are the same all the time."""
-    pair = _LINES.get(line)
-    if pair is None:
-        name, _, value = line.rstrip(b"\r\n").partition(b": ")
-        if len(_LINES) >= 16:
-            _LINES.clear()
-        pair = _LINES[line] = (name.lower(), value)
-    return pair

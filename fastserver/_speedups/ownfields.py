@@ -1,0 +1,36 @@
+"""The fields of a response that are the server's own, as pairs: for the wires that send lists of fields.
+
+HTTP/1 has them as whole lines (``rendering.render_response``); HTTP/2 and HTTP/3 add them here.
+"""
+
+_LINES: dict = {}
+
+
+class OwnFields:
+    """The server's own fields on one connection."""
+
+    def __init__(self, host):
+        self._host = host
+        self._extra = [split_line(line) for line in host.extra_fields.split(b"\r\n") if line]
+
+    def add(self, head, fields):
+        """``fields`` and what the server adds to them: a list that may be ``fields`` itself."""
+        host = self._host
+        if host.date_header and not head.has_date:
+            fields = [*fields, split_line(host.clock.date_field)]
+        if host.server_field and not head.has_server:
+            fields = [*fields, split_line(host.server_field)]
+        if self._extra:
+            fields = fields + self._extra
+        return fields
+
+
+def split_line(line):
+    """A field line as the pair that it means; the last ones are remembered, since they are the same all the time."""
+    pair = _LINES.get(line)
+    if pair is None:
+        name, _, value = line.rstrip(b"\r\n").partition(b": ")
+        if len(_LINES) >= 16:
+            _LINES.clear()
+        pair = _LINES[line] = (name.lower(), value)
+    return pair
