@@ -15,6 +15,7 @@ MODULES = (
     "task", "bodyclock", "dialogue", "websocket.kernels", "websocket.reader", "websocket.writer", "websocket.keepalive",
     "websocket.messages", "websocket.inbox", "websocket.exchange", "http", "h1.parser", "h1.stream", "h1.outlet",
     "h1.connection", "hpack.strings", "hpack.table", "hpack.decoder", "hpack.encoder",
+    "qpack.decoder", "qpack.encoder", "qpack.streams", "h3.varint", "h3.frames",
     "h2.budget", "h2.lightframes", "h2.frames", "h2.stream", "h2.outlet", "h2.connection", "connection", "tcp",
 )  # fmt: skip
 
