@@ -30,6 +30,8 @@ FLOORS: list[dict[str, str]] = [
         "fastserver._speedups.h1": "wire",
         "fastserver._speedups.hpack": "wire",
         "fastserver._speedups.h2": "wire",
+        "fastserver._speedups.qpack": "wire",
+        "fastserver._speedups.h3": "wire",
         "fastserver.exchange": "application",
         "fastserver._speedups.http": "application",
         "fastserver._speedups.dialogue": "application",

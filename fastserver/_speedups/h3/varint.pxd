@@ -1,0 +1,25 @@
+# Integers are below 2**62.  Error contract: read_varint and measure_varint raise nothing for data that is bytes.
+cimport cython
+
+cdef long long _LARGEST_VARINT
+cdef frozenset _RESERVED_SETTINGS
+cdef list _ONE_BYTE
+
+
+cpdef Py_ssize_t measure_varint(int first) except -1
+@cython.locals(first="long long", end=Py_ssize_t, place=Py_ssize_t, value="long long")
+cpdef long long read_varint(bytes data, Py_ssize_t at) except -2
+cpdef bytes encode_varint(object value)
+cpdef bytes render_frame_head(object kind, object size)
+@cython.locals(payload=bytes)
+cpdef bytes render_settings(dict settings)
+@cython.locals(payload=bytes)
+cpdef bytes render_goaway(object identifier)
+@cython.locals(settings=dict, at=Py_ssize_t, name="long long", value="long long")
+cpdef dict read_settings(bytes payload)
+cpdef object read_goaway(bytes payload)
+cpdef object read_push_id(bytes payload)
+@cython.locals(value="long long")
+cdef object _read_only(bytes payload)
+@cython.locals(value="long long")
+cdef long long _read_inside(bytes payload, Py_ssize_t at) except -2
