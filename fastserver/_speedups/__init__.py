@@ -21,12 +21,6 @@ MODULES = (
     "qpack.decoder", "qpack.encoder", "qpack.streams",
     "h3.varint", "h3.frames", "h3.budget", "h3.lanes", "h3.stream", "h3.outlet", "h3.intake", "h3.connection",
     "connection", "tcp",
-||||||| 624ec0f
-    "events", "kernels", "clock", "bucket", "metrics", "observers", "contract", "heads", "rendering", "fieldlist",
-    "task", "bodyclock", "dialogue", "websocket.kernels", "websocket.reader", "websocket.writer", "websocket.keepalive",
-    "websocket.messages", "websocket.inbox", "websocket.exchange", "http", "h1.parser", "h1.stream", "h1.outlet",
-    "h1.connection", "hpack.strings", "hpack.table", "hpack.decoder", "hpack.encoder",
-    "h2.budget", "h2.lightframes", "h2.frames", "h2.stream", "h2.outlet", "h2.connection", "connection", "tcp",
 )  # fmt: skip
 
 

@@ -1,0 +1,23 @@
+"""What one HTTP/3 connection may cost, where the configuration does not say (threats Q-7 to Q-10)."""
+
+#: What one stream's application may have said that is in no packet yet, and all of a connection together; bytes (Q-8).
+STREAM_UNSENT_BYTES = 64 * 1024
+CONNECTION_UNSENT_BYTES = 1024 * 1024
+#: Parts of a response below this size leave in one piece with what stands before them; bytes.
+JOINED_BYTES = 4096
+#: The longest frame of a control stream that is read, and what a lane may say in frames that mean nothing; bytes.
+CONTROL_FRAME_BYTES = 1024
+#: Frames of unknown types and streams of unknown types, over the whole connection; bytes (Q-9).
+SKIPPED_BYTES = 64 * 1024
+#: Empty DATA frames of one request.
+EMPTY_FRAMES = 10
+#: Unidirectional streams that a client opens beside its control stream and its two of QPACK, over the whole connection.
+STRAY_LANES = 16
+#: nginx's measure of a flood: more than this many bytes for each byte of payload, beyond a free allowance.
+FLOOD_RATIO = 8
+FLOOD_BYTES = 1 << 20
+#: The rest of a request behind its response is thrown away up to here before the client is told; bytes, seconds.
+DISCARD_BYTES = 256 * 1024
+DISCARD_S = 5.0
+#: Seconds between the two GOAWAYs of a drain, in which requests that are under way arrive (Q-14).
+LEAVE_S = 1.0
