@@ -95,7 +95,7 @@ class FakeEngine:
 
     def take_datagrams(self, now: float) -> list[tuple[bytes, tuple[str, int]]]:
         taken = 0
-        for stream, said in self.said.items():
+        for stream in self.said:
             size = int(min(self.get_unsent(stream), self.room))
             self.gone[stream] = self.gone.get(stream, 0) + size
             self.room -= size
@@ -171,6 +171,7 @@ class H3Wire(Wire):
         self, app: App, peer: Peer | None = None, /, h3: H3Limits | None = None, shakes: bool = True, **limits: float
     ) -> None:
         self._h3 = h3 or H3Limits()
+        self.connection: DatagramConnection
         self.encoder = pylsqpack.Encoder()
         self.decoder = pylsqpack.Decoder(0, 0)
         self._next = 0
