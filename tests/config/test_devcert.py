@@ -1,5 +1,6 @@
 """The certificate for development: what it is, that it is made once, and what may be in its way."""
 
+import asyncio
 import builtins
 import fcntl
 import hashlib
@@ -26,6 +27,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from fastserver.config import Config, ConfigError, devcert
 from fastserver.config.devcert import DevCert, find_dev_cert, locate_cache, resolve_dev_cert
 from fastserver.config.tls import create_ssl_context
+from fastserver.server.server import Server
+from fastserver.typing import Receive, Scope, Send
 from tests.config.test_tls import shake_hands
 
 ROOT = Path(__file__).parents[2]
@@ -439,3 +442,27 @@ def test_without_the_setting_nothing_is_touched(tmp_path: Path, monkeypatch: pyt
     assert resolve_dev_cert(config, time.time(), pytest.fail) is config
     assert not config.has_tls
     assert list(tmp_path.iterdir()) == []
+
+
+async def greet(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.body"})
+
+
+def test_an_embedded_server_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    async def ask() -> bytes:
+        async with Server(greet, Config(bind="127.0.0.1:0", dev_cert=True, lifespan="off")) as server:
+            assert server.config.certfile == str(tmp_path / "fastserver" / "localhost.pem")
+            assert server.urls[0].startswith("https://127.0.0.1:")
+            trust = ssl.create_default_context(cafile=str(tmp_path / "fastserver" / "localhost.crt"))
+            address = server.addresses[0]
+            assert not isinstance(address, str)
+            reader, writer = await asyncio.open_connection(*address, ssl=trust)
+            writer.write(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+            answer = await reader.read()
+            writer.close()
+            return answer
+
+    assert asyncio.run(asyncio.wait_for(ask(), 20)).startswith(b"HTTP/1.1 204 ")
