@@ -147,10 +147,11 @@ def make_by_cryptography(names: list[str], addresses: list[str]) -> bytes:
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, _make_common_name())])
     alternatives: list[x509.GeneralName] = [x509.DNSName(name) for name in names]
     alternatives += [x509.IPAddress(ip_address(address)) for address in addresses]
-    begin = datetime.now(timezone.utc).replace(microsecond=0)
+    now = datetime.now(timezone.utc).replace(microsecond=0)
     builder = x509.CertificateBuilder(subject, subject, key.public_key())
     builder = builder.serial_number(_make_serial())
-    builder = builder.not_valid_before(begin).not_valid_after(begin + timedelta(days=VALID_DAYS))
+    # OpenSSL asks time(2), whose second begins some milliseconds later than that of the clock here.
+    builder = builder.not_valid_before(now - timedelta(minutes=1)).not_valid_after(now + timedelta(days=VALID_DAYS))
     usage = x509.KeyUsage(
         digital_signature=True,
         content_commitment=False,
