@@ -25,8 +25,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help:  ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: $(VENV)/.built  ## Serve examples/app.py on http://127.0.0.1:8000 (HOST=, PORT=, WORKERS=, ARGS=)
-	@$(BIN)/fastserver examples.app:app --bind $(HOST):$(PORT) --workers $(WORKERS) --timeout-graceful-shutdown 2 $(ARGS)
+run: $(VENV)/.built  ## Serve examples/app.py on https://127.0.0.1:8000 by HTTP/1.1, 2 and 3 (HOST=, PORT=, WORKERS=, ARGS=)
+	@$(BIN)/fastserver examples.app:app --bind $(HOST):$(PORT) --dev-cert --http3 --workers $(WORKERS) \
+		--timeout-graceful-shutdown 2 $(ARGS)
 
 test: test-compiled test-pure  ## Run the suite against a compiled build, then against one without extensions
 
@@ -69,7 +70,7 @@ $(VENV)/.runtime: pyproject.toml setup.py
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q -U 'pip>=25.1'
 	$(BIN)/python -m pip install -q --group build
-	PYTHONWARNINGS=ignore FASTSERVER_NO_EXT=1 $(BIN)/python -m pip install -q --no-build-isolation -e .
+	PYTHONWARNINGS=ignore FASTSERVER_NO_EXT=1 $(BIN)/python -m pip install -q --no-build-isolation -e '.[http3]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime

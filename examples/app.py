@@ -1,10 +1,11 @@
 """What ``make run`` serves: plain ASGI, no framework, one page that looks at its own server.
 
-Try it by hand as well::
+It shows by which protocol each request came.  Try it by hand as well; ``-k`` trusts any certificate::
 
-    curl -N http://127.0.0.1:8000/events                     # server-sent events, four a second
-    curl -N -T some.file http://127.0.0.1:8000/upload        # the server counts while you send
-    curl -N http://127.0.0.1:8000/mandelbrot --output rows   # a row of the picture in each chunk
+    curl -k --http1.1 https://127.0.0.1:8000/facts             # or --http2, or --http3 where curl has it
+    curl -kN https://127.0.0.1:8000/events                     # server-sent events, four a second
+    curl -kN -T some.file https://127.0.0.1:8000/upload        # the server counts while you send
+    curl -kN https://127.0.0.1:8000/mandelbrot --output rows   # a row of the picture in each chunk
 """
 
 import asyncio
@@ -47,9 +48,11 @@ meter = Meter()
 
 
 async def app(scope, receive, send):
-    """The whole application: a lifespan, and a table of paths."""
+    """The whole application: a lifespan, one WebSocket, and a table of paths."""
     if scope["type"] == "lifespan":
         return await live(scope, receive, send)
+    if scope["type"] == "websocket":
+        return await talk(scope, receive, send)
     if scope["type"] != "http":
         raise NotImplementedError(f"no {scope['type']} here")
     handler = ROUTES.get((scope["method"].replace("HEAD", "GET"), scope["path"]), send_not_found)
@@ -74,6 +77,21 @@ async def live(scope, receive, send):
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await send({"type": "lifespan.shutdown.complete"})
+
+
+async def talk(scope, receive, send):
+    """A WebSocket: it says by which protocol it has come, then every text again."""
+    await receive()
+    if scope["path"] != "/socket":
+        return await send({"type": "websocket.close"})
+    await send({"type": "websocket.accept"})
+    greeting = {"http_version": scope["http_version"], "client": scope["client"], "worker": os.getpid()}
+    try:
+        await send({"type": "websocket.send", "text": json.dumps(greeting)})
+        while (message := await receive())["type"] == "websocket.receive":
+            await send({"type": "websocket.send", "text": message.get("text") or ""})
+    except OSError:
+        pass  # The client has left: there is nobody to tell.
 
 
 def describe(scope):

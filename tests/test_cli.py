@@ -82,7 +82,7 @@ def test_a_flag_for_every_setting(key: str) -> None:
     beside: dict[str, Any] = {}
     if key == "statsd_host":
         arguments, value = ["--statsd-host", "a:1"], "a:1"
-    if SETTINGS[key].group == "TLS" and key != "certfile":
+    if SETTINGS[key].group == "TLS" and key not in ("certfile", "dev_cert"):
         beside = {"certfile": "c", "ca_certs": "a"}
     if key == "http1":
         beside = {"certfile": "c"}

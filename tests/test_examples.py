@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -224,6 +226,46 @@ def test_page_sends_a_picture_and_a_file(serve: Serve) -> None:
         assert stream.num_bytes_downloaded == FILE_SIZE
 
 
+def test_page_greets_by_websocket(serve: Serve) -> None:
+    need("websockets")
+    from websockets.exceptions import InvalidStatus
+    from websockets.sync.client import connect
+
+    client = serve("app")
+    address = f"ws://{client.base_url.host}:{client.base_url.port}"
+    with connect(f"{address}/socket") as socket:
+        assert json.loads(socket.recv(10))["http_version"] == "1.1"
+        socket.send("again")
+        assert socket.recv(10) == "again"
+    with pytest.raises(InvalidStatus), connect(f"{address}/elsewhere"):
+        pass
+
+
+def test_page_with_the_development_certificate(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    need("h2")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    client = serve("app", "--dev-cert", "--workers", "2")
+    url = f"https://127.0.0.1:{client.base_url.port}/facts"
+    with httpx.Client(verify=False, timeout=20) as careless:
+        assert careless.get(url).json()["http_version"] == "1.1"
+    trust = ssl.create_default_context(cafile=str(tmp_path / "fastserver" / "localhost.crt"))
+    with httpx.Client(verify=trust, http2=True, timeout=20) as modern:
+        facts = modern.get(url).json()
+        assert (facts["http_version"], facts["scheme"]) == ("2", "https")
+        assert modern.get(url.replace("127.0.0.1", "localhost")).json()["tls"] == "0x304"
+
+
+def test_the_development_certificate_needs_a_cache(tmp_path: Path) -> None:
+    (tmp_path / "fastserver").write_text("")
+    command = [sys.executable, "-m", "fastserver", "examples.app:app", "--bind", "127.0.0.1:0", "--dev-cert"]
+    environ = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
+    ended = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=30, check=False)
+    assert ended.returncode == 3
+    assert "dev_cert: " in ended.stderr
+    assert "cannot be used: Not a directory" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_page_by_curl(serve: Serve) -> None:
     client = serve("app")
@@ -240,13 +282,79 @@ def test_page_by_curl(serve: Serve) -> None:
     assert json.loads(curl("-H", "Expect: 100-continue", "-d", "x=1", path="upload"))["received"] == 3
 
 
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
+needs_chromium = pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
+CHROMIUM = [
+    *("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+]
+
+#: What the page has found out by itself: a pair for each row of its table.
+READ_HOPS = """
+(async () => {
+  const done = () => document.getElementById("probed")?.textContent;
+  while (!done()) await new Promise(resolve => setTimeout(resolve, 20));
+  const rows = [...document.querySelectorAll("#hops tr")].map(row => [row.dataset.server, row.dataset.browser]);
+  return JSON.stringify([document.getElementById("protocol").textContent, done(), rows]);
+})()
+"""
+
+
+def read_page(url: str, profile: Path) -> list[Any]:
+    """What ``READ_HOPS`` finds in headless Chromium, by the DevTools protocol."""
+    from websockets.sync.client import connect
+
+    command = [*CHROMIUM, f"--user-data-dir={profile}", "--ignore-certificate-errors", "--remote-debugging-port=0"]
+    browser = subprocess.Popen([*command, "about:blank"], stderr=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        assert browser.stderr is not None
+        ports = (re.search(r"DevTools listening on ws://([^/]+)/", line) for line in browser.stderr)
+        place = next(found[1] for found in ports if found)
+        targets = httpx.get(f"http://{place}/json", timeout=20).json()
+        target = next(each["webSocketDebuggerUrl"] for each in targets if each["type"] == "page")
+        with connect(target, max_size=None) as tools:
+
+            def call(number: int, method: str, **parameters: object) -> Any:
+                tools.send(json.dumps({"id": number, "method": method, "params": parameters}))
+                while (answer := json.loads(tools.recv(30))).get("id") != number:
+                    pass
+                return answer["result"]
+
+            call(1, "Page.navigate", url=url)
+            told = call(2, "Runtime.evaluate", expression=READ_HOPS, awaitPromise=True)["result"]["value"]
+    finally:
+        os.killpg(browser.pid, signal.SIGKILL)
+        browser.communicate()
+    found: list[Any] = json.loads(told)
+    return found
+
+
+@needs_chromium
 def test_page_in_a_browser(serve: Serve, tmp_path: Path) -> None:
     client = serve("app", "--timeout-graceful-shutdown", "1")
-    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
-    command += ["--disable-background-networking", "--disable-component-update", f"--user-data-dir={tmp_path}"]
-    command += ["--timeout=2000", "--dump-dom", str(client.base_url)]
+    command = [*CHROMIUM, f"--user-data-dir={tmp_path}", "--timeout=2000", "--dump-dom", str(client.base_url)]
     browser = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert 'id="protocol">HTTP/1.1</em>' in browser.stdout, browser.stderr
     assert "127.0.0.1:" in browser.stdout.partition('id="client">')[2][:20]
     assert "<dt>user-agent</dt>" in browser.stdout
+
+
+@needs_chromium
+@pytest.mark.parametrize(
+    ("arguments", "version", "hop"), [((), "1.1", "http/1.1"), (("--dev-cert",), "2", "h2")], ids=["clear", "TLS"]
+)
+def test_page_compares_protocols_with_the_browser(
+    arguments: tuple[str, ...],
+    version: str,
+    hop: str,
+    serve: Serve,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    need("websockets")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    client = serve("app", *arguments, "--timeout-graceful-shutdown", "1")
+    url = f"{'https' if arguments else 'http'}://127.0.0.1:{client.base_url.port}"
+    title, summary, hops = read_page(url, tmp_path / "profile")
+    assert (title, summary) == (f"HTTP/{version}", f"6 by HTTP/{version}")
+    assert hops[:-1] == [[version, hop]] * 7  # the page, and what it has fetched
+    assert hops[-1] in (["1.1", ""], ["2", ""])  # the WebSocket: as the browser likes

@@ -83,6 +83,7 @@ GUESTS = {
     "hyperframe": ("fastserver.protocol.h2.engine", "fastserver._speedups.h2.lightframes"),
     "wsproto": ("fastserver._speedups.websocket.reader", "fastserver._speedups.websocket.deflate"),
     "httptools": ("fastserver._speedups.h1.parser",),
+    "cryptography": ("fastserver.config.devcert",),
     "rich": ("fastserver.top",),
     "uvloop": EDGE,
     # Headers of the compiler.

@@ -110,12 +110,16 @@ def _check_versions(config: "Config") -> None:
         return
     if not config.http2:
         raise ConfigError("http1", "is off, and http2 is off too: want at least one of them")
-    if config.certfile is None and not config.h2c:
+    if not config.has_tls and not config.h2c:
         raise ConfigError("http1", "is off, and without certfile HTTP/2 needs h2c: want certfile, or h2c, or http1")
 
 
 def _check_tls(config: "Config") -> None:
-    if config.certfile is None:
+    if config.dev_cert:
+        for key in ("certfile", "keyfile", "keyfile_password"):
+            if getattr(config, key) is not None:
+                raise ConfigError("dev_cert", f"brings a certificate of its own, and {key} is given: want one of them")
+    if not config.has_tls:
         for key in ("keyfile", "keyfile_password", "ca_certs", "ciphers"):
             if getattr(config, key) is not None:
                 raise ConfigError(key, "is given without certfile: want both, or neither")

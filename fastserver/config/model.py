@@ -113,6 +113,7 @@ class Config(
             ws_allowed_origins: str | Sequence[str] = ...,
             certfile: str | None = ...,
             keyfile: str | None = ...,
+            dev_cert: bool | str = ...,
             keyfile_password: str | None = ...,
             ca_certs: str | None = ...,
             verify_mode: str | ssl.VerifyMode = ...,

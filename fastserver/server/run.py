@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from fastserver.config.devcert import resolve_dev_cert
 from fastserver.config.errors import ConfigError
 from fastserver.config.model import Config
 from fastserver.config.tls import create_ssl_context
@@ -44,6 +46,7 @@ def run(app: App | str, config: Config | None = None, **settings: Any) -> int:
         return ExitCode.NOT_STARTED
     count = count_workers(config.workers)
     try:
+        config = resolve_dev_cert(config, time.time(), log.info)
         ssl_context = create_ssl_context(config, list_alpn(config))
         if count >= 2 and not hasattr(os, "fork"):
             raise ConfigError("workers", "more than one needs fork, which this system lacks")

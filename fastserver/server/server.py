@@ -25,6 +25,7 @@ from typing import Any, Final
 from fastserver._speedups.connection import abort, drain
 from fastserver._speedups.contract import Host
 from fastserver._speedups.tcp import TCPConnection
+from fastserver.config.devcert import resolve_dev_cert
 from fastserver.config.errors import ConfigError
 from fastserver.config.model import Config
 from fastserver.config.tls import create_ssl_context, read_server_certificate
@@ -249,6 +250,7 @@ class Server:
         if self._app is None:
             self._app = self.load()
         revive(self._log)
+        self.config = config = resolve_dev_cert(config, time.time(), self._log.info)
         if not self._borrowed:
             self._ssl_context = self._ssl_context or create_ssl_context(config, list_alpn(config))
             self._endpoints = open_endpoints(config)

@@ -25,6 +25,7 @@ def test_every_key_has_its_variable() -> None:
         "interface": "asgi3",
         "lifespan": "off",
         "verify_mode": "required",
+        "dev_cert": "no",
         "header": "A: b, c\nD: e",
         "http1": "no",
         "http2": "yes",  # one of the two must be left

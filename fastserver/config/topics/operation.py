@@ -32,6 +32,12 @@ class TLS:
         aliases=("ssl_keyfile", "tls_key"),
         optional=True,
     )
+    dev_cert: bool = setting(
+        False,
+        Kind.BOOL,
+        "TLS",
+        "Whether TLS is served with a self-signed certificate for localhost, made once and kept in the user's cache.",
+    )
     keyfile_password: str | None = setting(
         None,
         Kind.TEXT,
@@ -68,6 +74,11 @@ class TLS:
         aliases=("ssl_ciphers", "tls_ciphers"),
         optional=True,
     )
+
+    @property
+    def has_tls(self) -> bool:
+        """Whether the application is served over TLS."""
+        return self.certfile is not None or self.dev_cert
 
 
 @dataclass(frozen=True, kw_only=True)
