@@ -98,7 +98,11 @@ class FrameReader:
                     break
                 kind = self._state
                 self.payload = self._take(self._left)
-        self.is_between = self._state == _BETWEEN and self._at == len(self._data) and self._tail is None
+        is_empty = self._at == len(self._data) and self._tail is None
+        if is_empty:
+            self._data = b""
+            self._at = 0
+        self.is_between = is_empty and self._state == _BETWEEN
         return kind
 
     def _gather(self, need):
@@ -133,9 +137,6 @@ class FrameReader:
         self._left -= size
         if self._left == 0:
             self._state = _BETWEEN
-        if self._at == len(self._data):
-            self._data = b""
-            self._at = 0
 
     def _read_head(self):
         """Read and check a frame's type and length (section 7.1); whether they were there.  The state is then its."""
