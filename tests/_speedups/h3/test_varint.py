@@ -55,6 +55,17 @@ def test_integers_that_have_no_form(value: int) -> None:
         encode_varint(value)
 
 
+@given(kind=st.integers(0, 70) | st.integers(0, LARGEST), size=st.integers(0, 20000) | st.integers(0, LARGEST))
+def test_a_frame_head_is_two_integers(kind: int, size: int) -> None:
+    assert render_frame_head(kind, size) == encode_varint(kind) + encode_varint(size)
+
+
+@pytest.mark.parametrize(("kind", "size"), [(-1, 0), (0, -1), (LARGEST + 1, 0), (0, LARGEST + 1)])
+def test_a_frame_head_that_has_no_form(kind: int, size: int) -> None:
+    with pytest.raises(ValueError, match="between 0"):
+        render_frame_head(kind, size)
+
+
 @given(value=st.integers(0, LARGEST))
 def test_aioquic_reads_and_writes_them_alike(value: int) -> None:
     buffer = pytest.importorskip("aioquic.buffer")
