@@ -3,8 +3,8 @@
 The payload of DATA is given as it comes, other frames are given whole, and what is unknown is passed over.  Each rule
 that the sequence of a stream's frames alone can break is held here, as soon as a head is there: which frames a request
 stream and a control stream may carry, HEADERS first (and once more at most, behind which nothing comes) on the one
-(section 4.1), SETTINGS first and once on the other (section 6.2.1).  What a frame says is not looked at: that the stream
-of a CONNECT carries DATA alone (section 4.4), say, is the connection's to hold.
+(section 4.1), SETTINGS first and once on the other (section 6.2.1).  What a frame says is not looked at: that the
+stream of a CONNECT carries DATA alone (section 4.4), say, is the connection's to hold.
 
 Invariants: beyond what was fed last, at most one frame of the limit's size is held; a byte is copied at most three
 times however it comes; after a fault nothing is read.
