@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bench.macro.report import render_table
-from bench.micro import events, exchange, frames, hpack, kernels, websocket
+from bench.micro import events, exchange, frames, hpack, kernels, qpack, websocket
 from bench.micro.rooms import open_rooms
 from bench.micro.timing import REPEATS, Effort, Row
 
@@ -17,6 +17,7 @@ SUITES = {
     "events": events.measure,
     "kernels": kernels.measure,
     "hpack": hpack.measure,
+    "qpack": qpack.measure,
     "frames": frames.measure,
     "websocket": websocket.measure,
     "exchange": exchange.measure,

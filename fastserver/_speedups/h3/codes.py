@@ -1,4 +1,4 @@
-"""The numbers of HTTP/3: types of frames and streams, settings (RFC 9114 section 11, RFC 9204 section 8, RFC 9220)."""
+"""The numbers of HTTP/3: frames, streams, settings (RFC 9114 section 11.2, RFC 9204 section 8, RFC 9220 section 5)."""
 
 # Frames (RFC 9114 section 7.2).
 DATA = 0x0

@@ -1,4 +1,4 @@
-"""How an HTTP/3 connection or stream fails: the codes of RFC 9114 section 8.1 and RFC 9204 section 6, as numbers."""
+"""How an HTTP/3 connection or stream fails: the codes of RFC 9114 section 8.1 and RFC 9204 section 6, as integers."""
 
 H3_NO_ERROR = 0x100
 H3_GENERAL_PROTOCOL_ERROR = 0x101

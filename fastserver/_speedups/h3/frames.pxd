@@ -37,7 +37,7 @@ cdef class FrameReader:
 
     cpdef begin(self, long long limit_bytes, int kind)
     cpdef feed(self, bytes data)
-    @cython.locals(kind=int)
+    @cython.locals(kind=int, is_empty=bint)
     cpdef int read(self) except -2
     @cython.locals(rest=Py_ssize_t)
     cdef bint _gather(self, long long need) except -1

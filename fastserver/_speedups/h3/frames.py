@@ -3,7 +3,8 @@
 The payload of DATA is given as it comes, other frames are given whole, and what is unknown is passed over.  Each rule
 that the sequence of a stream's frames alone can break is held here, as soon as a head is there: which frames a request
 stream and a control stream may carry, HEADERS first (and once more at most, behind which nothing comes) on the one
-(section 4.1), SETTINGS first and once on the other (section 6.2.1).
+(section 4.1), SETTINGS first and once on the other (section 6.2.1).  What a frame says is not looked at: that the
+stream of a CONNECT carries DATA alone (section 4.4), say, is the connection's to hold.
 
 Invariants: beyond what was fed last, at most one frame of the limit's size is held; a byte is copied at most three
 times however it comes; after a fault nothing is read.
@@ -98,7 +99,11 @@ class FrameReader:
                     break
                 kind = self._state
                 self.payload = self._take(self._left)
-        self.is_between = self._state == _BETWEEN and self._at == len(self._data) and self._tail is None
+        is_empty = self._at == len(self._data) and self._tail is None
+        if is_empty:
+            self._data = b""
+            self._at = 0
+        self.is_between = is_empty and self._state == _BETWEEN
         return kind
 
     def _gather(self, need):
@@ -133,9 +138,6 @@ class FrameReader:
         self._left -= size
         if self._left == 0:
             self._state = _BETWEEN
-        if self._at == len(self._data):
-            self._data = b""
-            self._at = 0
 
     def _read_head(self):
         """Read and check a frame's type and length (section 7.1); whether they were there.  The state is then its."""

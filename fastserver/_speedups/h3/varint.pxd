@@ -3,14 +3,14 @@ cimport cython
 
 cdef long long _LARGEST_VARINT
 cdef frozenset _RESERVED_SETTINGS
-cdef list _ONE_BYTE
+cdef list _BYTES
 
 
 cpdef Py_ssize_t measure_varint(int first) except -1
 @cython.locals(first="long long", end=Py_ssize_t, place=Py_ssize_t, value="long long")
 cpdef long long read_varint(bytes data, Py_ssize_t at) except -2
 cpdef bytes encode_varint(object value)
-cpdef bytes render_frame_head(object kind, object size)
+cpdef bytes render_frame_head(long long kind, long long size)
 @cython.locals(payload=bytes)
 cpdef bytes render_settings(dict settings)
 @cython.locals(payload=bytes)

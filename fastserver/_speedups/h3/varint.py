@@ -35,7 +35,7 @@ def read_varint(data, at):
 def encode_varint(value):
     """The shortest form of an integer; ``ValueError`` where there is none."""
     if 0 <= value < 1 << 6:
-        return _ONE_BYTE[value]
+        return _BYTES[value]
     if value < 0 or value > _LARGEST_VARINT:
         raise ValueError("not between 0 and 2**62 - 1")
     if value < 1 << 14:
@@ -45,11 +45,15 @@ def encode_varint(value):
     return (value | 3 << 62).to_bytes(8, "big")
 
 
-_ONE_BYTE = [bytes([value]) for value in range(64)]
+_BYTES = [bytes([value]) for value in range(256)]
 
 
 def render_frame_head(kind, size):
     """The head of a frame of that type, in front of ``size`` bytes of payload."""
+    if 0 <= kind < 1 << 6 and 0 <= size < 1 << 14:  # nearly all frames
+        if size < 1 << 6:
+            return _BYTES[kind] + _BYTES[size]
+        return _BYTES[kind] + _BYTES[1 << 6 | size >> 8] + _BYTES[size & 0xFF]
     return encode_varint(kind) + encode_varint(size)
 
 
