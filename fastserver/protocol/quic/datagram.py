@@ -3,8 +3,7 @@
 It believes no length that the datagram does not hold, and raises nothing: what cannot be read is ``None``.
 """
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 #: The versions that are served, each with the type of Initial packets (RFC 9000 section 17.2, RFC 9369 section 3.2).
 VERSIONS: Final = {0x00000001: 0, 0x6B3343CF: 1}
@@ -22,8 +21,7 @@ MAX_CID_BYTES: Final = 20
 _MIN_PAYLOAD_BYTES: Final = 20
 
 
-@dataclass(frozen=True, slots=True)
-class LongHeader:
+class LongHeader(NamedTuple):
     """What all versions have in common (RFC 8999 section 5.1); ``end`` is where the version's own part begins."""
 
     first_byte: int
