@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from bench.micro.rooms import Room
@@ -55,10 +56,7 @@ def name_admissions() -> dict[str, tuple[Callable[[], Verdict | None], type | No
         "stateless reset": (dispatcher, b"\x40" + os.urandom(40), Reply),
         "refused": (full, make_initial(bytes(8)), Reply),
     }
-    return {
-        name: (lambda taker=taker, data=data: taker.admit(data, ADDRESS, 0.0), kind)
-        for name, (taker, data, kind) in cases.items()
-    }
+    return {name: (partial(taker.admit, data, ADDRESS, 0.0), kind) for name, (taker, data, kind) in cases.items()}
 
 
 def measure(rooms: list[Room], effort: Effort) -> list[Row]:
