@@ -65,11 +65,9 @@ def read_token(data: bytes, header: LongHeader) -> bytes | None:
 
 
 def _read_varint(data: bytes, at: int) -> tuple[int, int]:
-    """A number of 1 to 8 bytes and where it ends (RFC 9000 section 16); one that is cut is larger than any datagram."""
+    """A number of 1 to 8 bytes and where it ends (RFC 9000 section 16): behind the datagram, if it is cut."""
     if at >= len(data):
-        return 1 << 62, at
+        return 0, at + 1
     size = 1 << (data[at] >> 6)
     end = at + size
-    if end > len(data):
-        return 1 << 62, end
     return int.from_bytes(data[at:end], "big") & ((1 << (8 * size - 2)) - 1), end

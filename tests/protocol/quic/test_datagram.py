@@ -77,6 +77,17 @@ def test_a_cut_packet_has_no_token(cut: int) -> None:
     assert read_token(data, header) is None
 
 
+@pytest.mark.parametrize("size", range(1, 8))
+def test_a_cut_length_is_no_shorter_length(size: int) -> None:
+    """Whichever of the two lengths it is, and however little its bytes would say."""
+    cut = (b"\xc0" + bytes(7))[:size]
+    for tail in (cut, b"\0" + cut):
+        data = make_initial()[:21] + tail
+        header = read_long_header(data)
+        assert header is not None
+        assert read_token(data, header) is None
+
+
 @pytest.mark.parametrize(("rest", "is_whole"), [(19, False), (20, True)])
 def test_a_payload_has_room_for_the_sample(rest: int, is_whole: bool) -> None:
     data = make_initial(rest=rest)

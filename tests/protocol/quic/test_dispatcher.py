@@ -448,6 +448,12 @@ def test_clients_of_one_socket_have_one_worker_each() -> None:
 
 
 @pytest.mark.parametrize("is_forwarded", [False, True])
+def test_who_was_sent_to_a_worker_stays_there(is_forwarded: bool) -> None:
+    site = Site(1, choose_worker=lambda cid: 2)
+    assert isinstance(site.admit(make_long(0xC0, site.cids.make()), is_forwarded=is_forwarded), Open)
+
+
+@pytest.mark.parametrize("is_forwarded", [False, True])
 def test_a_retiring_worker_leaves_clients_to_the_others(is_forwarded: bool) -> None:
     site = Site(1, choose_worker=lambda cid: 2)
     site.living.add(2)
