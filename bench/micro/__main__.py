@@ -6,6 +6,7 @@ import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 
 from bench.macro.report import render_table
@@ -22,6 +23,10 @@ SUITES = {
     "websocket": websocket.measure,
     "exchange": exchange.measure,
 }
+if find_spec("aioquic") is not None:
+    from bench.micro import dispatch
+
+    SUITES["dispatch"] = dispatch.measure
 
 
 def render(title: str, rows: Sequence[Row]) -> str:
