@@ -21,6 +21,8 @@ FLOORS: list[dict[str, str]] = [
         "fastserver.transport": "transport",
         "fastserver._speedups.tcp": "transport",
         "fastserver._speedups.connection": "transport",
+        "fastserver._speedups.datagrams": "transport",
+        "fastserver._speedups.udpsocket": "transport",
         "fastserver.metrics": "metrics",
         "fastserver.observe": "observe",
         "fastserver.states": "states",
