@@ -23,7 +23,15 @@ from setuptools.errors import CompileError
 PACKAGE = "fastserver._speedups"
 ROOM = Path("fastserver", "_speedups")
 #: The modules that are written in Cython proper; their ``.py`` are twins and are not compiled.
-POINTER_MODULES = ("kernels", "heads", "rendering", "fieldlist", "hpack.strings", "websocket.kernels")
+POINTER_MODULES = (
+    "kernels",
+    "heads",
+    "rendering",
+    "fieldlist",
+    "hpack.strings",
+    "websocket.kernels",
+    "datagrams",
+)
 
 
 def is_set(variable: str) -> bool:

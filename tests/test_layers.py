@@ -21,6 +21,9 @@ FLOORS: list[dict[str, str]] = [
         "fastserver.transport": "transport",
         "fastserver._speedups.tcp": "transport",
         "fastserver._speedups.connection": "transport",
+        "fastserver._speedups.datagrams": "transport",
+        "fastserver._speedups.udp": "transport",
+        "fastserver._speedups.udpsocket": "transport",
         "fastserver.metrics": "metrics",
         "fastserver.observe": "observe",
         "fastserver.states": "states",
@@ -74,7 +77,7 @@ PLACES = {name: (floor, room) for floor, rooms in enumerate(FLOORS) for name, ro
 
 #: Who may import the event loop, and who may read the time: ``clock`` only formats it, ``kernels`` is the timer of
 #: durations.
-EDGE = ("fastserver.transport", "fastserver.server", "fastserver._speedups.tcp")
+EDGE = ("fastserver.transport", "fastserver.server", "fastserver._speedups.tcp", "fastserver._speedups.udp")
 ASYNCIO_ALLOWED = (*EDGE, "fastserver._speedups.task", "fastserver.exchange.lifespan", "fastserver.observe")
 TIME_ALLOWED = (*EDGE, "fastserver._speedups.clock", "fastserver._speedups.kernels", "fastserver.top")
 #: Who may import which package of others: each has a seam.  All else is the standard library.

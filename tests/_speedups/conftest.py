@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from tests._speedups.twin import FIELDLIST, HEADS, KERNELS, RENDERING, Texts, needs_extension
+from tests._speedups.twin import DATAGRAMS, FIELDLIST, HEADS, KERNELS, RENDERING, Texts, needs_extension
 from tests.site import LOOPS, run_in_loop
 
 Run: TypeAlias = Callable[[Coroutine[Any, Any, None]], None]
@@ -32,6 +32,11 @@ def rendering(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture(params=list_params(FIELDLIST))
 def fieldlist(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+@pytest.fixture(params=list_params(DATAGRAMS))
+def datagrams(request: pytest.FixtureRequest) -> Any:
     return request.param
 
 

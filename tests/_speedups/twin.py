@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from fastserver._speedups import fieldlist, heads, is_compiled, kernels, rendering
+from fastserver._speedups import datagrams, fieldlist, heads, is_compiled, kernels, rendering
 from fastserver._speedups.contract import Limits, Request, ResponseHead, WireError
 from tests.fakes import DEFAULT_LIMITS
 
@@ -32,6 +32,7 @@ KERNELS = read_texts(kernels)
 HEADS = read_texts(heads)
 RENDERING = read_texts(rendering)
 FIELDLIST = read_texts(fieldlist)
+DATAGRAMS = read_texts(datagrams)
 needs_extension = pytest.mark.skipif(not is_compiled(), reason="the extensions are not built")
 
 

@@ -1,0 +1,709 @@
+"""The asyncio edge of UDP: a port turned by hand, and ports in real loops; the wire and the dispatcher are fakes.
+
+A datagram's first byte is its connection's ID; "o" opens one, "r" asks for a reply, "f" is another worker's.
+"""
+
+import asyncio
+import gc
+import math
+import socket
+import sys
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from types import SimpleNamespace
+from typing import Any, TypeAlias
+
+import pytest
+
+from fastserver._speedups import datagrams
+from fastserver._speedups.connection import abort, drain, survey, sweep
+from fastserver._speedups.contract import Host, Protocol
+from fastserver._speedups.events import CLOSED, Closed, Event, RawData, Updated
+from fastserver._speedups.lifecycle import ConnectionState
+from fastserver._speedups.udp import STALE_DEADLINES, TIMER_S, UDPConnection, UDPPort
+from fastserver.server.connections import ConnectionTable
+from tests._speedups.conftest import Run
+from tests.fakes import echo, make_host
+from tests.handloop import HandLoop
+from tests.site import wait_until
+
+# The hot rooms have no type hints.
+Base: Any = Protocol
+Address: TypeAlias = tuple[str, int]
+
+
+class FakeWire(Base):  # type: ignore[misc]
+    """Notes what it hears; answers each datagram in upper case when the turn ends."""
+
+    def __init__(self, connection: UDPConnection) -> None:
+        self.connection: Any = connection
+        self.deadline = math.inf
+        self.heard: list[Any] = []
+        self.timers: list[float] = []
+        self.answers: list[RawData] = []
+        self.next_timer = math.inf
+
+    def handle(self, event: Event) -> None:
+        if isinstance(event, RawData):
+            self.heard.append(event.data)
+            if event.data.endswith(b"!"):
+                raise RuntimeError("a fault of ours")
+            if event.data.endswith(b"."):
+                self.connection.send(RawData(b"BYE", event.address))
+                self.connection.send(CLOSED)
+                return
+            self.answers.append(RawData(event.data.upper(), event.address))
+            self.connection.set_timer(0.0)
+        else:
+            self.heard.append("closed" if isinstance(event, Closed) else event)
+
+    def on_timer(self, now: float) -> None:
+        self.timers.append(now)
+        answers, self.answers = self.answers, []
+        for answer in answers:
+            self.connection.send(answer)
+        self.connection.set_timer(self.next_timer)
+
+    def on_deadline(self, now: float) -> None:
+        self.heard.append("deadline")
+
+    def on_idle_timeout(self) -> None:
+        self.connection.send(CLOSED)
+
+    def drain(self) -> None:
+        self.heard.append("drain")
+
+    def describe_state(self) -> str:
+        return "open"
+
+    def count_streams(self) -> int:
+        return 1
+
+
+class FakeDispatcher:
+    """Connections by the first byte of their datagrams."""
+
+    def __init__(self) -> None:
+        self.table: dict[bytes, Any] = {}
+        self.forgotten: list[Any] = []
+        self.asked: list[tuple[bytes, Address, float, bool]] = []
+
+    def find(self, data: bytes) -> Any:
+        return self.table.get(data[1:2])
+
+    def admit(self, data: bytes, address: Address, now: float, *, is_forwarded: bool = False) -> Any:
+        self.asked.append((data, address, now, is_forwarded))
+        cid = data[1:2]
+        if data[:1] == b"o":
+            return SimpleNamespace(original_cid=cid, retry_cid=None, initial_cid=cid)
+        if data[:1] == b"r":
+            return SimpleNamespace(data=b"reply")
+        if data[:1] == b"f":
+            return SimpleNamespace(worker=3)
+        return None
+
+    def note_opened(self, connection: Any, initial_cid: bytes) -> None:
+        self.table[initial_cid] = connection
+
+    def forget(self, connection: Any) -> None:
+        self.table = {cid: each for cid, each in self.table.items() if each is not connection}
+        self.forgotten.append(connection.id)
+
+
+class Strait:
+    """A port's socket that can be full: one end of a Unix pair, which takes any name and holds few datagrams."""
+
+    family = socket.AF_INET
+
+    def __init__(self) -> None:
+        self.end, self.other = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.end.setblocking(False)
+        self.other.setblocking(False)
+
+    def getsockname(self) -> Address:
+        return ("127.0.0.1", 443)
+
+    def fileno(self) -> int:
+        return self.end.fileno()
+
+    def setblocking(self, flag: bool) -> None:
+        assert flag is False
+
+    def setsockopt(self, *arguments: Any) -> None:
+        """It has none of UDP's options."""
+
+    def close(self) -> None:
+        self.end.close()
+        self.other.close()
+
+    def fill(self) -> None:
+        """There is no room, until the other end has read."""
+        with suppress(BlockingIOError):
+            while True:
+                self.end.send(b"filling")
+
+    def read(self, count: int = 100_000) -> list[bytes]:
+        """So many datagrams leave, or all; of those, what the port wrote."""
+        found: list[bytes] = []
+        with suppress(BlockingIOError):
+            while len(found) < count:
+                found.append(self.other.recv(65536))
+        return [data for data in found if data != b"filling"]
+
+
+class PortLoop(HandLoop):
+    """A `HandLoop` that keeps readers and writers for a test to call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.readers: dict[int, Callable[[], None]] = {}
+        self.writers: dict[int, Callable[[], None]] = {}
+        self.called_at: list[float] = []
+
+    def add_reader(self, fd: int, callback: Callable[[], None]) -> None:
+        self.readers[fd] = callback
+
+    def add_writer(self, fd: int, callback: Callable[[], None]) -> None:
+        self.writers[fd] = callback
+
+    def remove_reader(self, fd: int) -> None:
+        self.readers.pop(fd, None)
+
+    def remove_writer(self, fd: int) -> None:
+        self.writers.pop(fd, None)
+
+    def call_at(self, when: float, *arguments: Any, **options: Any) -> asyncio.TimerHandle:
+        self.called_at.append(when)
+        return super().call_at(when, *arguments, **options)
+
+    def count_timers(self) -> int:
+        return sum(not handle.cancelled() for _, _, handle in self._timers)
+
+
+class Bench:
+    """A port on a real socket, in a loop turned by hand or a real one, and a client."""
+
+    def __init__(self, loop: Any = None, /, host: str = "127.0.0.1", sock: Any = None, **limits: float) -> None:
+        self.loop = loop or PortLoop()
+        self.host: Host = make_host(echo, self.loop, **limits)
+        self.dispatcher = FakeDispatcher()
+        self.wires: list[FakeWire] = []
+        self.forwarded: list[tuple[int, bytes, Address, bytes | None]] = []
+        self.facts: list[Any] = []
+        self.sock: Any = sock or socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        if sock is None:
+            self.sock.bind((host, 0))
+        self.target = ("127.0.0.1", self.sock.getsockname()[1])
+        self.client = self.make_client()
+        self.port = UDPPort(self.host, self.sock, self.dispatcher, self.open_wire, self.forward, self.make_tls_facts)
+        self.port.start()
+
+    def make_client(self) -> socket.socket:
+        client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        client.bind(("127.0.0.1", 0))
+        client.setblocking(False)
+        return client
+
+    def open_wire(self, connection: UDPConnection, host: Host, original_cid: bytes, retry_cid: bytes | None) -> Any:
+        assert (host, retry_cid) == (self.host, None)
+        if original_cid == b"X":
+            raise RuntimeError("no wire")
+        self.wires.append(FakeWire(connection))
+        return self.wires[-1]
+
+    def forward(self, *arguments: Any) -> None:
+        self.forwarded.append(arguments)
+
+    def make_tls_facts(self, wire: FakeWire) -> Any:
+        self.facts.append(wire)
+        return {"tls_version": 0x0304} if len(wire.heard) > 2 else None
+
+    def feed(self, *datagrams: bytes, client: socket.socket | None = None) -> None:
+        """Each is sent by the client; the port reads them in one turn."""
+        for data in datagrams:
+            (client or self.client).sendto(data, self.target)
+        with self.loop.running():
+            self.loop.readers[self.sock.fileno()]()
+
+    def talk(self, *datagrams: bytes) -> list[bytes]:
+        """The same, and what the client reads of it at the end of the turn."""
+        self.feed(*datagrams)
+        self.loop.settle()
+        return self.read()
+
+    def read(self) -> list[bytes]:
+        found = []
+        while True:
+            try:
+                found.append(self.client.recv(65536))
+            except BlockingIOError:
+                return found
+
+    def deliver(self, *datagrams: bytes) -> None:
+        """Each comes from another worker, in one turn."""
+        with self.loop.running():
+            for data in datagrams:
+                self.port.deliver(data, self.client.getsockname(), None)
+        self.loop.settle()
+
+    def open(self, *names: str) -> list[FakeWire]:
+        self.talk(*(f"o{name}".encode() for name in names))
+        return self.wires[-len(names) :]
+
+    def write_freely(self) -> None:
+        with self.loop.running():
+            self.loop.writers[self.sock.fileno()]()
+        self.loop.settle()
+
+    def close(self) -> None:
+        """End it all, and see that nothing is left."""
+        self.port.close()
+        self.port.close()
+        self.client.close()
+        assert self.sock.fileno() == -1
+        assert not self.host.connections
+        assert not self.host.arriving
+        assert self.dispatcher.table == {}
+
+
+def check_end(bench: Bench) -> None:
+    bench.close()
+    bench.loop.settle()
+    assert bench.loop.faults == []
+    assert (bench.loop.readers, bench.loop.writers, bench.loop.count_timers()) == ({}, {}, 0)
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    bench = Bench()
+    yield bench
+    check_end(bench)
+
+
+@pytest.fixture
+def strait() -> Iterator[Bench]:
+    """A bench whose port's socket can be full."""
+    if sys.platform != "linux":
+        pytest.skip("a full pair of Unix sockets says so on Linux alone")
+    datagrams.allow(False, True)  # such a pair would join what UDP splits again
+    bench = Bench(None, sock=Strait())
+    yield bench
+    check_end(bench)
+    datagrams.allow(True, True)
+
+
+# ---- What comes in -------------------------------------------------------------------------------------------------
+
+
+def test_a_connection_opens_and_answers(bench: Bench) -> None:
+    assert bench.talk(b"oa first", b"-a second") == [b"OA FIRST", b"-A SECOND"]
+    (wire,) = bench.wires
+    (connection,) = bench.host.connections
+    assert wire.heard == [Updated(True), b"oa first", b"-a second"]
+    assert wire.timers == [1000.0]
+    assert (connection.protocol, connection.protocol_state, connection.state) == ("h3", "open", ConnectionState.IDLE)
+    assert (connection.bytes_in, connection.bytes_out) == (17, 17)
+    assert (len(bench.port), bench.host.metrics.raw_data_in, bench.host.metrics.raw_data_out) == (1, 2, 2)
+    assert connection.address == bench.client.getsockname()
+    assert bench.dispatcher.asked == [(b"oa first", bench.client.getsockname(), 1000.0, False)]
+    assert survey(bench.host)["h3"]["idle"] == 1
+    assert ConnectionTable(bench.host).get(connection.id) is connection
+
+
+def test_strangers(bench: Bench) -> None:
+    assert bench.talk(b"rz", b"-z", b"fz data", b"") == [b"reply"]
+    assert bench.forwarded == [(3, b"fz data", bench.client.getsockname(), None)]
+    assert bench.wires == []
+
+
+def test_a_datagram_from_another_worker(bench: Bench) -> None:
+    origin = bench.client.getsockname()
+    bench.port.deliver(b"oa", origin, None)
+    bench.port.deliver(b"-a", origin, None)
+    bench.loop.settle()
+    assert bench.read() == [b"OA", b"-A"]
+    assert bench.dispatcher.asked == [(b"oa", origin, 1000.0, True)]
+
+
+def test_no_more_are_admitted(bench: Bench) -> None:
+    bench.open("a")
+    bench.port.stop_admitting()
+    assert bench.talk(b"ob", b"rz", b"-a") == [b"reply", b"-A"]
+    assert len(bench.wires) == 1
+
+
+def test_the_limit_of_connections() -> None:
+    bench = Bench(None, connections=2)
+    bench.open("a", "b")
+    assert bench.talk(b"oc", b"-a") == [b"-A"]
+    assert (len(bench.port), bench.host.metrics.connections_refused, len(bench.host.arriving)) == (2, 1, 0)
+    bench.close()
+
+
+def test_a_turn_takes_so_many_and_no_more(bench: Bench) -> None:
+    bench.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+    bench.feed(b"oa", *([b"-a"] * 299))
+    assert len(bench.wires[0].heard) == 1 + 256
+    bench.feed()
+    assert len(bench.wires[0].heard) == 1 + 300
+
+
+def test_the_clock_moves_with_each_batch(bench: Bench) -> None:
+    bench.loop.now += 0.25
+    bench.feed(b"oa")
+    assert bench.host.clock.now == 1000.25
+
+
+# ---- One connection's fault ----------------------------------------------------------------------------------------
+
+
+def test_a_fault_ends_its_connection_alone(bench: Bench) -> None:
+    first, second = bench.open("a", "b")
+    assert bench.talk(b"-a!", b"-b") == [b"-B"]
+    assert first.heard[-1] == "closed"
+    assert len(bench.port) == 1
+    (fault,) = bench.loop.faults
+    assert str(fault["exception"]) == "a fault of ours"
+    bench.loop.faults.clear()
+    assert second.heard[-1] == b"-b"
+
+
+def test_a_wire_that_cannot_be_made(bench: Bench) -> None:
+    assert bench.talk(b"oX", b"oa") == [b"OA"]
+    (fault,) = bench.loop.faults
+    assert str(fault["exception"]) == "no wire"
+    bench.loop.faults.clear()
+    assert (len(bench.port), len(bench.host.arriving)) == (1, 0)
+
+
+# ---- Timers --------------------------------------------------------------------------------------------------------
+
+
+def test_a_deadline(bench: Bench) -> None:
+    (wire,) = bench.open("a")
+    wire.connection.set_timer(1000.5)
+    bench.loop.advance(0.49)
+    assert wire.timers == [1000.0]
+    bench.loop.advance(0.01)
+    assert wire.timers == [1000.0, 1000.5]
+    bench.loop.advance(100)
+    assert len(wire.timers) == 2
+
+
+def test_the_last_word_about_a_deadline_counts(bench: Bench) -> None:
+    (wire,) = bench.open("a")
+    wire.timers.clear()
+    for when in (1001.0, 1003.0, 1002.0, 1005.0, 1004.0):
+        wire.connection.set_timer(when)
+    for _ in range(40):
+        bench.loop.advance(0.125)
+    assert wire.timers == [1004.0]
+    wire.connection.set_timer(1006.0)
+    wire.connection.set_timer(math.inf)
+    bench.loop.advance(10)
+    assert wire.timers == [1004.0]
+
+
+def test_the_end_of_the_turn_may_be_taken_back(bench: Bench) -> None:
+    (wire,) = bench.open("a")
+    wire.timers.clear()
+    wire.connection.set_timer(0.0)
+    wire.connection.set_timer(1002.0)
+    bench.loop.settle()
+    assert wire.timers == []
+    bench.loop.advance(2)
+    assert wire.timers == [1002.0]
+
+
+def test_one_turn_asks_each_once(bench: Bench) -> None:
+    wires = bench.open("a", "b")
+    for wire in wires:
+        wire.timers.clear()
+        wire.connection.set_timer(0.0)
+        wire.connection.set_timer(bench.host.clock.now)
+    bench.loop.settle()
+    assert [wire.timers for wire in wires] == [[1000.0], [1000.0]]
+
+
+def test_many_deadlines_cost_one_timer(bench: Bench) -> None:
+    wires = bench.open(*"abcdefgh")
+    for index, wire in enumerate(wires):
+        wire.connection.set_timer(1010.0 - index)
+    assert bench.loop.count_timers() == 1
+    bench.loop.advance(10)
+    assert [wire.timers[1:] for wire in wires] == [[1010.0]] * 8
+
+
+def test_deadlines_that_move_do_not_pile_up(bench: Bench) -> None:
+    """Far, near, far, near: what a loss timer and an idle timer do."""
+    (wire,) = bench.open("a")
+    bench.loop.called_at.clear()
+    for _ in range(5000):
+        wire.connection.set_timer(bench.loop.now + 1e6)
+        wire.connection.set_timer(bench.loop.now + 0.01)
+        bench.loop.advance(0.01)
+    assert len(wire.timers) == 1 + 5000
+    assert len(bench.loop.called_at) <= 3 * 5000
+    if hasattr(bench.port, "_deadlines"):
+        assert len(bench.port._deadlines) <= 2 + STALE_DEADLINES
+
+
+def test_a_timer_that_comes_early_does_not_spin(bench: Bench) -> None:
+    """uvloop rounds to milliseconds, and may call before the time."""
+    (wire,) = bench.open("a")
+    wire.timers.clear()
+    when = bench.loop.now + 1
+    wire.connection.set_timer(when)
+    bench.loop.called_at.clear()
+    bench.loop.now = when - TIMER_S / 4
+    bench.port.on_timer()
+    bench.loop.settle()
+    assert wire.timers == []
+    assert bench.loop.called_at == [bench.loop.now + TIMER_S]
+    bench.loop.advance(TIMER_S)
+    assert len(wire.timers) == 1
+
+
+# ---- Writing -------------------------------------------------------------------------------------------------------
+
+
+def test_nobody_is_asked_while_the_socket_is_full(strait: Bench) -> None:
+    strait.deliver(b"oa", b"ob")
+    first, second = strait.wires
+    assert strait.sock.read() == [b"OA", b"OB"]
+    strait.sock.fill()
+    strait.deliver(b"-a 1", b"-a 2", b"-a 3")
+    asked = len(first.timers), len(second.timers)
+    strait.deliver(b"-b", b"rz")
+    second.connection.set_timer(1000.5)
+    second.connection.set_timer(0.0)
+    first.connection.set_timer(1000.5)
+    strait.loop.advance(1)
+    strait.write_freely()  # a false alarm
+    assert strait.loop.writers
+    assert (len(first.timers), len(second.timers)) == asked
+    assert strait.sock.read() == []
+    strait.write_freely()
+    assert strait.sock.read() == [b"-A 1", b"-A 2", b"-A 3", b"-B"]
+    assert strait.loop.writers == {}
+    assert (len(first.timers), len(second.timers)) == (asked[0] + 1, asked[1] + 1)
+    strait.deliver(b"-a 4")
+    assert strait.sock.read() == [b"-A 4"]
+
+
+def test_order_is_kept_while_the_socket_is_full(strait: Bench) -> None:
+    strait.deliver(b"oa")
+    strait.sock.read()
+    strait.sock.fill()
+    strait.deliver(*(b"-a %d" % index for index in range(50)))
+    found = []
+    while strait.loop.writers:
+        found += strait.sock.read(3)
+        strait.write_freely()
+    found += strait.sock.read()
+    assert found == [b"-A %d" % index for index in range(50)]
+
+
+def test_a_turn_that_says_much_writes_between(strait: Bench) -> None:
+    """What waits in the port is what one connection said, not what all of them have to say."""
+    strait.deliver(b"oa", b"ob", b"oc")
+    strait.sock.read()
+    strait.sock.fill()
+    for wire in strait.wires:
+        wire.answers = [RawData(b"%d" % index, strait.target) for index in range(300)]
+        wire.connection.set_timer(0.0)
+    strait.loop.settle()
+    assert [len(wire.answers) for wire in strait.wires] == [0, 300, 300]
+    found = []
+    while strait.loop.writers:
+        found += strait.sock.read()
+        strait.write_freely()
+    found += strait.sock.read()
+    assert found == [b"%d" % index for index in range(300)] * 3
+    assert [len(wire.answers) for wire in strait.wires] == [0, 0, 0]
+
+
+def test_who_closes_waits_for_its_last_datagram(strait: Bench) -> None:
+    strait.deliver(b"oa")
+    strait.sock.read()
+    (wire,) = strait.wires
+    strait.sock.fill()
+    strait.deliver(b"-a.")
+    strait.deliver(b"-a late")
+    assert (len(strait.port), wire.heard[-1]) == (1, b"-a.")
+    strait.sock.read(1)
+    strait.write_freely()
+    assert (len(strait.port), wire.heard[-1]) == (0, "closed")
+    assert strait.sock.read() == [b"BYE"]
+
+
+# ---- The end -------------------------------------------------------------------------------------------------------
+
+
+def test_a_wire_closes_its_connection(bench: Bench) -> None:
+    (wire,) = bench.open("a")
+    connection = wire.connection
+    bench.feed(b"-a.", b"-a late")
+    assert connection.state is ConnectionState.CLOSING
+    assert wire.heard[-1] == b"-a."
+    bench.loop.settle()
+    assert bench.read() == [b"BYE"]
+    assert wire.heard[-1] == "closed"
+    assert wire.connection.state is ConnectionState.CLOSED
+    assert bench.dispatcher.forgotten == [connection.id]
+    assert (len(bench.port), bench.host.metrics.closed) == (0, 1)
+    connection.set_timer(0.0)
+    connection.set_timer(1001.0)
+    connection.send(RawData(b"x"))
+    connection.abort()
+    bench.loop.advance(2)
+    assert bench.read() == []
+    assert len(wire.timers) == 1
+
+
+def test_abort(bench: Bench) -> None:
+    wires = bench.open("a", "b")
+    for wire in wires:
+        wire.connection.set_timer(1001.0)
+    abort(bench.host)
+    bench.loop.settle()
+    assert [wire.heard[-1] for wire in wires] == ["closed", "closed"]
+    assert len(bench.port) == 0
+    bench.loop.advance(2)
+    assert [len(wire.timers) for wire in wires] == [1, 1]
+
+
+def test_drain_empties_the_host(bench: Bench) -> None:
+    (wire,) = bench.open("a")
+    empty: list[bool] = []
+    bench.host.on_empty = lambda: empty.append(True)
+    drain(bench.host)
+    assert wire.heard[-1] == "drain"
+    bench.loop.now += 60
+    bench.host.clock.tick(bench.loop.now, 0)
+    sweep(bench.host)
+    bench.loop.settle()
+    assert (wire.heard[-1], empty) == ("closed", [True])
+
+
+def test_close_loses_what_is_open(bench: Bench) -> None:
+    (wire,) = bench.open("a")
+    bench.feed(b"-a")
+    bench.port.close()
+    assert wire.heard[-1] == "closed"
+    bench.port.deliver(b"oz", bench.target, None)
+    assert len(bench.port) == 0
+
+
+def test_a_connection_that_is_gone_is_collectable(bench: Bench) -> None:
+    (wire,) = bench.open("a")
+    wire.connection.set_timer(2000.0)
+    wire.connection.get_peer()
+    references = weakref.ref(wire.connection), weakref.ref(wire)
+    bench.facts.clear()
+    gc.collect()
+    gc.disable()
+    try:
+        bench.talk(b"-a.")
+        bench.wires.clear()
+        wire.connection = None
+        del wire
+        assert [reference() for reference in references] == [None, None]
+    finally:
+        gc.enable()
+
+
+# ---- Who is there --------------------------------------------------------------------------------------------------
+
+
+def test_the_peer(bench: Bench) -> None:
+    (wire,) = bench.open("a")
+    connection = wire.connection
+    peer = connection.get_peer()
+    assert (peer.client, peer.server) == (bench.client.getsockname(), bench.target)
+    assert (peer.scheme, peer.alpn, peer.tls) == ("https", "h3", None)
+    bench.talk(b"-a")
+    tls = connection.peer.tls
+    assert tls == {"tls_version": 0x0304}
+    asked = len(bench.facts)
+    assert connection.get_peer() is connection.get_peer()
+    connection.move(("192.0.2.1", 7))
+    assert (connection.peer.client, connection.address) == (("192.0.2.1", 7), ("192.0.2.1", 7))
+    assert connection.peer.tls is tls
+    assert len(bench.facts) == asked
+
+
+def test_a_datagram_without_address_goes_to_the_peer(bench: Bench) -> None:
+    (wire,) = bench.open("a")
+    wire.connection.send(RawData(b"to the peer"))
+    bench.loop.settle()
+    assert bench.read() == [b"to the peer"]
+
+
+def test_what_quic_does_itself(bench: Bench) -> None:
+    (wire,) = bench.open("a")
+    connection = wire.connection
+    connection.pause_reading()
+    assert bench.talk(b"-a") == [b"-A"]
+    connection.resume_reading()
+    connection.finish_writing()
+    assert bench.talk(b"-a") == [b"-A"]
+    assert connection.is_readable() is False
+
+
+# ---- In real loops -------------------------------------------------------------------------------------------------
+
+
+async def receive_from(client: socket.socket) -> tuple[bytes, Address]:
+    """What comes next, and from where; either loop can wait for a reader."""
+    loop = asyncio.get_running_loop()
+    ready = loop.create_future()
+    loop.add_reader(client.fileno(), lambda: None if ready.done() else ready.set_result(None))
+    try:
+        await asyncio.wait_for(ready, 5)
+    finally:
+        loop.remove_reader(client.fileno())
+    data, address = client.recvfrom(65536)
+    return data, address
+
+
+def test_in_a_loop(run: Run) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        bench = Bench(loop)
+        for index in range(20):
+            bench.client.sendto(b"oa %d" % index if not index else b"-a %d" % index, bench.target)
+        answers = [(await receive_from(bench.client))[0] for _ in range(20)]
+        assert [answer.split()[1] for answer in answers] == [b"%d" % index for index in range(20)]
+        (wire,) = bench.wires
+        when = loop.time() + 0.03
+        wire.timers.clear()
+        wire.connection.set_timer(when)
+        await wait_until(lambda: bool(wire.timers))
+        assert when <= wire.timers[0] < when + 5
+        bench.client.sendto(b"-a.", bench.target)
+        assert (await receive_from(bench.client))[0] == b"BYE"
+        await wait_until(lambda: not bench.host.connections)
+        wire.connection.set_timer(loop.time() + 0.01)
+        bench.client.sendto(b"ob", bench.target)
+        await wait_until(lambda: len(bench.port) == 1)
+        bench.wires[-1].connection.set_timer(loop.time() + 60)
+        fd = bench.sock.fileno()
+        bench.close()
+        assert not loop.remove_reader(fd)
+
+    run(main())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs PKTINFO")
+def test_an_answer_leaves_from_the_address_that_was_asked(run: Run) -> None:
+    async def main() -> None:
+        bench = Bench(asyncio.get_running_loop(), "0.0.0.0")
+        target = ("127.0.0.2", bench.target[1])
+        bench.client.sendto(b"oa", target)
+        assert await receive_from(bench.client) == (b"OA", target)
+        assert bench.wires[0].connection.peer.server == target
+        bench.close()
+
+    run(main())
