@@ -15,7 +15,8 @@ MODULES = (
     "task", "bodyclock", "dialogue", "websocket.kernels", "websocket.reader", "websocket.writer", "websocket.keepalive",
     "websocket.messages", "websocket.inbox", "websocket.exchange", "http", "h1.parser", "h1.stream", "h1.outlet",
     "h1.connection", "hpack.strings", "hpack.table", "hpack.decoder", "hpack.encoder",
-    "h2.budget", "h2.lightframes", "h2.frames", "h2.stream", "h2.outlet", "h2.connection", "connection", "tcp",
+    "h2.budget", "h2.lightframes", "h2.frames", "h2.stream", "h2.outlet", "h2.connection",
+    "quic.packets", "quic.streams", "quic.table", "quic.recovery", "quic.protection", "quic.engine", "connection", "tcp",
 )  # fmt: skip
 
 
