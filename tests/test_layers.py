@@ -35,6 +35,7 @@ FLOORS: list[dict[str, str]] = [
         "fastserver._speedups.h2": "wire",
         "fastserver._speedups.qpack": "wire",
         "fastserver._speedups.h3": "wire",
+        "fastserver._speedups.quic": "wire",
         "fastserver.exchange": "application",
         "fastserver._speedups.http": "application",
         "fastserver._speedups.dialogue": "application",
@@ -86,11 +87,15 @@ GUESTS = {
     "hyperframe": ("fastserver.protocol.h2.engine", "fastserver._speedups.h2.lightframes"),
     "wsproto": ("fastserver._speedups.websocket.reader", "fastserver._speedups.websocket.deflate"),
     "httptools": ("fastserver._speedups.h1.parser",),
-    "cryptography": ("fastserver.config.devcert",),
     "rich": ("fastserver.top",),
-    # The room below HTTP/3's wire; the extra brings both.
-    "aioquic": ("fastserver._speedups.quic", "fastserver.protocol.quic"),
-    "cryptography": ("fastserver.protocol.quic", "fastserver.config.devcert"),
+    # The extra http3 brings both.
+    "aioquic": ("fastserver._speedups.quic.engine", "fastserver.protocol.quic", "fastserver.server.quic"),
+    "cryptography": (
+        "fastserver._speedups.quic.protection",
+        "fastserver.protocol.quic",
+        "fastserver.server.quic",
+        "fastserver.config.devcert",
+    ),
     "uvloop": EDGE,
     # Headers of the compiler.
     **dict.fromkeys(("cython", "cpython", "libc"), ("fastserver._speedups",)),
