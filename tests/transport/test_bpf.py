@@ -1,0 +1,186 @@
+"""The steering program in an interpreter of its own, against the rule in Python; its limits are the kernel's."""
+
+import random
+import struct
+from collections.abc import Collection
+
+import pytest
+
+from fastserver.transport.bpf import Program, choose_number, compose_steering, pick_number
+
+CONSTANTS = (0x9E3779B9, 0x85EBCA6B, 0xC2B2AE35)
+CHANCE = random.Random(5)
+
+
+def mix(cid: bytes) -> int:
+    """The mask, written out from the definition of the layout."""
+    word = int.from_bytes(cid[2:6], "big") ^ CONSTANTS[0]
+    word = (word * CONSTANTS[1]) % 2**32
+    word ^= word >> 16
+    word = (word * CONSTANTS[2]) % 2**32
+    return word >> 24
+
+
+def make_cid(number: int) -> bytes:
+    body = CHANCE.randbytes(8)
+    return body[:1] + bytes([number ^ mix(body)]) + body[2:]
+
+
+def make_short(cid: bytes) -> bytes:
+    return bytes([0x40 | CHANCE.randrange(0x40)]) + cid + CHANCE.randbytes(CHANCE.randrange(21, 1300))
+
+
+def make_long(cid: bytes, version: int = 1) -> bytes:
+    first = 0xC0 | CHANCE.randrange(0x40)
+    return struct.pack("!BIB", first, version, len(cid)) + cid + CHANCE.randbytes(CHANCE.randrange(21, 1300))
+
+
+class OutOfPacket(Exception):
+    pass
+
+
+def execute(program: Program, data: bytes) -> int:
+    """What the kernel makes of ``program``: 32-bit registers, big-endian loads, 0 for a load beyond the packet."""
+    try:
+        return run(program, data)
+    except OutOfPacket:
+        return 0
+
+
+def load(data: bytes, offset: int, size: int) -> int:
+    if offset + size > len(data):
+        raise OutOfPacket
+    return int.from_bytes(data[offset : offset + size], "big")
+
+
+def run(program: Program, data: bytes) -> int:
+    a = x = pc = 0
+    memory: dict[int, int] = {}
+    while True:
+        code, yes, no, k = program[pc]
+        pc += 1
+        match code:
+            case 0x80:
+                a = len(data)
+            case 0x30:
+                a = load(data, k, 1)
+            case 0x50:
+                a = load(data, x + k, 1)
+            case 0x40:
+                a = load(data, x + k, 4)
+            case 0x01:
+                x = k
+            case 0x61:
+                x = memory[k]
+            case 0x02:
+                memory[k] = a
+            case 0x03:
+                memory[k] = x
+            case 0x07:
+                x = a
+            case 0x04:
+                a = a + k & 0xFFFFFFFF
+            case 0x24:
+                a = a * k & 0xFFFFFFFF
+            case 0x74:
+                a >>= k
+            case 0x94:
+                a %= k
+            case 0xA4:
+                a ^= k
+            case 0xAC:
+                a ^= x
+            case 0x05:
+                pc += k
+            case 0x15:
+                pc += yes if a == k else no
+            case 0x25:
+                pc += yes if a > k else no
+            case 0x35:
+                pc += yes if a >= k else no
+            case 0x45:
+                pc += yes if a & k else no
+            case 0x06:
+                return k
+            case 0x16:
+                return a
+            case _:
+                raise AssertionError(f"no such instruction: {code:#x}")
+
+
+def list_datagrams(numbers: Collection[int]) -> list[bytes]:
+    cids = [make_cid(number) for number in numbers for _ in range(3)] + [CHANCE.randbytes(8) for _ in range(50)]
+    others = [CHANCE.randbytes(size) for size in (0, 1, 5, 7, 9, 18, 20) for _ in range(5)]
+    stray = [CHANCE.randbytes(size) for size in range(40)]
+    return [
+        *map(make_short, cids),
+        *map(make_long, cids),
+        *(make_long(cid, 0x6B3343CF) for cid in cids),
+        *map(make_long, others),
+        *stray,
+    ]
+
+
+SETS = [
+    ({0}, {0}),
+    ({0, 1, 2, 3}, {0, 1, 2, 3}),
+    ({4, 5, 2, 3}, {0, 1, 2, 3, 4, 5}),
+    ({255}, {0, 255}),
+    (set(range(256)), set(range(256))),
+    (set(range(0, 256, 2)), set(range(0, 256, 2))),
+    ({7, 9, 10, 11, 30}, {1, 7, 9, 10, 11, 30, 31, 32, 200}),
+]
+
+
+@pytest.mark.parametrize(("accepting", "living"), SETS)
+def test_the_program_says_what_the_rule_says(accepting: set[int], living: set[int]) -> None:
+    program = compose_steering(CONSTANTS, accepting, living)
+    for data in list_datagrams(living):
+        assert execute(program, data) == choose_number(data, CONSTANTS, accepting, living), data[:20].hex()
+
+
+@pytest.mark.parametrize(("accepting", "living"), SETS)
+def test_programs_are_such_as_the_kernel_takes(accepting: set[int], living: set[int]) -> None:
+    program = compose_steering(CONSTANTS, accepting, living)
+    assert len(program) <= 806
+    for index, (code, yes, no, k) in enumerate(program):
+        assert 0 <= k < 2**32
+        assert 0 <= yes < 256
+        assert 0 <= no < 256
+        target = max(yes, no) if code & 7 == 5 and code != 0x05 else k if code == 0x05 else 0
+        assert index + 1 + target < len(program) or code & 7 == 6
+
+
+def test_a_common_program_is_short() -> None:
+    assert len(compose_steering(CONSTANTS, {2, 3, 4, 5}, {0, 2, 3, 4, 5})) < 50
+
+
+def test_an_id_of_ours_leads_to_its_worker_behind_either_header() -> None:
+    for number in range(256):
+        cid = make_cid(number)
+        for data in (make_short(cid), make_long(cid), make_long(cid, 0x6B3343CF)):
+            assert choose_number(data, CONSTANTS, {3}, set(range(256))) == number
+
+
+def test_the_id_of_a_dead_worker_leads_to_one_that_accepts() -> None:
+    found = {choose_number(make_short(make_cid(7)), CONSTANTS, {1, 2, 3}, {1, 2, 3, 4}) for _ in range(200)}
+    assert found == {1, 2, 3}
+
+
+def test_a_draining_worker_gets_what_carries_its_number_and_nothing_else() -> None:
+    accepting, living = {1, 2}, {1, 2, 9}
+    assert choose_number(make_long(make_cid(9)), CONSTANTS, accepting, living) == 9
+    others = [make_long(CHANCE.randbytes(size)) for size in (9, 12, 18, 20) for _ in range(100)]
+    assert {choose_number(data, CONSTANTS, accepting, living) for data in others} == {1, 2}
+
+
+def test_new_clients_are_spread_evenly_and_each_stays_where_it_is() -> None:
+    accepting = {0, 1, 5, 6}
+    counts = dict.fromkeys(accepting, 0)
+    for _ in range(4000):
+        cid = CHANCE.randbytes(18)
+        number = choose_number(make_long(cid), CONSTANTS, accepting, accepting)
+        assert choose_number(make_long(cid), CONSTANTS, accepting, accepting) == number
+        assert pick_number(cid, CONSTANTS, accepting) == number
+        counts[number] += 1
+    assert min(counts.values()) > 850
