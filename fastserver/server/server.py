@@ -44,6 +44,7 @@ from fastserver.server.pipeline import MakeTLSFacts, Pipeline, no_tls_facts
 from fastserver.server.ticker import Ticker, get_tick_s
 from fastserver.transport.acceptor import Acceptor, accept_rest
 from fastserver.transport.sockets import BindError, seal
+from fastserver.transport.steering import QUICPlace
 from fastserver.transport.tls import tls_facts
 from fastserver.typing import App
 
@@ -85,6 +86,7 @@ class Server:
         endpoints: Sequence[Endpoint] | None = None,
         ssl_context: ssl.SSLContext | None = None,
         place: Place | None = None,
+        quic: QUICPlace | None = None,
         timed: bool = True,
     ) -> None:
         self.config = config if config is not None else Config()
@@ -96,6 +98,7 @@ class Server:
         self._app: App | None = None
         self._extensions: Extensions | None = None
         self._place = place
+        self._quic = quic
         self._timed = timed
         self._endpoints = list(endpoints or [])
         self._borrowed = endpoints is not None

@@ -14,6 +14,8 @@ from collections.abc import Collection, Sequence
 from itertools import count, groupby
 from typing import Final, TypeAlias
 
+from fastserver.protocol.quic.cids import CID_BYTES, CONFIG_BITS, CONFIG_MASK, mix
+
 Instruction: TypeAlias = tuple[int, int, int, int]
 Program: TypeAlias = Sequence[Instruction]
 
@@ -21,8 +23,7 @@ SO_ATTACH_FILTER: Final = 26
 SO_DETACH_FILTER: Final = 27
 SO_ATTACH_REUSEPORT_CBPF: Final = 51
 
-#: Bytes of a connection ID of ours, and where it begins behind a short and a long header (RFC 8999 section 5).
-CID_BYTES: Final = 8
+#: Where a connection ID begins behind a short and a long header (RFC 8999 section 5).
 SHORT_CID_OFFSET: Final = 1
 LONG_CID_OFFSET: Final = 6
 
@@ -79,8 +80,8 @@ def attach(sock: socket.socket, option: int, program: Program) -> None:
 def compose_steering(constants: tuple[int, int, int], accepting: Collection[int], living: Collection[int]) -> Program:
     """The program that gives the number of the worker which a datagram is for, starting behind the UDP header.
 
-    It says what ``choose_number`` says.  ``accepting`` is a part of ``living`` and not empty.  At most 806
-    instructions, and less than 50 where the numbers are a few ranges; the kernel takes 4096.
+    It says what ``choose_number`` says.  ``accepting`` is a part of ``living`` and not empty.  At most 810
+    instructions, and less than 60 where the numbers are a few ranges; the kernel takes 4096.
     """
     key, odd, last = constants
     ranges = [
@@ -100,7 +101,11 @@ def compose_steering(constants: tuple[int, int, int], accepting: Collection[int]
         (_STX, 0, 0, 1),
         (_LD_BYTE, 0, 0, LONG_CID_OFFSET - 1),
         (_JEQ, 1, 0, CID_BYTES),
-        (_JA, 0, 0, 13 + len(ranges)),  # not an ID of ours: to the hash
+        (_JA, 0, 0, 17 + len(ranges)),  # not an ID of ours: to the hash
+        (_LD_BYTE_X, 0, 0, 0),
+        (_AND, 0, 0, CONFIG_MASK),
+        (_JEQ, 1, 0, CONFIG_BITS),
+        (_JA, 0, 0, 13 + len(ranges)),  # nor this one: its configuration is another
         (_LD_WORD_X, 0, 0, 2),
         (_XOR, 0, 0, key),
         (_MUL, 0, 0, odd),
@@ -156,7 +161,7 @@ def choose_number(
 
     Otherwise one of ``accepting``, the same one for all datagrams with the same ID.  A living worker gets what carries
     its number even where it takes no new connections, since nothing tells the second Initial of a handshake that it
-    has begun from the first of a new client, whose random ID carries its number by chance (one in 256): only the
+    has begun from the first of a new client, whose random ID carries its number by chance (one in 2048): only the
     worker itself knows its IDs, and hands over what it does not know.
     """
     if len(data) < LEAST_BYTES:
@@ -164,8 +169,9 @@ def choose_number(
     is_long = data[0] & 0x80
     offset = LONG_CID_OFFSET if is_long else SHORT_CID_OFFSET
     cid = data[offset : offset + CID_BYTES]
-    if not is_long or data[LONG_CID_OFFSET - 1] == CID_BYTES:
-        number = cid[1] ^ _mix(cid, constants)
+    has_length = not is_long or data[LONG_CID_OFFSET - 1] == CID_BYTES
+    if has_length and cid[0] & CONFIG_MASK == CONFIG_BITS:
+        number = cid[1] ^ mix(int.from_bytes(cid[2:6], "big"), constants)
         if number in living:
             return number
     return pick_number(cid, constants, accepting)
@@ -176,13 +182,6 @@ def pick_number(cid: bytes, constants: tuple[int, int, int], numbers: Collection
     word = int.from_bytes(cid[:4], "big") ^ int.from_bytes(cid[4:8], "big") ^ constants[0]
     word = word * constants[1] & 0xFFFFFFFF
     return sorted(numbers)[(word ^ word >> 16) % len(numbers)]
-
-
-def _mix(cid: bytes, constants: tuple[int, int, int]) -> int:
-    """The mask over the worker's number in a connection ID of ours."""
-    key, odd, last = constants
-    word = (int.from_bytes(cid[2:6], "big") ^ key) * odd & 0xFFFFFFFF
-    return ((word ^ word >> 16) * last & 0xFFFFFFFF) >> 24
 
 
 def _find_ranges(numbers: Collection[int]) -> list[tuple[int, int]]:

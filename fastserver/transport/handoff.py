@@ -8,7 +8,6 @@ Nothing here waits: what does not fit into an inbox is lost, as it would be on t
 from __future__ import annotations
 
 import asyncio
-import socket
 import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -19,11 +18,12 @@ if TYPE_CHECKING:
 #: Host and port.
 Address: TypeAlias = tuple[str, int]
 
-#: Takes what another worker has handed over: payload, the peer's address, ours where it is known, index of the port.
-TakeDatagram: TypeAlias = Callable[[bytes, Address, "Address | None", int], object]
+#: Takes what another worker has handed over: payload, the peer's address, ours (packed) where it is known,
+#: index of the port in the group.
+TakeDatagram: TypeAlias = Callable[[bytes, Address, "bytes | None", int], object]
 
-#: Index of the port, the peer's port and ours, lengths of the peer's host and of ours (0: unknown).
-_HEAD: Final = struct.Struct("!BHHBB")
+#: Index of the port, the peer's port, lengths of the peer's host and of our address (0: unknown).
+_HEAD: Final = struct.Struct("!BHBB")
 
 #: The longest payload of UDP, and what is before it.
 _READ_BYTES: Final = 65535 + _HEAD.size + 2 * 255
@@ -32,23 +32,20 @@ _READ_BYTES: Final = 65535 + _HEAD.size + 2 * 255
 _BATCH: Final = 64
 
 
-def pack(data: bytes, address: Address, local: Address | None, port_index: int) -> bytes:
-    """One message: the datagram, where it came from, where it arrived, and on which port of the group."""
+def pack(data: bytes, address: Address, local: bytes | None, port_index: int) -> bytes:
+    """One message: the datagram, where it came from, at which of our addresses (packed; ``None``: unknown) and port."""
     host = address[0].encode()
-    local_host = local[0].encode() if local is not None else b""
-    local_port = local[1] if local is not None else 0
-    head = _HEAD.pack(port_index, address[1], local_port, len(host), len(local_host))
-    return b"".join((head, host, local_host, data))
+    here = local or b""
+    return b"".join((_HEAD.pack(port_index, address[1], len(host), len(here)), host, here, data))
 
 
-def unpack(message: bytes) -> tuple[bytes, Address, Address | None, int]:
+def unpack(message: bytes) -> tuple[bytes, Address, bytes | None, int]:
     """What ``pack`` was given.  Only workers of this server can write to an inbox, so what is in it is whole."""
-    port_index, port, local_port, host_bytes, local_bytes = _HEAD.unpack_from(message)
+    port_index, port, host_bytes, local_bytes = _HEAD.unpack_from(message)
     middle = _HEAD.size + host_bytes
     start = middle + local_bytes
     address = message[_HEAD.size : middle].decode(), port
-    local = (message[middle:start].decode(), local_port) if local_bytes else None
-    return message[start:], address, local, port_index
+    return message[start:], address, message[middle:start] or None, port_index
 
 
 class Handoff:
@@ -72,7 +69,7 @@ class Handoff:
             self._loop = asyncio.get_running_loop()
             self._loop.add_reader(self._inbox.fileno(), self.on_readable)
 
-    def send(self, worker: int, data: bytes, address: Address, local: Address | None, port_index: int) -> bool:
+    def send(self, worker: int, data: bytes, address: Address, local: bytes | None, port_index: int) -> bool:
         """Hand a datagram to ``worker``; ``False`` where it was dropped.  Never blocks and never raises."""
         outbox = self._group.get_outbox(worker) if self._group.is_living(worker) else None
         if outbox is None:

@@ -16,6 +16,7 @@ are emptied, so that its next worker does not meet what was meant for the last.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import mmap
 import socket
@@ -139,10 +140,10 @@ class UDPGroup:
     # What a worker does.
 
     def take(self, number: int) -> list[socket.socket]:
-        """In the worker: its sockets, one for each port; what is other workers' is closed, but the way to their inboxes.
+        """In the worker: its sockets, one for each port, unblocking.
 
-        In the shared mode all workers get the same sockets: one that retires stops reading them, and gets what is its
-        own through its inbox.
+        What is other workers' is closed, but for the way to their inboxes.  In the shared mode all workers get the same
+        sockets: one that retires stops reading them, and gets what is its own through its inbox.
         """
         sockets: list[socket.socket] = []
         for port in self._ports:
@@ -166,10 +167,15 @@ class UDPGroup:
         """Whether that worker takes new connections."""
         return self._states[number] == _ACCEPTING
 
-    def pick(self, cid: bytes) -> int | None:
-        """The worker for a new connection whose client has chosen ``cid``, as the kernel picks it; ``None``: nobody."""
-        accepting = [number for number in range(self.numbers) if self._states[number] == _ACCEPTING]
-        return pick_number(cid, self._constants, accepting) if accepting else None
+    def pick(self, cid: bytes, own: int) -> int:
+        """The worker for a new client that has chosen ``cid``, as the kernel picks it.
+
+        Where nobody accepts it is one of the living, and where nobody lives (the parent has not heard yet that the
+        asking worker is ready), ``own``.
+        """
+        living = [number for number in range(self.numbers) if self._states[number]]
+        accepting = [number for number in living if self._states[number] == _ACCEPTING]
+        return pick_number(cid, self._constants, accepting or living or (own,))
 
     def choose(self, data: bytes) -> int | None:
         """The worker that a datagram is for, as the kernel chooses it; ``None``: nobody lives."""
@@ -286,10 +292,8 @@ def _set_deaf(sock: socket.socket | None, is_deaf: bool) -> None:
     if is_deaf:
         attach(sock, SO_ATTACH_FILTER, DROP_ALL)
         return
-    try:
+    with contextlib.suppress(FileNotFoundError):  # it heard already
         sock.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
-    except FileNotFoundError:
-        pass  # it heard already
 
 
 def _empty(sock: socket.socket) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 import pytest
 
+from fastserver.protocol.quic.cids import ConnectionIDs, mix_constants
 from fastserver.transport.bpf import Program, choose_number, compose_steering, pick_number
 
 CONSTANTS = (0x9E3779B9, 0x85EBCA6B, 0xC2B2AE35)
@@ -23,7 +24,7 @@ def mix(cid: bytes) -> int:
 
 def make_cid(number: int) -> bytes:
     body = CHANCE.randbytes(8)
-    return body[:1] + bytes([number ^ mix(body)]) + body[2:]
+    return bytes([0x40 | body[0] & 0x1F, number ^ mix(body)]) + body[2:]
 
 
 def make_short(cid: bytes) -> bytes:
@@ -82,6 +83,8 @@ def run(program: Program, data: bytes) -> int:
                 a = a + k & 0xFFFFFFFF
             case 0x24:
                 a = a * k & 0xFFFFFFFF
+            case 0x54:
+                a &= k
             case 0x74:
                 a >>= k
             case 0x94:
@@ -142,7 +145,7 @@ def test_the_program_says_what_the_rule_says(accepting: set[int], living: set[in
 @pytest.mark.parametrize(("accepting", "living"), SETS)
 def test_programs_are_such_as_the_kernel_takes(accepting: set[int], living: set[int]) -> None:
     program = compose_steering(CONSTANTS, accepting, living)
-    assert len(program) <= 806
+    assert len(program) <= 810
     for index, (code, yes, no, k) in enumerate(program):
         assert 0 <= k < 2**32
         assert 0 <= yes < 256
@@ -152,7 +155,7 @@ def test_programs_are_such_as_the_kernel_takes(accepting: set[int], living: set[
 
 
 def test_a_common_program_is_short() -> None:
-    assert len(compose_steering(CONSTANTS, {2, 3, 4, 5}, {0, 2, 3, 4, 5})) < 50
+    assert len(compose_steering(CONSTANTS, {2, 3, 4, 5}, {0, 2, 3, 4, 5})) < 60
 
 
 def test_an_id_of_ours_leads_to_its_worker_behind_either_header() -> None:
@@ -160,6 +163,22 @@ def test_an_id_of_ours_leads_to_its_worker_behind_either_header() -> None:
         cid = make_cid(number)
         for data in (make_short(cid), make_long(cid), make_long(cid, 0x6B3343CF)):
             assert choose_number(data, CONSTANTS, {3}, set(range(256))) == number
+
+
+def test_the_ids_of_the_maker_lead_to_their_worker() -> None:
+    secret = bytes(32)
+    for number in range(256):
+        cid = ConnectionIDs(secret, number).make()
+        program = compose_steering(mix_constants(secret), {3}, set(range(256)))
+        assert execute(program, make_short(cid)) == execute(program, make_long(cid)) == number
+
+
+def test_an_id_of_another_configuration_is_a_new_clients() -> None:
+    for bits in (0x00, 0x20, 0x60, 0x80, 0xC0, 0xE0):
+        cid = make_cid(7)
+        cid = bytes([bits | cid[0] & 0x1F]) + cid[1:]
+        assert choose_number(make_long(cid), CONSTANTS, {3}, {3, 7}) == 3
+        assert ConnectionIDs(bytes(32), 0).find_worker(cid) is None
 
 
 def test_the_id_of_a_dead_worker_leads_to_one_that_accepts() -> None:

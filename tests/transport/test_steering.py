@@ -77,7 +77,7 @@ def count_descriptors() -> int:
 def test_one_number_is_a_plain_socket_and_serves_at_once(open_group: Opener, client: socket.socket) -> None:
     group = open_group(numbers=1)
     assert (group.steered, group.get_inbox(0), group.get_outbox(0)) == (False, None, None)
-    assert (group.is_living(0), group.is_accepting(0), group.pick(b"12345678")) == (True, True, 0)
+    assert (group.is_living(0), group.is_accepting(0), group.pick(b"12345678", 0)) == (True, True, 0)
     (sock,) = group.take(0)
     send_to(client, group, b"hello")
     assert read_all(sock) == [b"hello"]
@@ -195,6 +195,8 @@ def test_datagrams_reach_the_socket_of_their_worker(open_group: Opener, host: st
                 CHANCE.choice(clients).sendto(data, group.addresses[0])
                 sent[choose_number(data, CONSTANTS, accepting, living)].append(data)
                 assert group.choose(data) == choose_number(data, CONSTANTS, accepting, living)
+                if len(data) > 13 and data[0] & 0x80 and data[5] == 18:
+                    assert group.pick(data[6:24], 0) == group.choose(data)
             assert {number: read_all(get_socket(group, number)) for number in range(8)} == sent
     finally:
         for sock in clients:
@@ -264,11 +266,13 @@ def test_with_nobody_accepting_the_living_answer(open_group: Opener, client: soc
     group.steer(set(), {2})
     send_to(client, group, data := make_long(CHANCE.randbytes(18)))
     assert read_all(get_socket(group, 2)) == [data]
-    assert (group.pick(b"12345678"), group.choose(data), group.is_accepting(2)) == (None, 2, False)
+    assert (group.pick(b"12345678", 5), group.choose(data), group.is_accepting(2)) == (2, 2, False)
 
 
 def test_with_nobody_alive_a_datagram_is_for_nobody(open_group: Opener) -> None:
-    assert open_group().choose(make_short(make_cid(1))) is None
+    group = open_group()
+    assert group.choose(make_short(make_cid(1))) is None
+    assert group.pick(b"12345678", 4) == 4
 
 
 @needs_steering
@@ -315,7 +319,7 @@ def serve_child(group: UDPGroup, number: int, commands: int, report: int) -> Non
     os.write(report, b"+")
     found = b""
     while True:
-        readable, _, _ = select.select([*sockets, commands], [], [], 20)
+        readable, _, _ = select.select([*(sock.fileno() for sock in sockets), commands], [], [], 20)
         for sock in sockets:
             found += b"".join(data[1:9] for data in read_all(sock))
         if commands in readable or not readable:
