@@ -20,7 +20,7 @@ import time
 from collections.abc import Sequence
 from enum import Enum
 from types import TracebackType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fastserver._speedups.connection import abort, drain
 from fastserver._speedups.contract import Host
@@ -44,9 +44,11 @@ from fastserver.server.pipeline import MakeTLSFacts, Pipeline, no_tls_facts
 from fastserver.server.ticker import Ticker, get_tick_s
 from fastserver.transport.acceptor import Acceptor, accept_rest
 from fastserver.transport.sockets import BindError, seal
-from fastserver.transport.steering import QUICPlace
 from fastserver.transport.tls import tls_facts
 from fastserver.typing import App
+
+if TYPE_CHECKING:
+    from fastserver.transport.steering import QUICPlace
 
 #: Seconds that cancelled requests get for their ``finally`` blocks.
 CANCEL_S: Final = 1.0

@@ -22,7 +22,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from fastserver.config.model import Config
 from fastserver.errors import ExitCode
@@ -30,13 +30,15 @@ from fastserver.server.channel import Channel, Message, open_channel
 from fastserver.server.endpoints import Endpoint, describe_endpoint
 from fastserver.server.errorlog import find_handlers, get_error_log
 from fastserver.server.monitor import Place, has_readers
-from fastserver.server.numbers import WorkerNumbers
 from fastserver.server.report import Report
 from fastserver.server.signals import STOP_SIGNALS, EchoFilter, SignalWatch, name_signal
 from fastserver.server.worker import Worker, log_startup_failure
 from fastserver.transport.sockets import release, seal
-from fastserver.transport.steering import QUICPlace, UDPGroup
 from fastserver.typing import App
+
+if TYPE_CHECKING:
+    from fastserver.server.numbers import WorkerNumbers
+    from fastserver.transport.steering import QUICPlace, UDPGroup
 
 #: Seconds before a worker that keeps dying is replaced: none the first time, then doubling from the first to the last.
 BACKOFF_FIRST_S: Final = 0.1
@@ -142,7 +144,7 @@ class Supervisor:
         self._urls = [describe_endpoint(endpoint, self.config) for endpoint in self.endpoints]
         self._listeners = [endpoint.listener for endpoint in self.endpoints]
         self._report = Report(self.config, self.count, self.log) if has_readers(self.config) else None
-        self._numbers = WorkerNumbers(self.group) if self.group is not None else None
+        self._numbers = _number_workers(self.group) if self.group is not None else None
 
     def run(self) -> int:
         """Blocks until all workers are gone, and gives the exit code."""
@@ -413,6 +415,12 @@ class Supervisor:
         elif worker.details:
             self.log.error("the application's error:\n%s", worker.details.rstrip())
         self._told.add(worker.details)
+
+
+def _number_workers(group: UDPGroup) -> WorkerNumbers:
+    from fastserver.server.numbers import WorkerNumbers  # QUIC is imported where it is served
+
+    return WorkerNumbers(group)
 
 
 def _ignore(signum: int) -> None:

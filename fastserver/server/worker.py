@@ -14,7 +14,7 @@ import ssl
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fastserver.config.model import Config
 from fastserver.errors import ExitCode, StartupFailed
@@ -26,8 +26,10 @@ from fastserver.server.monitor import Place
 from fastserver.server.server import Server
 from fastserver.server.signals import STOP_SIGNALS, SignalWatch, name_signal
 from fastserver.transport.sockets import seal
-from fastserver.transport.steering import QUICPlace
 from fastserver.typing import App
+
+if TYPE_CHECKING:
+    from fastserver.transport.steering import QUICPlace
 
 #: Seconds from a second signal to the end of the process, whatever the application does.
 FORCED_EXIT_S: Final = 0.8

@@ -4,7 +4,7 @@ A connection of QUIC lives in one worker and may change its address, so datagram
 connection ID of ours carries the number of its worker (``fastserver.protocol.quic.cids``).  There are two modes:
 
 - *steered*, on Linux: each worker number has a socket of its own on each port (SO_REUSEPORT), and a program in the
-  kernel chooses among them (``bpf.compose_steering``).  It needs no privilege.
+  kernel chooses among them (``fastserver.transport.routing``).  It needs no privilege.
 - *shared*, elsewhere or where that is refused: one socket for each port, read by all workers; what is not its own a
   worker hands to its owner.
 
@@ -26,17 +26,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from fastserver.config.bind import TCPBind
-from fastserver.transport.bpf import (
-    DROP_ALL,
-    SO_ATTACH_FILTER,
-    SO_ATTACH_REUSEPORT_CBPF,
-    SO_DETACH_FILTER,
-    attach,
-    choose_number,
-    compose_steering,
-    pick_number,
-)
+from fastserver.transport.bpf import DROP_ALL, SO_ATTACH_FILTER, SO_ATTACH_REUSEPORT_CBPF, SO_DETACH_FILTER, attach
 from fastserver.transport.handoff import Address
+from fastserver.transport.routing import compose_steering, pick_number
 from fastserver.transport.sockets import BindError, bind_targets, explain, resolve, set_v6only
 
 #: A worker's number is one byte of a connection ID.
@@ -176,12 +168,6 @@ class UDPGroup:
         living = [number for number in range(self.numbers) if self._states[number]]
         accepting = [number for number in living if self._states[number] == _ACCEPTING]
         return pick_number(cid, self._constants, accepting or living or (own,))
-
-    def choose(self, data: bytes) -> int | None:
-        """The worker that a datagram is for, as the kernel chooses it; ``None``: nobody lives."""
-        living = [number for number in range(self.numbers) if self._states[number]]
-        accepting = [number for number in living if self._states[number] == _ACCEPTING]
-        return choose_number(data, self._constants, accepting or living, living) if living else None
 
     def get_inbox(self, number: int) -> socket.socket | None:
         """Where others put datagrams for ``number``; ``None`` in a group of one, and in workers of another number."""

@@ -13,10 +13,9 @@ import pytest
 
 from fastserver.config.bind import TCPBind
 from fastserver.transport import steering
-from fastserver.transport.bpf import choose_number
 from fastserver.transport.sockets import BindError
 from fastserver.transport.steering import UDPGroup
-from tests.transport.test_bpf import CONSTANTS, make_cid, make_long, make_short
+from tests.transport.test_routing import CONSTANTS, choose_number, make_cid, make_long, make_short
 from tests.transport.test_sockets import needs_ipv6
 
 LOG = logging.getLogger("tests.steering")
@@ -193,10 +192,9 @@ def test_datagrams_reach_the_socket_of_their_worker(open_group: Opener, host: st
                 cid = make_cid(CHANCE.randrange(8))
                 data = CHANCE.choice([make_short(cid), make_long(cid), make_long(CHANCE.randbytes(18)), cid[:5]])
                 CHANCE.choice(clients).sendto(data, group.addresses[0])
-                sent[choose_number(data, CONSTANTS, accepting, living)].append(data)
-                assert group.choose(data) == choose_number(data, CONSTANTS, accepting, living)
+                sent[choose_number(data, accepting, living)].append(data)
                 if len(data) > 13 and data[0] & 0x80 and data[5] == 18:
-                    assert group.pick(data[6:24], 0) == group.choose(data)
+                    assert group.pick(data[6:24], 0) == choose_number(data, accepting, living)
             assert {number: read_all(get_socket(group, number)) for number in range(8)} == sent
     finally:
         for sock in clients:
@@ -266,13 +264,11 @@ def test_with_nobody_accepting_the_living_answer(open_group: Opener, client: soc
     group.steer(set(), {2})
     send_to(client, group, data := make_long(CHANCE.randbytes(18)))
     assert read_all(get_socket(group, 2)) == [data]
-    assert (group.pick(b"12345678", 5), group.choose(data), group.is_accepting(2)) == (2, 2, False)
+    assert (group.pick(b"12345678", 5), group.is_accepting(2)) == (2, False)
 
 
-def test_with_nobody_alive_a_datagram_is_for_nobody(open_group: Opener) -> None:
-    group = open_group()
-    assert group.choose(make_short(make_cid(1))) is None
-    assert group.pick(b"12345678", 4) == 4
+def test_with_nobody_alive_a_client_is_for_who_has_it(open_group: Opener) -> None:
+    assert open_group().pick(b"12345678", 4) == 4
 
 
 @needs_steering
