@@ -20,7 +20,7 @@ import time
 from collections.abc import Sequence
 from enum import Enum
 from types import TracebackType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fastserver._speedups.connection import abort, drain
 from fastserver._speedups.contract import Host
@@ -47,6 +47,9 @@ from fastserver.transport.acceptor import Acceptor, accept_rest
 from fastserver.transport.sockets import BindError, seal
 from fastserver.transport.tls import tls_facts
 from fastserver.typing import App
+
+if TYPE_CHECKING:
+    from fastserver.transport.steering import QUICPlace
 
 #: Seconds that cancelled requests get for their ``finally`` blocks.
 CANCEL_S: Final = 1.0
@@ -86,6 +89,7 @@ class Server:
         endpoints: Sequence[Endpoint] | None = None,
         ssl_context: ssl.SSLContext | None = None,
         place: Place | None = None,
+        quic: QUICPlace | None = None,
         timed: bool = True,
     ) -> None:
         self.config = config if config is not None else Config()
@@ -97,6 +101,7 @@ class Server:
         self._app: App | None = None
         self._extensions: Extensions | None = None
         self._place = place
+        self._quic = quic
         self._timed = timed
         self._endpoints = list(endpoints or [])
         self._borrowed = endpoints is not None

@@ -22,7 +22,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from fastserver.config.model import Config
 from fastserver.errors import ExitCode
@@ -35,6 +35,10 @@ from fastserver.server.signals import STOP_SIGNALS, EchoFilter, SignalWatch, nam
 from fastserver.server.worker import Worker, log_startup_failure
 from fastserver.transport.sockets import release, seal
 from fastserver.typing import App
+
+if TYPE_CHECKING:
+    from fastserver.server.numbers import WorkerNumbers
+    from fastserver.transport.steering import QUICPlace, UDPGroup
 
 #: Seconds before a worker that keeps dying is replaced: none the first time, then doubling from the first to the last.
 BACKOFF_FIRST_S: Final = 0.1
@@ -87,7 +91,7 @@ _MOVES: Final = {
 class WorkerProcess:
     """One child.  ``since`` is when it entered its state; at ``retire_at`` and ``kill_at`` it is retired, or killed.
 
-    ``place`` is where it publishes its counters.
+    ``place`` is where it publishes its counters, ``quic`` its number among the workers that serve QUIC.
     """
 
     pid: int
@@ -95,6 +99,7 @@ class WorkerProcess:
     slot: Slot
     since: float
     place: Place | None = None
+    quic: QUICPlace | None = None
     state: WorkerState = WorkerState.STARTING
     retire_at: float = math.inf
     kill_at: float = math.inf
@@ -104,7 +109,8 @@ class WorkerProcess:
 
 @dataclass(eq=False)
 class Slot:
-    """A place for one worker.  ``due`` is when the next one starts in it; ``deaths`` counts those in a row."""
+    """A place for one worker.  ``due`` is when the next one starts in it (never: while no worker number is free);
+    ``deaths`` counts those in a row."""
 
     worker: WorkerProcess | None = None
     due: float = 0.0
@@ -113,13 +119,15 @@ class Slot:
 
 @dataclass(eq=False)
 class Supervisor:
-    """Runs ``count`` workers of ``app`` on ``endpoints``, which it takes over, until it is told to stop."""
+    """Runs ``count`` workers of ``app`` on ``endpoints`` and the UDP sockets of ``group``, which it takes over, until
+    it is told to stop."""
 
     app: App | str
     config: Config
     endpoints: Sequence[Endpoint]
     ssl_context: ssl.SSLContext | None
     count: int
+    group: UDPGroup | None = None
     log: logging.Logger = field(default_factory=get_error_log)
 
     def __post_init__(self) -> None:
@@ -136,6 +144,7 @@ class Supervisor:
         self._urls = [describe_endpoint(endpoint, self.config) for endpoint in self.endpoints]
         self._listeners = [endpoint.listener for endpoint in self.endpoints]
         self._report = Report(self.config, self.count, self.log) if has_readers(self.config) else None
+        self._numbers = _number_workers(self.group) if self.group is not None else None
 
     def run(self) -> int:
         """Blocks until all workers are gone, and gives the exit code."""
@@ -155,6 +164,8 @@ class Supervisor:
             for worker in self._workers.values():
                 os.kill(worker.pid, signal.SIGKILL)  # only a fault of the supervisor itself leaves any
             release(self._listeners)
+            if self.group is not None:
+                self.group.close()
             if self._report is not None:
                 self._report.close()
             self._selector.close()
@@ -216,6 +227,8 @@ class Supervisor:
         self._phase = Phase.STOPPING
         self._code = code
         seal(self._listeners)
+        if self._numbers is not None:
+            self._numbers.retire(*(worker.quic for worker in self._workers.values() if worker.quic is not None))
         for worker in list(self._workers.values()):
             self._move(worker, WorkerState.STOPPING)
         # The workers hold the sockets now, and accept what is still queued.
@@ -242,6 +255,7 @@ class Supervisor:
             raise AssertionError(f"a worker cannot go from {worker.state} to {state}")
         worker.state = state
         worker.since = now = time.monotonic()
+        self._steer(worker)
         grace_s = self.config.timeout_graceful_shutdown + KILL_MARGIN_S
         if state is WorkerState.READY:
             self.log.info("worker [%d] is ready", worker.pid)
@@ -270,7 +284,25 @@ class Supervisor:
             self._deafen(worker)
             worker.channel.close()
 
+    def _steer(self, worker: WorkerProcess) -> None:
+        """Have the datagrams of QUIC follow a worker's new state."""
+        if self._numbers is None or worker.quic is None:
+            return
+        if worker.state is WorkerState.READY:
+            self._numbers.accept(worker.quic)
+        elif worker.state is not WorkerState.GONE:
+            self._numbers.retire(worker.quic)
+        else:
+            self._numbers.release(worker.quic)
+            for slot in self._slots:
+                slot.due = time.monotonic() if slot.due == math.inf else slot.due
+
     def _spawn(self, slot: Slot) -> None:
+        quic = self._numbers.claim() if self._numbers is not None else None
+        if quic is None and self._numbers is not None:
+            self.log.warning("every worker number of QUIC is in use: the next worker starts when another is gone")
+            slot.due = math.inf
+            return
         ours, theirs = open_channel()
         place = self._report.claim() if self._report is not None else None
         # A signal before the child has handlers of its own would reach the parent through the shared wakeup descriptor.
@@ -281,16 +313,16 @@ class Supervisor:
             pid = os.fork()
             if pid == 0:
                 ours.close()
-                self._become_worker(theirs, place)
+                self._become_worker(theirs, place, quic)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         theirs.close()
-        worker = WorkerProcess(pid, ours, slot, time.monotonic(), place)
+        worker = WorkerProcess(pid, ours, slot, time.monotonic(), place, quic)
         slot.worker = worker
         self._workers[pid] = worker
         self._selector.register(ours, selectors.EVENT_READ, lambda: self._on_message(worker))
 
-    def _become_worker(self, channel: Channel, place: Place | None) -> NoReturn:
+    def _become_worker(self, channel: Channel, place: Place | None, quic: QUICPlace | None) -> NoReturn:
         """In the child, with its signals blocked: shed what is the parent's, serve, and end without returning."""
         code: int = ExitCode.FAULT
         try:
@@ -307,7 +339,7 @@ class Supervisor:
             for handler in find_handlers(self.log):
                 handler.forget_pending()
             atexit._clear()  # what the parent's program has registered is the parent's to do
-            code = Worker(self.app, self.config, self.endpoints, self.ssl_context, channel, place).run()
+            code = Worker(self.app, self.config, self.endpoints, self.ssl_context, channel, place, quic).run()
         except BaseException:
             self.log.critical("worker failed\n%s", traceback.format_exc())
         finally:
@@ -383,6 +415,12 @@ class Supervisor:
         elif worker.details:
             self.log.error("the application's error:\n%s", worker.details.rstrip())
         self._told.add(worker.details)
+
+
+def _number_workers(group: UDPGroup) -> WorkerNumbers:
+    from fastserver.server.numbers import WorkerNumbers  # QUIC is imported where it is served
+
+    return WorkerNumbers(group)
 
 
 def _ignore(signum: int) -> None:

@@ -14,7 +14,7 @@ import ssl
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fastserver.config.model import Config
 from fastserver.errors import ExitCode, StartupFailed
@@ -27,6 +27,9 @@ from fastserver.server.server import Server
 from fastserver.server.signals import STOP_SIGNALS, SignalWatch, name_signal
 from fastserver.transport.sockets import seal
 from fastserver.typing import App
+
+if TYPE_CHECKING:
+    from fastserver.transport.steering import QUICPlace
 
 #: Seconds from a second signal to the end of the process, whatever the application does.
 FORCED_EXIT_S: Final = 0.8
@@ -48,7 +51,8 @@ class Interrupted(BaseException):
 class Worker:
     """Serves ``app`` until it is told to stop.
 
-    ``channel`` leads to a supervisor; ``place`` is where it wants the counters (see ``Server``).
+    ``channel`` leads to a supervisor; ``place`` is where it wants the counters, and ``quic`` has the UDP sockets and
+    the number with which QUIC is served (see ``Server``).
     """
 
     def __init__(
@@ -59,12 +63,15 @@ class Worker:
         ssl_context: ssl.SSLContext | None,
         channel: Channel | None = None,
         place: Place | None = None,
+        quic: QUICPlace | None = None,
     ) -> None:
         self._config = config
         self._listeners = [endpoint.listener for endpoint in endpoints]
         self._channel = channel
         self._log = get_error_log()
-        self._server = Server(app, config, endpoints=endpoints, ssl_context=ssl_context, place=place, timed=False)
+        self._server = Server(
+            app, config, endpoints=endpoints, ssl_context=ssl_context, place=place, quic=quic, timed=False
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
         self._serving = False

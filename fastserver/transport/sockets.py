@@ -10,18 +10,17 @@ is accepted (``acceptor.accept_rest``), and only then are the sockets closed.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import socket
 import stat
-import struct
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from fastserver.config.bind import Bind, FDBind, TCPBind, UnixBind
+from fastserver.transport.bpf import DROP_SYN, SO_ATTACH_FILTER, attach
 
 #: ``sun_path`` has 108 bytes on Linux (104 elsewhere), the last of them a NUL.
 UNIX_PATH_LIMIT_BYTES: Final = 107 if sys.platform == "linux" else 103
@@ -31,19 +30,6 @@ SETTLE_S: Final = 0.5
 
 #: Attempts to find one port that is free on every address of a host name, for port 0.
 _PORT_ATTEMPTS: Final = 8
-
-_SO_ATTACH_FILTER: Final = 26
-
-#: Classic BPF, run by the kernel on each segment for a listening socket, starting at the TCP header: drop a SYN without
-#: ACK, pass everything else.  So no handshake begins, and those that have begun end (a filter that drops everything
-#: would lose them: the client has its SYN-ACK and believes to be connected).
-_DROP_SYN: Final = (
-    (0x30, 0, 0, 13),  # A = flags byte
-    (0x54, 0, 0, 0x12),  # A &= SYN | ACK
-    (0x15, 0, 1, 0x02),  # if A != SYN skip one
-    (0x06, 0, 0, 0),  # drop
-    (0x06, 0, 0, 0xFFFFFFFF),  # pass
-)
 
 _REASONS: Final = {
     errno.EADDRINUSE: "the address is in use",
@@ -55,7 +41,10 @@ _REASONS: Final = {
 }
 
 #: An address family and what ``bind`` takes for it, as ``getaddrinfo`` gives them.
-_Target = tuple[int, tuple[object, ...]]
+Target: TypeAlias = tuple[int, tuple[object, ...]]
+
+#: Makes a socket of a family, bound to an address; the last argument is whether an IPv6 wildcard stands for IPv4 too.
+OpenSocket: TypeAlias = Callable[[int, tuple[object, ...], bool], socket.socket]
 
 
 class BindError(Exception):
@@ -94,7 +83,7 @@ class Listener:
         try:
             self.sock.listen(self.backlog)
         except OSError as error:
-            raise BindError(f"cannot listen on {self.name}: {_explain(error)}") from None
+            raise BindError(f"cannot listen on {self.name}: {explain(error)}") from None
 
     def seal(self) -> None:
         """Turn away new connections and keep those that the kernel has queued; safe to repeat.
@@ -108,10 +97,7 @@ class Listener:
         if self.path is not None:
             self._unlink()
         elif self.sock.fileno() >= 0:
-            code = b"".join(struct.pack("=HBBI", *instruction) for instruction in _DROP_SYN)
-            buffer = ctypes.create_string_buffer(code, len(code))
-            program = struct.pack("@HP", len(_DROP_SYN), ctypes.addressof(buffer))
-            self.sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+            attach(self.sock, SO_ATTACH_FILTER, DROP_SYN)
 
     def is_sealable(self) -> bool:
         """Whether ``seal`` does anything: not where the socket is another's, nor on TCP outside of Linux."""
@@ -145,9 +131,7 @@ def open_listeners(
 ) -> list[Listener]:
     """Bind every address, all or none.  Names are looked up here, which may block.  Raises ``BindError``."""
     binds = list(binds)
-    targets = {bind: _resolve(bind) for bind in binds if isinstance(bind, TCPBind)}
-    # An IPv6 wildcard shares its port with an IPv4 socket only if it leaves IPv4 alone.
-    v4_ports = {bind.port for bind, found in targets.items() if any(family == socket.AF_INET for family, _ in found)}
+    plans = resolve([bind for bind in binds if isinstance(bind, TCPBind)], dual_stack)
     listeners: list[Listener] = []
     taken: set[tuple[str, int]] = set()
     try:
@@ -157,8 +141,9 @@ def open_listeners(
             elif isinstance(bind, FDBind):
                 listeners.append(_open_fd(bind, backlog))
             else:
-                shared = bind.port in v4_ports and (bind.port != 0 or len(targets[bind]) > 1)
-                listeners.extend(_open_tcp(bind, targets[bind], backlog, dual_stack and not shared, taken))
+                targets, both = plans[bind]
+                found = bind_targets(bind, targets, both, taken, _bind_tcp)
+                listeners.extend(Listener(sock, str(bind), backlog) for sock in found)
     except BaseException:
         release(listeners)
         raise
@@ -178,35 +163,50 @@ def release(listeners: Iterable[Listener]) -> None:
         listener.close()
 
 
-def _resolve(bind: TCPBind) -> list[_Target]:
-    """The addresses of a bind; the empty host is the wildcard of every family."""
+def resolve(
+    binds: Iterable[TCPBind], dual_stack: bool, kind: socket.SocketKind = socket.SOCK_STREAM
+) -> dict[TCPBind, tuple[list[Target], bool]]:
+    """The addresses of each bind, and whether an IPv6 wildcard among them is to stand for IPv4 too.
+
+    The empty host is the wildcard of every family.  Raises ``BindError`` for a name that is unknown.
+    """
+    targets = {bind: _resolve(bind, kind) for bind in binds}
+    # An IPv6 wildcard shares its port with an IPv4 socket only if it leaves IPv4 alone.
+    v4_ports = {bind.port for bind, found in targets.items() if any(family == socket.AF_INET for family, _ in found)}
+    return {
+        bind: (found, dual_stack and not (bind.port in v4_ports and (bind.port != 0 or len(found) > 1)))
+        for bind, found in targets.items()
+    }
+
+
+def _resolve(bind: TCPBind, kind: socket.SocketKind) -> list[Target]:
     try:
-        found = socket.getaddrinfo(bind.host or None, bind.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = socket.getaddrinfo(bind.host or None, bind.port, type=kind, flags=socket.AI_PASSIVE)
     except OSError as error:
         raise BindError(f"cannot bind {bind}: unknown host ({error.strerror or error})") from None
     return list(dict.fromkeys((family, address) for family, _, _, _, address in found))
 
 
-def _open_tcp(
-    bind: TCPBind, targets: Sequence[_Target], backlog: int, dual_stack: bool, taken: set[tuple[str, int]]
-) -> list[Listener]:
-    """A socket for each address; ``taken`` holds what this server has bound already, so that names may overlap."""
+def bind_targets(
+    bind: TCPBind, targets: Sequence[Target], dual_stack: bool, taken: set[tuple[str, int]], open_socket: OpenSocket
+) -> list[socket.socket]:
+    """A socket for each address, all on one port; ``taken`` holds what this server has bound already, so that names
+    may overlap.  Raises ``BindError``."""
     for attempt in range(1, _PORT_ATTEMPTS + 1):
         try:
-            return _bind_targets(bind, targets, backlog, dual_stack, taken)
+            return _try_targets(bind.port, targets, dual_stack, taken, open_socket)
         except OSError as error:
             retry = bind.port == 0 and len(targets) > 1 and error.errno == errno.EADDRINUSE
             if not retry or attempt == _PORT_ATTEMPTS:
-                raise BindError(f"cannot bind {bind}: {_explain(error)}") from None
+                raise BindError(f"cannot bind {bind}: {explain(error)}") from None
     raise AssertionError("unreachable")
 
 
-def _bind_targets(
-    bind: TCPBind, targets: Sequence[_Target], backlog: int, dual_stack: bool, taken: set[tuple[str, int]]
-) -> list[Listener]:
+def _try_targets(
+    port: int, targets: Sequence[Target], dual_stack: bool, taken: set[tuple[str, int]], open_socket: OpenSocket
+) -> list[socket.socket]:
     """Bind all addresses of a name to one port, but for those that this machine lacks while it has another."""
-    port = bind.port
-    listeners: list[Listener] = []
+    found: list[socket.socket] = []
     missing: OSError | None = None
     try:
         for family, address in targets:
@@ -214,21 +214,22 @@ def _bind_targets(
             if (host, port) in taken:
                 continue
             try:
-                sock = _bind_tcp(family, (host, port, *address[2:]), dual_stack)
+                sock = open_socket(family, (host, port, *address[2:]), dual_stack)
             except OSError as error:
                 if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                     raise
                 missing = error
                 continue
-            listeners.append(Listener(sock, str(bind), backlog))
+            found.append(sock)
             port = sock.getsockname()[1]
     except OSError:
-        release(listeners)
+        for sock in found:
+            sock.close()
         raise
-    if not listeners and missing is not None:
+    if not found and missing is not None:
         raise missing
-    taken.update((str(listener.address[0]), port) for listener in listeners)
-    return listeners
+    taken.update((str(sock.getsockname()[0]), port) for sock in found)
+    return found
 
 
 def _bind_tcp(family: int, address: tuple[object, ...], dual_stack: bool) -> socket.socket:
@@ -238,14 +239,19 @@ def _bind_tcp(family: int, address: tuple[object, ...], dual_stack: bool) -> soc
         sock.setblocking(False)
         # Connections of a former server in TIME_WAIT do not hold the port; a socket that listens still does.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            both = (dual_stack and address[0] == "::") or str(address[0]).startswith("::ffff:")
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not both)
+        set_v6only(sock, address, dual_stack)
         sock.bind(address)
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+def set_v6only(sock: socket.socket, address: tuple[object, ...], dual_stack: bool) -> None:
+    """Before ``bind``: whether an IPv6 socket is for IPv4 too, as only a wildcard and a mapped address can be."""
+    if sock.family == socket.AF_INET6:
+        both = (dual_stack and address[0] == "::") or str(address[0]).startswith("::ffff:")
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not both)
 
 
 def _open_unix(bind: UnixBind, backlog: int, permissions: int | None) -> Listener:
@@ -266,7 +272,7 @@ def _open_unix(bind: UnixBind, backlog: int, permissions: int | None) -> Listene
         listener.listen()
     except OSError as error:
         sock.close()
-        raise BindError(f"cannot bind {bind}: {_explain(error)}") from None
+        raise BindError(f"cannot bind {bind}: {explain(error)}") from None
     return listener
 
 
@@ -295,7 +301,7 @@ def _open_fd(bind: FDBind, backlog: int) -> Listener:
     try:
         sock = socket.socket(fileno=bind.fd)  # finds family and type
     except OSError as error:
-        raise BindError(f"cannot use {bind}: {_explain(error)}") from None
+        raise BindError(f"cannot use {bind}: {explain(error)}") from None
     try:
         if sock.type != socket.SOCK_STREAM:
             raise OSError(errno.EINVAL, "not a stream socket")
@@ -312,12 +318,12 @@ def _open_fd(bind: FDBind, backlog: int) -> Listener:
             sock.listen(backlog)
     except OSError as error:
         sock.detach()  # it is not ours to close
-        raise BindError(f"cannot use {bind}: {_explain(error)}") from None
+        raise BindError(f"cannot use {bind}: {explain(error)}") from None
     return Listener(sock, str(bind), backlog, inherited=True)
 
 
-def _explain(error: OSError) -> str:
-    """The reason in words, ours in place of the system's where ours are clearer."""
+def explain(error: OSError) -> str:
+    """The reason of a failure in words, ours in place of the system's where ours are clearer."""
     text = error.strerror or str(error)
     if error.errno is not None and text == os.strerror(error.errno):
         return _REASONS.get(error.errno, text)
