@@ -3,7 +3,7 @@ cimport cython
 
 from ..contract cimport Connection, Exchange, Host, Protocol, ResponseHead
 from ..kernels cimport raw_data
-from ..rendering cimport inspect_response
+from ..rendering cimport has_field, inspect_response
 from .budget cimport Budget
 from .stream cimport H2Stream
 
@@ -18,6 +18,7 @@ cdef class Outlet(Protocol):
     cdef readonly Host host
     cdef readonly Budget budget
     cdef readonly object engine
+    cdef public bytes alt_svc
     cdef list _extra_fields
     cdef long running
     cdef list waiting

@@ -8,7 +8,7 @@ stream by itself; ``H2Connection`` derives from it and gives what stands last in
 from ..bounds import CORK_BYTES
 from ..contract import Protocol
 from ..kernels import raw_data
-from ..rendering import inspect_response
+from ..rendering import has_field, inspect_response
 from .bounds import CREDIT_BYTES
 from .errors import NO_ERROR
 
@@ -19,7 +19,8 @@ class Outlet(Protocol):
     """What the streams of one connection say.
 
     ``engine`` is the derived class's to set.  ``waiting`` are the streams that have something to say and no window, in
-    the order of their turns; ``sent_at`` is when the last DATA was written, for whichever stream.
+    the order of their turns; ``sent_at`` is when the last DATA was written, for whichever stream.  ``alt_svc`` is a
+    line for responses that say nothing themselves of where else the server is (RFC 7838), or empty.
     """
 
     def __init__(self, connection, host, budget):
@@ -27,6 +28,7 @@ class Outlet(Protocol):
         self.host = host
         self.budget = budget
         self.engine = None
+        self.alt_svc = b""
         self._extra_fields = [_split_line(line) for line in host.extra_fields.split(b"\r\n") if line]
         # Applications that have not ended, whatever became of their streams.
         self.running = 0
@@ -154,6 +156,8 @@ class Outlet(Protocol):
             fields = [*fields, _split_line(host.server_field)]
         if self._extra_fields:
             fields = fields + self._extra_fields
+        if self.alt_svc and not has_field(head, b"alt-svc"):
+            fields = [*fields, _split_line(self.alt_svc)]
         return fields
 
     def _send_all(self, stream):
