@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, NoReturn
 
-from fastserver.config.aliases import DENIALS, LISTENERS, METRICS_LISTENERS, suggest
+from fastserver.config.aliases import DENIALS, LISTENERS, METRICS_LISTENERS, QUIC_PORT, suggest
 from fastserver.config.errors import ConfigError
 from fastserver.config.load import PREFIX, WEB_CONCURRENCY, load_config
 from fastserver.config.model import DEFAULTS, SETTINGS, Config
@@ -105,7 +105,7 @@ def create_parser() -> "Parser":
         if fact.group not in groups:
             groups[fact.group] = parser.add_argument_group(fact.group)
         parser.add_setting(groups[fact.group], key, fact)
-    for name in (*LISTENERS, *METRICS_LISTENERS, *KEYS):
+    for name in (*LISTENERS, *METRICS_LISTENERS, QUIC_PORT, *KEYS):
         parser.add_flag(parser, name, (spell_flag(name),), switch=name in SWITCHES, help=argparse.SUPPRESS)
     for name in DENIALS:
         parser.add_flag(parser, name, (spell_flag(name),), switch=True, help=argparse.SUPPRESS)

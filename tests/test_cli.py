@@ -62,6 +62,7 @@ def write(key: str) -> tuple[list[str], Any]:
             "observers": ("m:a", "pkg.m:B.c"),
             "protocols": ("a:1=m:P", "unix:/x=y=m:P"),
             "metrics_bind": ("a:1", "[::1]:2"),
+            "quic_bind": ("a:1", "[::1]:2"),
             "ws_allowed_origins": ("https://a", "https://b:1"),
         }[key]
         return [flag, items[0], flag, items[1]], items
@@ -84,8 +85,10 @@ def test_a_flag_for_every_setting(key: str) -> None:
         arguments, value = ["--statsd-host", "a:1"], "a:1"
     if SETTINGS[key].group == "TLS" and key not in ("certfile", "dev_cert"):
         beside = {"certfile": "c", "ca_certs": "a"}
-    if key == "http1":
+    if key in ("http1", "http3", "quic_bind"):
         beside = {"certfile": "c"}
+    if key == "quic_initial_connection_window":
+        beside = {"quic_initial_stream_window": 1024}
     arguments += [f"--{name.replace('_', '-')}={text}" for name, text in beside.items() if name != key]
     given = {**beside, key: value}
     if key == "access_logfile":
@@ -257,6 +260,10 @@ ORIGINS = ["https://a", "https://b"]
         ("--http-protocols h1 m:app", {"http2": False}),
         ("--http-protocols h2,h1 m:app", {}),
         ("--http-protocols=h2 --certfile c --keyfile k m:app", {**TLS, "http1": False}),
+        ("--http-protocols=h3,h2,h1 --certfile c --keyfile k m:app", {**TLS, "http3": True}),
+        ("--http3 --certfile c --keyfile k m:app", {**TLS, "http3": True}),
+        ("--http3 --quic-port 443 --tls-cert c --tls-key k m:app", {**TLS, "quic_bind": "127.0.0.1:443"}),
+        ("--quic-bind [::]:443 --certfile c --keyfile k m:app", {**TLS, "quic_bind": "[::]:443"}),
         ("--http-protocols h2,h1 --http2-cleartext prior-knowledge m:app", {"h2c": True}),
         ("--http2-cleartext off m:app", {}),
         ("--h2c m:app", {"h2c": True}),
@@ -324,8 +331,8 @@ def test_lines_that_work(line: str, expected: dict[str, Any]) -> None:
         ("m:app --http 2 --http1", "--http", "does not go with http1: give one of them"),
         ("m:app --http 1 --http2-only", "--http2-only", "does not go with http: give one of them"),
         ("m:app --http-protocols h1,h2", "--http-protocols", "'h1,h2' is not supported, HTTP/2 is always preferred"),
-        ("m:app --http-protocols h3,h2", "--http-protocols", "'h3,h2' is not supported: want h2 or http/1.1"),
-        ("m:app --alpn-protocols h2,h3", "--alpn-protocols", "'h2,h3' is not supported: want h2 or http/1.1"),
+        ("m:app --http-protocols h3", "--http-protocols", "'h3' is not supported, clients learn of HTTP/3 over TCP"),
+        ("m:app --alpn-protocols h2,h4", "--alpn-protocols", "'h2,h4' is not supported: want h2 or http/1.1"),
         ("m:app --h2-initial-connection-window 1k", "--h2-initial-connection-window", "'1k' is not allowed: want a"),
         ("m:app --http2-max-frame-size 1024", "--http2-max-frame-size", "'1024' is not allowed: want a size"),
         ("m:app --http2-keep-alive-interval 9", "--http2-keep-alive-interval", "not supported yet; timeout_keep_al"),
@@ -349,7 +356,11 @@ def test_lines_that_work(line: str, expected: dict[str, Any]) -> None:
         ("-D m:app", "-D", "not supported yet; let the service manager"),
         ("--debug m:app", "--debug", "not supported yet"),
         ("--insecure-bind a:1 m:app", "--insecure-bind", "not supported yet"),
-        ("--quic-bind a:1 m:app", "--quic-bind", "not supported yet"),
+        ("--quic-bind a:1 m:app", "--quic-bind", "is given without certfile: want both, or neither"),
+        ("--http3 m:app", "--http3", "is given without certfile: want both, or neither"),
+        ("--quic-port x m:app", "--quic-port", "'x' is not allowed: want a number from 0 to 65535"),
+        ("--quic-port 1 --quic-bind a:1 m:app", "--quic-port", "is given beside quic_bind: give one of them"),
+        ("--quic-require-retry m:app", "--quic-require-retry", "not supported yet; quic_retry=always does it"),
         ("--server-name a m:app", "--server-name", "not supported yet"),
         ("-m 007 m:app", "-m", "not supported yet; uds_permissions sets the mode"),
         ("-u nobody -g nogroup m:app", "-u", "not supported yet"),

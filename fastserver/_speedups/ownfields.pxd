@@ -2,6 +2,7 @@
 cimport cython
 
 from .contract cimport Host, ResponseHead
+from .rendering cimport has_field
 
 cdef dict _LINES
 
@@ -12,7 +13,7 @@ cdef class OwnFields:
     cdef list _extra
 
     @cython.locals(host=Host)
-    cpdef list add(self, ResponseHead head, list fields)
+    cpdef list add(self, ResponseHead head, list fields, bytes alt_svc=*)
 
 
 @cython.locals(pair=tuple)

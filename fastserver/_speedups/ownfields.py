@@ -3,6 +3,8 @@
 HTTP/1 has them as whole lines (``rendering.render_response``); HTTP/2 and HTTP/3 add them here.
 """
 
+from .rendering import has_field
+
 _LINES: dict = {}
 
 
@@ -13,8 +15,11 @@ class OwnFields:
         self._host = host
         self._extra = [split_line(line) for line in host.extra_fields.split(b"\r\n") if line]
 
-    def add(self, head, fields):
-        """``fields`` and what the server adds to them: a list that may be ``fields`` itself."""
+    def add(self, head, fields, alt_svc=b""):
+        """``fields`` and what the server adds to them: a list that may be ``fields`` itself.
+
+        ``alt_svc`` is a line for responses that say nothing themselves of where else the server is (RFC 7838).
+        """
         host = self._host
         if host.date_header and not head.has_date:
             fields = [*fields, split_line(host.clock.date_field)]
@@ -22,6 +27,8 @@ class OwnFields:
             fields = [*fields, split_line(host.server_field)]
         if self._extra:
             fields = fields + self._extra
+        if alt_svc and not has_field(head, b"alt-svc"):
+            fields = [*fields, split_line(alt_svc)]
         return fields
 
 

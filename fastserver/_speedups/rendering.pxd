@@ -3,6 +3,7 @@ from .contract cimport ResponseHead
 
 cpdef list inspect_fields(object headers)
 cpdef ResponseHead inspect_response(object status, object headers)
+cpdef bint has_field(ResponseHead head, bytes name) except -1
 cpdef bytes render_response(
     ResponseHead head, bytes body, long long content_length, bint chunked, bytes connection_field,
     bytes date_field, bytes server_field, bytes extra_fields,

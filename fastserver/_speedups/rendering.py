@@ -72,6 +72,11 @@ def inspect_response(status: int, headers: Iterable[Any]) -> ResponseHead:
     return head
 
 
+def has_field(head: ResponseHead, name: bytes) -> bool:
+    """Whether there is a field of ``name`` (lower-case) in ``head``."""
+    return any(len(field[0]) == len(name) and field[0].lower() == name for field in head.fields)
+
+
 @cache
 def _status_line(status: int) -> bytes:
     try:

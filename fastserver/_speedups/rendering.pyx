@@ -110,6 +110,18 @@ cpdef ResponseHead inspect_response(object status, object headers):
     return head
 
 
+cpdef bint has_field(ResponseHead head, bytes name) except -1:
+    """Whether there is a field of ``name`` (lower-case) in ``head``."""
+    cdef tuple pair
+    cdef bytes given
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(name)
+    for pair in head.fields:
+        given = <bytes> pair[0]
+        if PyBytes_GET_SIZE(given) == size and given.lower() == name:
+            return True
+    return False
+
+
 cdef list STATUS_LINES = [None] * 1000
 
 cdef bytes _status_line(int status):

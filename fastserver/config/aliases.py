@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from fastserver.config import rivals, units, versions
-from fastserver.config.bind import DEFAULT_PORT, METRICS_PORT, FDBind, compose_bind, parse_bind
+from fastserver.config.bind import DEFAULT_PORT, METRICS_PORT, FDBind, TCPBind, compose_bind, parse_bind
 from fastserver.config.errors import ConfigError
 from fastserver.config.setting import Setting, quote
 
@@ -17,6 +17,8 @@ from fastserver.config.setting import Setting, quote
 LISTENERS: Final = ("uds", "unix", "fd", "host", "port")
 #: Keys that together make one metrics_bind, as granian and peregrine have them.
 METRICS_LISTENERS: Final = ("metrics_address", "metrics_host", "metrics_port")
+#: The key that makes a quic_bind of each host of bind, as peregrine has it.
+QUIC_PORT: Final = "quic_port"
 #: Keys that say no to a boolean-like setting: the canonical key, and its value where the key is true.
 DENIALS: Final[Mapping[str, tuple[str, Any]]] = {
     "no_lifespan": ("lifespan", "off"),
@@ -28,10 +30,13 @@ NONE_IS: Final[Mapping[str, Any]] = {"ws_ping_interval": 0, "ws_ping_timeout": 0
 DEFAULT_HOST: Final = "127.0.0.1"
 
 
-def translate(given: Mapping[str, Any], settings: Mapping[str, Setting]) -> dict[str, Any]:
+def translate(
+    given: Mapping[str, Any], settings: Mapping[str, Setting], beneath: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """``given`` under canonical keys, ready for ``Config(**...)``; ``None`` where none is allowed means the default.
 
-    A log file that is given switches the access log on, unless ``access_log`` is given as well.
+    A log file that is given switches the access log on, unless ``access_log`` is given as well.  ``beneath`` is what
+    the result will go over.
     """
     canonical = {alias: key for key, fact in settings.items() for alias in (*fact.aliases, fact.singular) if alias}
     values: dict[str, Any] = {}
@@ -55,6 +60,8 @@ def translate(given: Mapping[str, Any], settings: Mapping[str, Setting]) -> dict
         if key in values:
             raise ConfigError(next(iter(listener)), f"is given beside {names[key]}: give one of them")
         values[key] = (compose(listener),)
+    if given.get(QUIC_PORT) is not None:
+        _add_quic_port(given[QUIC_PORT], {**(beneath or {}), **values}.get("bind"), values, names)
     for name in versions.KEYS:
         if given.get(name) is not None:
             _add_versions(name, versions.read_versions(name, given[name]), values, names, settings)
@@ -79,7 +86,7 @@ def _resolve(
         return name, value
     if name in canonical:
         return canonical[name], value
-    if name in LISTENERS or name in METRICS_LISTENERS or name in versions.KEYS:
+    if name in LISTENERS or name in METRICS_LISTENERS or name in versions.KEYS or name == QUIC_PORT:
         return None, None
     if name in DENIALS:
         key, denied = DENIALS[name]
@@ -89,7 +96,7 @@ def _resolve(
         if problem is not None:
             raise ConfigError(name, problem)
         return None, None
-    known = (*settings, *canonical, *LISTENERS, *METRICS_LISTENERS, *versions.KEYS, *rivals.RIVALS)
+    known = (*settings, *canonical, *LISTENERS, *METRICS_LISTENERS, QUIC_PORT, *versions.KEYS, *rivals.RIVALS)
     raise ConfigError(name, f"there is no such setting{suggest(name, known)}")
 
 
@@ -113,6 +120,37 @@ def _add_versions(
             raise ConfigError(name, f"does not go with {names[key]}: give one of them")
         values[key] = value
         names.setdefault(key, name)
+
+
+def _add_quic_port(value: Any, bind: Any, values: dict[str, Any], names: dict[str, str]) -> None:
+    """Put a ``quic_bind`` for each TCP address of ``bind`` among ``values``; ``http3`` beside it says no more."""
+    if "quic_bind" in values:
+        raise ConfigError(QUIC_PORT, f"is given beside {names['quic_bind']}: give one of them")
+    port = _parse_number(QUIC_PORT, value, "a number from 0 to 65535")
+    hosts = dict.fromkeys(_list_hosts(bind))
+    if not hosts:
+        raise ConfigError(QUIC_PORT, "takes the hosts of bind, and there is none: want quic_bind instead")
+    try:
+        values["quic_bind"] = tuple(str(compose_bind(host, port)) for host in hosts)
+    except ValueError as error:
+        raise ConfigError(QUIC_PORT, f"{quote(value)} is not allowed, {error}") from None
+    names["quic_bind"] = QUIC_PORT
+    values.pop("http3", None)
+
+
+def _list_hosts(bind: Any) -> list[str]:
+    """The hosts of the TCP addresses of ``bind``; a text that is none is for the model to refuse."""
+    if bind is None or isinstance(bind, str):
+        bind = (bind or DEFAULT_HOST,)
+    hosts = []
+    for text in bind if isinstance(bind, Iterable) else ():
+        try:
+            fact = parse_bind(text)
+        except (AttributeError, TypeError, ValueError):
+            continue
+        if isinstance(fact, TCPBind):
+            hosts.append(fact.host)
+    return hosts
 
 
 def _compose_listener(listener: Mapping[str, Any]) -> str:

@@ -12,15 +12,21 @@ METRICS_PORT: Final = 9090
 STATS_PATH: Final = "/stats"
 #: What the error messages offer.
 WANT_BIND: Final = "host, host:port, [ipv6]:port, :port, unix:PATH or fd://N"
+#: The same for UDP.
+WANT_QUIC_BIND: Final = "host:port, [ipv6]:port or :port"
 
 _NO_PATH = "a path follows unix:"
+_NO_PORT = -1
 _HOST = re.compile(r"[^\s\x00-\x20\x7f/\\?#@\[\]:,]*")
 _DIGITS = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class TCPBind:
-    """A TCP address.  ``host`` has no brackets; ``""`` stands for every interface.  Port 0 lets the system choose."""
+    """An address of TCP, or of UDP for QUIC.
+
+    ``host`` has no brackets; ``""`` stands for every interface.  Port 0 lets the system choose.
+    """
 
     host: str
     port: int
@@ -69,6 +75,19 @@ def parse_bind(text: str, default_port: int = DEFAULT_PORT) -> Bind:
     if _HOST.fullmatch(host) is None or not (host or colon):
         raise ValueError("the host has a character that no host has, or is missing")
     return TCPBind(host, _parse_port(port) if colon else default_port)
+
+
+def parse_quic_bind(text: str) -> TCPBind:
+    """The fact of one text that says where to serve QUIC, over UDP; as ``parse_bind`` does it, but with a port.
+
+    A default would be wrong more often than right: clients look for HTTP/3 at the port of their TLS connection.
+    """
+    bind = parse_bind(text, _NO_PORT)
+    if not isinstance(bind, TCPBind):
+        raise ValueError("QUIC goes over UDP")
+    if bind.port == _NO_PORT:
+        raise ValueError("there is no port")
+    return bind
 
 
 def compose_bind(host: str, port: int) -> Bind:

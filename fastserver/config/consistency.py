@@ -6,7 +6,7 @@ Whatever cannot be is a ``ConfigError`` for the key that is at fault.
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fastserver.config.bind import STATS_PATH, WANT_BIND, Bind, TCPBind, parse_bind
+from fastserver.config.bind import STATS_PATH, WANT_BIND, WANT_QUIC_BIND, Bind, TCPBind, parse_bind, parse_quic_bind
 from fastserver.config.errors import ConfigError
 from fastserver.config.extension import WANT_OBSERVER, WANT_PROTOCOL, parse_observer, parse_protocol
 from fastserver.config.header import WANT_HEADER, parse_header
@@ -38,6 +38,7 @@ def canonicalise(config: "Config") -> dict[str, Any]:
     """The canonical values of the settings whose kind does not give it, each text checked for its form."""
     _parse_each("bind", config.bind, parse_bind, WANT_BIND)
     _parse_each("metrics_bind", config.metrics_bind, parse_bind, WANT_BIND)
+    _parse_each("quic_bind", config.quic_bind, parse_quic_bind, WANT_QUIC_BIND)
     _parse_each("observers", config.observers, parse_observer, WANT_OBSERVER)
     if config.statsd_host is not None:
         _parse("statsd_host", config.statsd_host, parse_statsd_target, WANT_STATSD)
@@ -50,6 +51,7 @@ def canonicalise(config: "Config") -> dict[str, Any]:
         "root_path": _normalise_root_path(config.root_path),
         "server_header": config.server_header and "server" not in headers,
         "date_header": config.date_header and "date" not in headers,
+        "alt_svc": config.alt_svc and "alt-svc" not in headers,
         "ws_allowed_origins": _parse_each("ws_allowed_origins", config.ws_allowed_origins, parse_origin, WANT_ORIGIN),
         "protocols": _parse_each("protocols", protocols, parse_protocol, WANT_PROTOCOL),
         "statsd_prefix": _parse("statsd_prefix", config.statsd_prefix, parse_statsd_prefix, WANT_PREFIX),
@@ -62,6 +64,7 @@ def check(config: "Config") -> None:
     _check_addresses(config)
     _check_versions(config)
     _check_tls(config)
+    _check_quic(config)
 
 
 def _parse(key: str, item: Item, reader: Callable[[Item], Fact], want: str) -> Fact:
@@ -109,7 +112,8 @@ def _check_versions(config: "Config") -> None:
     if config.http1:
         return
     if not config.http2:
-        raise ConfigError("http1", "is off, and http2 is off too: want at least one of them")
+        tail = ", since clients learn of HTTP/3 over TCP" if config.quic_bind or config.http3 else ""
+        raise ConfigError("http1", f"is off, and http2 is off too: want at least one of them{tail}")
     if not config.has_tls and not config.h2c:
         raise ConfigError("http1", "is off, and without certfile HTTP/2 needs h2c: want certfile, or h2c, or http1")
 
@@ -128,6 +132,26 @@ def _check_tls(config: "Config") -> None:
                 raise ConfigError("protocols", f"{quote(binding.where)} is not allowed without certfile")
     if config.verify_mode != "none" and config.ca_certs is None:
         raise ConfigError("verify_mode", f"{quote(config.verify_mode)} is not allowed without ca_certs")
+
+
+def _check_quic(config: "Config") -> None:
+    """QUIC is served at addresses that there are, each once, and with TLS."""
+    for key in ("quic_bind", "http3"):
+        if getattr(config, key) and config.certfile is None:
+            raise ConfigError(key, "is given without certfile: want both, or neither")
+    taken = set()
+    for text in config.quic_bind:
+        place = parse_quic_bind(text)
+        if place in taken:
+            raise ConfigError("quic_bind", f"{quote(str(place))} is given twice: want another address")
+        if place.port:
+            taken.add(place)
+    if config.http3 and not any(isinstance(bind, TCPBind) for bind in config.binds):
+        raise ConfigError("http3", "takes the addresses of bind, and none of them has a port: want quic_bind instead")
+    if config.quic_initial_connection_window < config.quic_initial_stream_window:
+        raise ConfigError(
+            "quic_initial_connection_window", "is less than quic_initial_stream_window: want at least as much"
+        )
 
 
 def _check_metrics_path(path: str) -> None:

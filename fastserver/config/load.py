@@ -53,7 +53,7 @@ def load_config(
     environment, sources = read_environment(os.environ if environ is None else environ)
     try:
         values = translate(environment, SETTINGS)
-        own = translate(given or {}, SETTINGS)
+        own = translate(given or {}, SETTINGS, values)
         sources = {key: source for key, source in sources.items() if key not in own}
         return Config(**{**values, **own})
     except ConfigError as error:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator
 
 from fastserver.config import versions
-from fastserver.config.aliases import DEFAULT_HOST, DENIALS, LISTENERS, METRICS_LISTENERS
+from fastserver.config.aliases import DEFAULT_HOST, DENIALS, LISTENERS, METRICS_LISTENERS, QUIC_PORT
 from fastserver.config.bind import METRICS_PORT
 from fastserver.config.load import PREFIX, WEB_CONCURRENCY, variable_of
 from fastserver.config.model import DEFAULTS, SETTINGS
@@ -42,9 +42,10 @@ above is a flag (with dashes) and a key of `Config.from_mapping` and `fastserver
 
 - {listeners} make one bind, as in uvicorn: a socket path goes before a descriptor, a descriptor before host and port.
 - {metrics} make one `metrics_bind`, as in granian; the host is {metrics_host} and the port {metrics_port} by default.
+- `{quic_port}` makes one `quic_bind` of each host of `bind`, as in peregrine, in the place of what `http3` would add.
 - {denials}.
 - {versions} say of `http1`, `http2` and `h2c` what they say in granian, peregrine, gunicorn and hypercorn; where both
-  versions are named, HTTP/2 has to stand first.
+  versions are named, HTTP/2 has to stand first. A list that names `h3` switches `http3` on.
 - {worded} may be followed by a word.
 - hypercorn's old `--access-log FILE` is taken for `--access-logfile FILE` where the word after it is `-`, a path
   without a colon, or ends in `.log`.
@@ -92,6 +93,7 @@ def _render_compatibility() -> str:
         metrics=_quote(METRICS_LISTENERS),
         metrics_host=DEFAULT_HOST,
         metrics_port=METRICS_PORT,
+        quic_port=QUIC_PORT,
         denials=denials,
         versions=_quote(versions.KEYS),
         worded=_quote(f"{spell_flag(key)}" for key, fact in SETTINGS.items() if fact.takes_word),

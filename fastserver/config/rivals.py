@@ -65,7 +65,6 @@ def _value(
 TOPICS: Final[Mapping[str, tuple[Rival, ...]]] = {
     "listening": (
         _value("insecure_bind"),
-        _value("quic_port"),
         _switch("reuse_port"),
         _value("umask", flags=("-m",), instead="uds_permissions sets the mode of Unix sockets"),
     ),
@@ -112,7 +111,10 @@ TOPICS: Final[Mapping[str, tuple[Rival, ...]]] = {
         _value("h2_timeout_write", "h2_timeout_response_stall", instead="timeout_write does it for all protocols"),
         _value("ws_max_queue_bytes", instead="ws_max_queue limits the messages that wait"),
         _switch("h11_pass_raw_headers"),
-        _value("alt_svc_headers"),
+        _value("alt_svc_headers", instead="header sets it, as in 'Alt-Svc: h3=\":443\"'"),
+        _switch("quic_require_retry", instead="quic_retry=always does it"),
+        _value("quic_max_datagram_size", same=("1200",)),
+        _value("quic_secret", instead="the processes of a server share one that they make"),
     ),
     "TLS": (
         _value("ssl_version", same=("17", "2"), instead="the server takes TLS 1.2 and 1.3"),

@@ -21,7 +21,7 @@ _MODES: Final[Mapping[str, Mapping[str, bool]]] = {
     "2": _HTTP2_ALONE,
 }
 #: What a list of protocols may hold, in the order that the server prefers them, and the setting of each.
-_NAMES: Final[Mapping[str, str]] = {"h2": "http2", "http/1.1": "http1", "h1": "http1"}
+_NAMES: Final[Mapping[str, str]] = {"h3": "http3", "h2": "http2", "http/1.1": "http1", "h1": "http1"}
 
 
 def _read_mode(key: str, value: Any) -> Mapping[str, bool]:
@@ -41,17 +41,21 @@ def _read_alone(key: str, value: Any) -> Mapping[str, bool]:
 
 
 def _read_list(key: str, value: Any) -> Mapping[str, bool]:
-    """hypercorn's ``alpn_protocols`` and gunicorn's ``http_protocols``, a list or one text with commas."""
+    """hypercorn's ``alpn_protocols`` and gunicorn's ``http_protocols``, a list or one text with commas.
+
+    HTTP/3 is switched on by its name and not off by its absence: it is no choice of a TLS handshake over TCP.
+    """
     items = value.split(",") if isinstance(value, str) else value
     words = [str(item).strip().lower() for item in items] if isinstance(items, (list, tuple)) else []
     if not words or any(word not in _NAMES for word in words):
-        raise ConfigError(key, f"{quote(value)} is not supported: want h2 or http/1.1 (also h1), or both")
-    if len(words) > 1 and words[0] != "h2":
-        raise ConfigError(
-            key, f"{quote(value)} is not supported, HTTP/2 is always preferred: want h2 in the first place"
-        )
+        raise ConfigError(key, f"{quote(value)} is not supported: want h2 or http/1.1 (also h1), or both, and h3")
+    over_tcp = [word for word in words if word != "h3"]
+    if len(over_tcp) > 1 and over_tcp[0] != "h2":
+        raise ConfigError(key, f"{quote(value)} is not supported, HTTP/2 is always preferred: want h2 before it")
+    if not over_tcp:
+        raise ConfigError(key, f"{quote(value)} is not supported, clients learn of HTTP/3 over TCP: want h2,h3 or more")
     named = {_NAMES[word] for word in words}
-    return {setting: setting in named for setting in ("http1", "http2")}
+    return {setting: setting in named for setting in ("http1", "http2")} | dict.fromkeys(named & {"http3"}, True)
 
 
 _READERS: Final = {
@@ -67,5 +71,8 @@ SWITCHES: Final = frozenset({"http2_only"})
 
 
 def read_versions(key: str, value: Any) -> Mapping[str, bool]:
-    """What ``key=value`` says of ``http1``, ``http2`` and ``h2c``; ``ConfigError`` where nobody could do that."""
+    """What ``key=value`` says of ``http1``, ``http2``, ``h2c`` and ``http3``.
+
+    ``ConfigError`` where nobody could do that.
+    """
     return _READERS[key](key, value)

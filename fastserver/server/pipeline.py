@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, TypeAlias
 
@@ -51,6 +51,18 @@ PRIOR: Final = WireProtocol("h2", partial(PriorKnowledge, open_h2=open_http2), r
 HTTP: Final[Mapping[str, WireProtocol]] = {"h2": HTTP2, "http/1.1": HTTP1}
 
 
+def _announce(wire: WireProtocol, alt_svc: bytes) -> WireProtocol:
+    """``wire``, one of ``HTTP``, with ``alt_svc`` in its responses."""
+
+    def open_announcing(connection: Connection, host: Host) -> Protocol:
+        protocol: Any = wire.open(connection, host)
+        if not isinstance(protocol, Refusal):
+            protocol.alt_svc = alt_svc
+        return protocol  # type: ignore[no-any-return]
+
+    return replace(wire, open=open_announcing)
+
+
 def list_http(config: Config) -> dict[str, WireProtocol]:
     """Those of ``HTTP`` that ``config`` serves."""
     is_served = {"h2": config.http2, "http/1.1": config.http1}
@@ -83,3 +95,12 @@ class Pipeline:
     def choose(self, alpn: str | None) -> WireProtocol:
         """The protocol of a connection whose handshake settled ``alpn``; ``None`` where there was none."""
         return self.default if alpn is None else self.by_alpn.get(alpn, self.default)
+
+    def announce(self, alt_svc: bytes) -> Pipeline:
+        """This, with the line ``alt_svc`` (RFC 7838) in the responses of HTTP that have no such field of their own.
+
+        It is for TLS listeners: without TLS nobody may be sent elsewhere.
+        """
+        heralds = {wire: _announce(wire, alt_svc) for wire in HTTP.values()}
+        by_alpn = {name: heralds.get(wire, wire) for name, wire in self.by_alpn.items()}
+        return replace(self, default=heralds.get(self.default, self.default), by_alpn=by_alpn)

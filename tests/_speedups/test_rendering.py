@@ -28,6 +28,13 @@ def test_inspect_response(rendering: Any) -> None:
     assert list_facts(plain) == list_facts(ResponseHead()) | {"status": 999}
 
 
+def test_has_field(rendering: Any) -> None:
+    head = rendering.inspect_response(200, [(b"ALT-Svc", b"clear"), (b"alt-svcs", b"x")])
+    assert rendering.has_field(head, b"alt-svc") is True
+    assert [rendering.has_field(head, name) for name in (b"alt-sv", b"lt-svcs", b"")] == [False] * 3
+    assert rendering.has_field(ResponseHead(), b"alt-svc") is False
+
+
 @pytest.mark.parametrize(("status", "kind", "reason"), [
     ("200", TypeError, "status must be an int"), (True, TypeError, "status must be an int"),
     (None, TypeError, "status must be an int"), (200.0, TypeError, "status must be an int"),

@@ -189,6 +189,22 @@ def test_metrics_listeners(given: dict[str, Any], metrics_bind: tuple[str, ...])
     assert Config.from_mapping(given).metrics_bind == metrics_bind
 
 
+@pytest.mark.parametrize(
+    ("given", "quic_bind"),
+    [
+        ({"quic_port": 443}, ("127.0.0.1:443",)),
+        ({"quic_port": "443", "http3": True}, ("127.0.0.1:443",)),
+        ({"quic_port": 1, "host": "::1", "port": 2}, ("[::1]:1",)),
+        ({"quic_port": 1, "bind": "a"}, ("a:1",)),
+        ({"quic_port": 1, "bind": ["a:2", "unix:/x", "a:3", ":4"]}, ("a:1", ":1")),
+        ({"quic_port": None}, ()),
+    ],
+)
+def test_a_port_for_quic(given: dict[str, Any], quic_bind: tuple[str, ...]) -> None:
+    config = Config.from_mapping(given, certfile="c")
+    assert (config.quic_bind, config.http3) == (quic_bind, False)
+
+
 def test_the_singular_of_a_list() -> None:
     config = Config.from_mapping(observer="m:a", protocol={"a:1": "m:P"})
     assert config == Config(observers="m:a", protocols="a:1=m:P")
@@ -238,6 +254,12 @@ def test_denials() -> None:
         ({"metrics_port": 70000}, "metrics_port: 70000 is not allowed, the port"),
         ({"metrics_port": "x"}, "metrics_port: 'x' is not allowed: want a number from 0 to 65535"),
         ({"metrics_address": "a b"}, "metrics_address: 'a b' is not allowed, the host has"),
+        ({"quic_bind": "a:1", "quic_port": 1}, "quic_port: is given beside quic_bind: give one of them"),
+        ({"quic_port": "x"}, "quic_port: 'x' is not allowed: want a number from 0 to 65535"),
+        ({"quic_port": 70000}, "quic_port: 70000 is not allowed, the port is a number from 0 to 65535"),
+        ({"quic_port": 1, "bind": "unix:/a"}, "quic_port: takes the hosts of bind, and there is none: want quic_bind"),
+        ({"quic_port": 1, "bind": 8000}, "quic_port: takes the hosts of bind, and there is none: want quic_bind"),
+        ({"alt_svc_headers": ["h3"]}, "alt_svc_headers: not supported yet; header sets it, as in 'Alt-Svc: h3="),
         ({"metrics": True}, "metrics: not supported yet; metrics_bind switches them on"),
         ({"obsever": "m:a"}, "obsever: there is no such setting; did you mean observer?"),
         ({"reload": True}, "reload: not supported yet"),

@@ -51,6 +51,19 @@ def test_every_key_has_its_variable() -> None:
         "observers": "m:a, m:b",
         "protocols": "alpn:x=m:P\n[::1]:5=m:P",
         "metrics_bind": "a:3 b:4",
+        "quic_bind": "a:5, [::1]:5",
+        "http3": "on",
+        "alt_svc": "no",
+        "alt_svc_max_age": "1h",
+        "quic_retry": "always",
+        "quic_max_half_open": "7",
+        "quic_handshake_timeout": "7",
+        "quic_idle_timeout": "7",
+        "quic_initial_stream_window": "2k",
+        "quic_initial_connection_window": "32k",
+        "h3_max_concurrent_streams": "7",
+        "h3_max_field_section_size": "2k",
+        "h3_max_resets": "7",
         "statsd_host": "s:5",
         "statsd_prefix": "app.",
     }
@@ -62,6 +75,7 @@ def test_every_key_has_its_variable() -> None:
         "observers": ["m:a", "m:b"],
         "protocols": ["alpn:x=m:P", "[::1]:5=m:P"],
         "metrics_bind": ["a:3", "b:4"],
+        "quic_bind": ["a:5", "[::1]:5"],
     }
     for key in SETTINGS:
         if key.startswith(("timeout_", "limit_", "keep_alive_")):
@@ -74,6 +88,11 @@ def test_every_key_has_its_variable() -> None:
     defaults = Config()
     assert [key for key in SETTINGS if getattr(loaded, key) == getattr(defaults, key)] == ["http2"]
     assert load_config({}, {variable_of("http2"): "no"}) == Config(http2=False)
+
+
+def test_a_port_for_quic_goes_with_the_hosts_of_the_environment() -> None:
+    config = load_config({"quic_port": 9}, {"FASTSERVER_BIND": "a:1", "FASTSERVER_CERTFILE": "c"})
+    assert config.quic_bind == ("a:9",)
 
 
 def test_the_caller_goes_over_the_environment() -> None:

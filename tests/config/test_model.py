@@ -57,6 +57,19 @@ EXPECTED_DEFAULTS: dict[str, Any] = {
     "h2_initial_stream_window": 256 * 1024,
     "h2_initial_connection_window": 1024 * 1024,
     "h2_max_resets": 200,
+    "quic_bind": (),
+    "http3": False,
+    "alt_svc": True,
+    "alt_svc_max_age": 86400.0,
+    "quic_retry": "auto",
+    "quic_max_half_open": 256,
+    "quic_handshake_timeout": 5.0,
+    "quic_idle_timeout": 30.0,
+    "quic_initial_stream_window": 256 * 1024,
+    "quic_initial_connection_window": 1024 * 1024,
+    "h3_max_concurrent_streams": 100,
+    "h3_max_field_section_size": 32768,
+    "h3_max_resets": 200,
     "ws_max_size": 16 * 1024 * 1024,
     "ws_max_queue": 32,
     "ws_ping_interval": 20.0,
@@ -188,6 +201,22 @@ def test_metrics_and_statsd() -> None:
     assert Config(metrics_path="/").metrics_path == "/"
 
 
+@pytest.mark.parametrize(
+    ("values", "binds"),
+    [
+        ({}, ()),
+        ({"quic_bind": [":443", "[::1]:5"]}, (TCPBind("", 443), TCPBind("::1", 5))),
+        ({"bind": ["a:1", "unix:/a", "fd://3", "b:2"], "http3": True}, (TCPBind("a", 1), TCPBind("b", 2))),
+        ({"bind": ["a:1", "b:2"], "http3": True, "quic_bind": "b:2"}, (TCPBind("b", 2), TCPBind("a", 1))),
+        ({"bind": "a:0", "http3": True, "quic_bind": "a:0"}, (TCPBind("a", 0), TCPBind("a", 0))),
+        ({"quic_bind": ["a:0", "a:0"]}, (TCPBind("a", 0), TCPBind("a", 0))),
+        ({"quic_bind": "127.0.0.1:8000"}, (TCPBind("127.0.0.1", 8000),)),  # a TCP port takes no UDP port
+    ],
+)
+def test_where_quic_is_served(values: dict[str, Any], binds: tuple[TCPBind, ...]) -> None:
+    assert Config(certfile="c", **values).quic_binds == binds
+
+
 def test_port_0_is_another_port_each_time() -> None:
     free = "127.0.0.1:0"
     config = Config(bind=free, metrics_bind=free, protocols=[f"{free}=m:P", f"{free}=m:Q"])
@@ -199,6 +228,7 @@ def test_a_header_takes_the_place_of_the_servers_own() -> None:
     assert (config.server_header, config.date_header) == (False, True)
     assert config.header_fields == (("SERVER", "mine"), ("x-a", "b"))
     assert Config(header="Date: never").date_header is False
+    assert Config(header="Alt-Svc: clear").alt_svc is False
 
 
 @pytest.mark.parametrize(
@@ -231,6 +261,39 @@ def test_a_header_takes_the_place_of_the_servers_own() -> None:
         ({"http1": False}, "http1: is off, and without certfile HTTP/2 needs h2c: want certfile, or h2c, or http1"),
         ({"http1": False, "http2": False}, "http1: is off, and http2 is off too: want at least one of them"),
         ({"h2c": True, "http2": False}, "h2c: is HTTP/2, and http2 is off: want both, or neither"),
+        (
+            {"http1": False, "http2": False, "http3": True, "certfile": "c"},
+            "http1: is off, and http2 is off too: want at least one of them, since clients learn of HTTP/3 over TCP",
+        ),
+        ({"quic_bind": "a:1"}, "quic_bind: is given without certfile: want both, or neither"),
+        ({"http3": True}, "http3: is given without certfile: want both, or neither"),
+        (
+            {"quic_bind": "a", "certfile": "c"},
+            "quic_bind: 'a' is not allowed, there is no port: want host:port, [ipv6]:",
+        ),
+        ({"quic_bind": "[::1]"}, "quic_bind: '[::1]' is not allowed, there is no port: want"),
+        (
+            {"quic_bind": "a:x"},
+            "quic_bind: 'a:x' is not allowed, the port is a number from 0 to 65535: want host:port,",
+        ),
+        ({"quic_bind": "unix:/a"}, "quic_bind: 'unix:/a' is not allowed, QUIC goes over UDP: want host:port"),
+        ({"quic_bind": "fd://3"}, "quic_bind: 'fd://3' is not allowed, QUIC goes over UDP: want"),
+        (
+            {"quic_bind": ["a:1", "b:1", "a:1"], "certfile": "c"},
+            "quic_bind: 'a:1' is given twice: want another address",
+        ),
+        (
+            {"http3": True, "bind": "unix:/a", "certfile": "c"},
+            "http3: takes the addresses of bind, and none of them has a port: want quic_bind instead",
+        ),
+        ({"quic_retry": "perhaps"}, "quic_retry: 'perhaps' is not allowed: want one of auto, always, never"),
+        ({"quic_max_half_open": 3}, "quic_max_half_open: 3 is not allowed: want a whole number, 4 or more"),
+        ({"quic_idle_timeout": 0}, "quic_idle_timeout: 0 is not allowed: want a duration"),
+        ({"quic_handshake_timeout": 0}, "quic_handshake_timeout: 0 is not allowed: want a duration"),
+        (
+            {"quic_initial_connection_window": "64k"},
+            "quic_initial_connection_window: is less than quic_initial_stream_window: want at least as much",
+        ),
         ({"h2_max_header_list_size": 1023}, "h2_max_header_list_size: 1023 is not allowed: want"),
         ({"h2c": "upgrade"}, "h2c: 'upgrade' is not supported, RFC 9113 took the upgrade from HTTP/1.1 out of HTTP/2:"),
         ({"h2c": " Both "}, "h2c: ' Both ' is not supported, RFC 9113 took"),

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from fastserver.config import Config, ConfigError
+from fastserver.config.setting import quote
 from fastserver.config.tls import create_ssl_context, read_server_certificate
 
 AUTHORITY = trustme.CA()
@@ -190,7 +191,7 @@ def refuse(config: Config) -> str:
 
 def test_a_missing_file(certfile: str, keyfile: str, tmp_path: Path) -> None:
     missing = str(tmp_path / "missing")
-    problem = f"{missing!r} cannot be read: No such file or directory"
+    problem = f"{quote(missing)} cannot be read: No such file or directory"
     assert refuse(Config(certfile=missing, keyfile=keyfile)) == f"certfile: {problem}"
     assert refuse(Config(certfile=certfile, keyfile=missing)) == f"keyfile: {problem}"
     assert refuse(Config(certfile=certfile, keyfile=keyfile, ca_certs=missing)) == f"ca_certs: {problem}"
@@ -223,18 +224,19 @@ def test_a_key_of_another_certificate(certfile: str, tmp_path: Path) -> None:
     for certificate in (AUTHORITY.issue_cert("b"), AUTHORITY.issue_cert("b", key_type=trustme.KeyType.RSA)):
         other.write_bytes(certificate.private_key_pem.bytes())
         text = refuse(Config(certfile=certfile, keyfile=str(other)))
-        assert text == f"keyfile: the private key in {str(other)!r} does not belong to the certificate in {certfile!r}"
+        shown, key = quote(certfile), quote(str(other))
+        assert text == f"keyfile: the private key in {key} does not belong to the certificate in {shown}"
 
 
 def test_a_locked_key_is_never_asked_for_on_the_terminal(certfile: str, locked_keyfile: str) -> None:
     text = refuse(Config(certfile=certfile, keyfile=locked_keyfile))
-    assert text == f"keyfile: the private key in {locked_keyfile!r} is encrypted: give keyfile_password"
+    assert text == f"keyfile: the private key in {quote(locked_keyfile)} is encrypted: give keyfile_password"
 
 
 @pytest.mark.parametrize("password", ["hunter3", ""])
 def test_a_wrong_password(certfile: str, locked_keyfile: str, password: str) -> None:
     text = refuse(Config(certfile=certfile, keyfile=locked_keyfile, keyfile_password=password))
-    assert text == f"keyfile_password: the password does not open the private key in {locked_keyfile!r}"
+    assert text == f"keyfile_password: the password does not open the private key in {quote(locked_keyfile)}"
 
 
 def test_a_password_that_openssl_cannot_take(certfile: str, locked_keyfile: str) -> None:

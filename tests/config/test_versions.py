@@ -24,6 +24,9 @@ HTTP2_ALONE = {"http1": False, "http2": True, "h2c": True}
         ("alpn_protocols", ("h2",), {"http1": False, "http2": True}),
         ("http_protocols", " H2 , h1 ", {"http1": True, "http2": True}),
         ("http_protocols", "h1", {"http1": True, "http2": False}),
+        ("http_protocols", "h3,h2,h1", {"http1": True, "http2": True, "http3": True}),
+        ("alpn_protocols", ["h2", "http/1.1", "h3"], {"http1": True, "http2": True, "http3": True}),
+        ("alpn_protocols", ["h3", "h2"], {"http1": False, "http2": True, "http3": True}),
     ],
 )
 def test_what_a_key_says(key: str, value: Any, meant: dict[str, bool]) -> None:
@@ -35,14 +38,15 @@ def test_what_a_key_says(key: str, value: Any, meant: dict[str, bool]) -> None:
     [
         ("http", "h11", "'h11' is not supported yet: want auto or httptools, or 1 or 2"),
         ("http2_only", "perhaps", "'perhaps' is not allowed: want yes or no"),
-        ("alpn_protocols", ["h3"], "['h3'] is not supported: want h2 or http/1.1 (also h1), or both"),
-        ("alpn_protocols", [], "[] is not supported: want h2 or http/1.1 (also h1), or both"),
-        ("alpn_protocols", 2, "2 is not supported: want h2 or http/1.1 (also h1), or both"),
-        ("http_protocols", "h2,,h1", "'h2,,h1' is not supported: want h2 or http/1.1 (also h1), or both"),
+        ("alpn_protocols", ["h4"], "['h4'] is not supported: want h2 or http/1.1 (also h1), or both, and h3"),
+        ("alpn_protocols", ["h3"], "['h3'] is not supported, clients learn of HTTP/3 over TCP: want h2,h3 or more"),
+        ("alpn_protocols", [], "[] is not supported: want h2 or http/1.1 (also h1), or both, and h3"),
+        ("alpn_protocols", 2, "2 is not supported: want h2 or http/1.1 (also h1), or both, and h3"),
+        ("http_protocols", "h2,,h1", "'h2,,h1' is not supported: want h2 or http/1.1 (also h1), or both, and h3"),
         (
             "http_protocols",
             "h1,h2",
-            "'h1,h2' is not supported, HTTP/2 is always preferred: want h2 in the first place",
+            "'h1,h2' is not supported, HTTP/2 is always preferred: want h2 before it",
         ),
     ],
 )
@@ -50,6 +54,11 @@ def test_refusals(key: str, value: Any, problem: str) -> None:
     with pytest.raises(ConfigError) as caught:
         read_versions(key, value)
     assert (caught.value.key, caught.value.problem) == (key, problem)
+
+
+def test_http3_is_not_switched_off_by_a_list_without_it() -> None:
+    config = Config.from_mapping(alpn_protocols=["h2", "http/1.1"], http3=True, certfile="c")
+    assert config == Config(http3=True, certfile="c")
 
 
 def test_keys_that_agree_go_together() -> None:

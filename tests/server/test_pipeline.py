@@ -3,17 +3,20 @@
 import asyncio
 import ssl
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import trustme
 
 from fastserver import Config, Server
+from fastserver._speedups.events import Updated
 from fastserver._speedups.h1.connection import OVERLOADED, H1Connection
 from fastserver._speedups.h2.codes import PREFACE
 from fastserver.config.extension import HTTP_NAMES, ProtocolBinding, parse_protocol
 from fastserver.protocol import refusal
 from fastserver.protocol.prior import UNSUPPORTED
+from fastserver.protocol.refusal import Refusal
 from fastserver.server.extensions import Extensions
 from fastserver.server.pipeline import (
     EITHER,
@@ -26,6 +29,8 @@ from fastserver.server.pipeline import (
     choose_default,
     list_http,
 )
+from tests.fakes import App, FakeConnection, Message, Receive, Send, Wire, make_host
+from tests.h2wire import H2Wire
 from tests.server.applications import Recorder
 from tests.site import run_in_loop
 
@@ -220,3 +225,78 @@ def test_there_is_room_for_so_many(authority: trustme.CA, certfile: str) -> None
             first.close()
 
     run_in_loop(asyncio.new_event_loop, main())
+
+
+# Alt-Svc.
+
+ALT_SVC = b'alt-svc: h3=":443"; ma=60\r\n'
+ANNOUNCED = [b'h3=":443"; ma=60']
+
+
+class AnnouncingH1(Wire):
+    def _open(self) -> Any:
+        return Pipeline().announce(ALT_SVC).choose(None).open(self.connection, self.host)
+
+
+class AnnouncingH2(H2Wire):
+    def _open(self) -> Any:
+        connection: Any = self.connection
+        connection.transport = SimpleNamespace(get_extra_info=lambda name: None)
+        protocol = Pipeline(by_alpn=HTTP).announce(ALT_SVC).choose("h2").open(connection, self.host)
+        protocol.handle(Updated(idle=True))
+        return protocol
+
+
+def respond(*fields: tuple[bytes, bytes]) -> App:
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": fields})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    return app
+
+
+def test_alt_svc_is_announced_by_http_alone() -> None:
+    pipeline = Pipeline(ONE, {"two": TWO, **HTTP})
+    announcing = pipeline.announce(ALT_SVC)
+    assert (announcing.default, announcing.by_alpn["two"]) == (ONE, TWO)
+    assert [(wire.name, wire in HTTP.values()) for wire in map(announcing.choose, HTTP)] == [
+        (name, False) for name in HTTP
+    ]
+    assert pipeline.by_alpn == {"two": TWO, **HTTP}
+
+
+@pytest.mark.parametrize("extra", [b"", b"x-a: b\r\n"])
+def test_alt_svc_in_each_response(extra: bytes) -> None:
+    wire = AnnouncingH1(respond())
+    wire.host.extra_fields = extra
+    wire.feed(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert [each.header(b"alt-svc") for each in wire.responses()] == [ANNOUNCED] * 2
+    assert {len(each.header(b"x-a")) for each in wire.responses()} == {1 if extra else 0}
+    wire.hang_up()
+    h2 = AnnouncingH2(respond()).greet()
+    assert [h2.answer(h2.request()).header(b"alt-svc") for _ in range(2)] == [ANNOUNCED] * 2
+
+
+def test_alt_svc_of_the_application_stands_alone() -> None:
+    app = respond((b"Alt-Svc", b"clear"))
+    wire = AnnouncingH1(app)
+    wire.feed(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert wire.response().header(b"alt-svc") == [b"clear"]
+    wire.hang_up()
+    h2 = AnnouncingH2(app).greet()
+    assert h2.answer(h2.request()).header(b"alt-svc") == [b"clear"]
+
+
+def test_no_alt_svc_where_nothing_is_announced() -> None:
+    wire = Wire(respond())
+    wire.feed(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert wire.response().header(b"alt-svc") == []
+    wire.hang_up()
+
+
+def test_a_refusal_announces_nothing() -> None:
+    tls = SimpleNamespace(version=lambda: "TLSv1.2", cipher=lambda: (CBC, "TLSv1.2", 128))
+    host = make_host(respond())
+    connection: Any = FakeConnection(host)
+    connection.transport = SimpleNamespace(get_extra_info=lambda name: tls)
+    assert isinstance(Pipeline(by_alpn=HTTP).announce(ALT_SVC).choose("h2").open(connection, host), Refusal)

@@ -5,7 +5,7 @@ cimport cython
 from ..contract cimport Connection, Host, Protocol, ResponseHead
 from ..events cimport Closed
 from ..kernels cimport raw_data
-from ..rendering cimport inspect_response, render_response
+from ..rendering cimport has_field, inspect_response, render_response
 
 # An imported object that is held as a C global.
 cdef Closed CLOSED
@@ -26,6 +26,7 @@ cdef bytes _CLOSE_FIELD
 cdef class Outlet(Protocol):
     cdef Connection connection
     cdef Host host
+    cdef public bytes alt_svc
     cdef bytes _out
     cdef int _state
     cdef int _corks
@@ -39,7 +40,7 @@ cdef class Outlet(Protocol):
     @cython.locals(limit="long long")
     cdef bint may_take_another(self)
     cdef bint is_writable(self)
-    @cython.locals(host=Host, date_field=bytes, server_field=bytes)
+    @cython.locals(host=Host, date_field=bytes, server_field=bytes, extra_fields=bytes)
     cdef write_head(self, ResponseHead head, bytes body, long long content_length, bint chunked, bytes connection_field)
     cdef write(self, bytes data)
     @cython.locals(out=bytes)

@@ -8,7 +8,7 @@ from ..bounds import CORK_BYTES
 from ..contract import Protocol
 from ..events import CLOSED
 from ..kernels import raw_data
-from ..rendering import inspect_response, render_response
+from ..rendering import has_field, inspect_response, render_response
 from .bounds import COPY_BYTES
 from .state import MOVES, NO_MOVE, STEPS, H1State, H1Step
 
@@ -22,11 +22,15 @@ _MOVES = MOVES
 
 
 class Outlet(Protocol):
-    """What one connection says, and the states that it goes through."""
+    """What one connection says, and the states that it goes through.
+
+    ``alt_svc`` is a line for responses that say nothing themselves of where else the server is (RFC 7838), or empty.
+    """
 
     def __init__(self, connection, host):
         self.connection = connection
         self.host = host
+        self.alt_svc = b""
         self._state = H1State.WAITING_REQUEST.value
         self._out = None
         self._corks = 0
@@ -71,9 +75,12 @@ class Outlet(Protocol):
         host = self.host
         date_field = host.clock.date_field if host.date_header and not head.has_date else b""
         server_field = b"" if head.has_server else host.server_field
+        extra_fields = host.extra_fields
+        if self.alt_svc and not has_field(head, b"alt-svc"):
+            extra_fields = extra_fields + self.alt_svc
         self.write(
             render_response(
-                head, body, content_length, chunked, connection_field, date_field, server_field, host.extra_fields
+                head, body, content_length, chunked, connection_field, date_field, server_field, extra_fields
             )
         )
 

@@ -18,6 +18,7 @@ cdef class Outlet(Protocol):
     cdef readonly Host host
     cdef readonly Budget budget
     cdef readonly object engine
+    cdef public bytes alt_svc
     cdef OwnFields _own
     cdef long running
     cdef list waiting

@@ -20,7 +20,8 @@ class Outlet(Protocol):
     """What the streams of one connection say.
 
     ``engine`` is the derived class's to set.  ``waiting`` are the streams that have something to say and no window, in
-    the order of their turns; ``sent_at`` is when the last DATA was written, for whichever stream.
+    the order of their turns; ``sent_at`` is when the last DATA was written, for whichever stream.  ``alt_svc`` is a
+    line for responses that say nothing themselves of where else the server is (RFC 7838), or empty.
     """
 
     def __init__(self, connection, host, budget):
@@ -28,6 +29,7 @@ class Outlet(Protocol):
         self.host = host
         self.budget = budget
         self.engine = None
+        self.alt_svc = b""
         self._own = OwnFields(host)
         # Applications that have not ended, whatever became of their streams.
         self.running = 0
@@ -45,7 +47,7 @@ class Outlet(Protocol):
     # What the streams call.
 
     def write_head(self, stream, head, fields, ends):
-        fields = self._own.add(head, fields)
+        fields = self._own.add(head, fields, self.alt_svc)
         self.engine.respond(stream.number, head.status, fields, ends)
         self.budget.count_sent(0)
         if ends:
@@ -86,7 +88,7 @@ class Outlet(Protocol):
         head = inspect_response(error.status, [(b"content-type", b"text/plain; charset=utf-8")])
         body = error.reason.encode("utf-8") + b"\n"
         fields = [*head.fields, (b"content-length", b"%d" % len(body))]
-        self.engine.respond(stream_id, error.status, self._own.add(head, fields), bodyless)
+        self.engine.respond(stream_id, error.status, self._own.add(head, fields, self.alt_svc), bodyless)
         if bodyless:
             return True
         if self.engine.get_window(stream_id) < len(body):

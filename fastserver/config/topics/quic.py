@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from fastserver.config.bind import WANT_QUIC_BIND
 from fastserver.config.setting import Kind, setting
 
 
@@ -14,21 +15,23 @@ class HTTP3:
         (),
         Kind.REPEAT,
         "HTTP/3",
-        "Where to serve HTTP/3: host:port, [ipv6]:port or :port, over UDP; may be given several times. It needs the "
-        "extra http3 and a certificate.",
+        f"Where to serve HTTP/3, over UDP: {WANT_QUIC_BIND}; may be given several times. Port 0 lets the system "
+        "choose, an empty host is every interface. It needs the extra http3 and a certificate.",
         metavar="ADDRESS",
     )
     http3: bool = setting(
         False,
         Kind.BOOL,
         "HTTP/3",
-        "Whether HTTP/3 is served on the UDP port of each TLS address in bind.",
+        "Whether HTTP/3 is served beside each TCP address of bind, at the UDP port of the same number; it needs what "
+        "quic_bind needs.",
     )
     alt_svc: bool = setting(
         True,
         Kind.BOOL,
         "HTTP/3",
-        "Whether responses over TLS tell clients that HTTP/3 is served (Alt-Svc).",
+        "Whether responses of HTTP/1 and HTTP/2 over TLS tell clients that HTTP/3 is served (Alt-Svc); a header of "
+        "that name takes its place.",
     )
     alt_svc_max_age: float = setting(
         86400.0,
