@@ -81,6 +81,8 @@ GUESTS = {
     "httptools": ("fastserver._speedups.h1.parser",),
     "rich": ("fastserver.top",),
     "uvloop": EDGE,
+    "aioquic": ("fastserver.server.quic",),
+    "cryptography": ("fastserver.server.quic",),
     # Headers of the compiler.
     **dict.fromkeys(("cython", "cpython", "libc"), ("fastserver._speedups",)),
 }
