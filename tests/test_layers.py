@@ -97,6 +97,8 @@ GUESTS = {
         "fastserver.config.devcert",
     ),
     "uvloop": EDGE,
+    "aioquic": ("fastserver.server.quic",),
+    "cryptography": ("fastserver.server.quic",),
     # Headers of the compiler.
     **dict.fromkeys(("cython", "cpython", "libc"), ("fastserver._speedups",)),
 }

@@ -137,7 +137,7 @@ def _check_tls(config: "Config") -> None:
 def _check_quic(config: "Config") -> None:
     """QUIC is served at addresses that there are, each once, and with TLS."""
     for key in ("quic_bind", "http3"):
-        if getattr(config, key) and config.certfile is None:
+        if getattr(config, key) and not config.has_tls:
             raise ConfigError(key, "is given without certfile: want both, or neither")
     taken = set()
     for text in config.quic_bind:

@@ -17,6 +17,7 @@ from fastserver.config.tls import create_ssl_context
 from fastserver.errors import ExitCode
 from fastserver.server.endpoints import list_alpn, open_endpoints
 from fastserver.server.errorlog import configure_error_log
+from fastserver.server.quic import open_group, open_place
 from fastserver.server.server import Server
 from fastserver.server.signals import STOP_SIGNALS, SignalWatch
 from fastserver.server.supervisor import Supervisor, count_workers
@@ -55,8 +56,14 @@ def run(app: App | str, config: Config | None = None, **settings: Any) -> int:
         log_startup_failure(log, str(error))
         return ExitCode.NOT_STARTED
     if count >= 2:
-        return Supervisor(app, config, endpoints, ssl_context, count).run()
-    return Worker(app, config, endpoints, ssl_context).run()
+        group = open_group(config, endpoints, count, log)
+        return Supervisor(app, config, endpoints, ssl_context, count, group).run()
+    place = open_place(config, endpoints, log)
+    try:
+        return Worker(app, config, endpoints, ssl_context, quic=place).run()
+    finally:
+        if place is not None:
+            place.group.close()  # the worker has not, where it did not come so far
 
 
 async def serve(

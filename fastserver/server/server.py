@@ -42,6 +42,7 @@ from fastserver.server.host import make_host, make_metrics_host
 from fastserver.server.loader import load_app
 from fastserver.server.monitor import Monitor, Place
 from fastserver.server.pipeline import MakeTLSFacts, Pipeline, no_tls_facts
+from fastserver.server.quic import QUICService, Unavailable, open_place, render_alt_svc
 from fastserver.server.ticker import Ticker, get_tick_s
 from fastserver.transport.acceptor import Acceptor, accept_rest
 from fastserver.transport.sockets import BindError, seal
@@ -79,6 +80,7 @@ class Server:
     sockets too, but seals them only in ``shutdown``: others may share them.  ``place`` is where to publish what is
     counted: a scoreboard and the slot on it that was claimed for this server.  ``timed=False`` spares the timing of
     requests where nobody can read it: no metrics, no access log, and a caller who does not ask ``get_stats``.
+    ``quic`` is where HTTP/3 is served; with given ``endpoints`` it is served there or not at all.
     """
 
     def __init__(
@@ -95,13 +97,15 @@ class Server:
         self.config = config if config is not None else Config()
         self.addresses: list[tuple[str, int] | str] = []
         self.protocol_addresses: dict[str, tuple[str, int] | str] = {}
+        self.quic_addresses: list[tuple[str, int]] = []
         self.metrics_addresses: list[tuple[str, int] | str] = []
         self.urls: list[str] = []
         self._spec = app
         self._app: App | None = None
         self._extensions: Extensions | None = None
         self._place = place
-        self._quic = quic
+        self._quic_place = quic
+        self._quic: QUICService | None = None
         self._timed = timed
         self._endpoints = list(endpoints or [])
         self._borrowed = endpoints is not None
@@ -259,6 +263,7 @@ class Server:
         if not self._borrowed:
             self._ssl_context = self._ssl_context or create_ssl_context(config, list_alpn(config))
             self._endpoints = open_endpoints(config)
+            self._quic_place = open_place(config, self._endpoints, self._log)
         self._access_log = make_access_logger(config, asyncio.get_running_loop().call_soon)
         self._lifespan = Lifespan(
             self._app, config.lifespan, config.timeout_lifespan_startup, config.timeout_lifespan_shutdown, self._log
@@ -270,12 +275,26 @@ class Server:
         self._monitor = Monitor(config, host, self._observation, self._log, self._place)
         if config.metrics_bind:
             self._metrics_host = make_metrics_host(config, host, self._monitor.make_app())
-        self._accept(host)
+        self._accept(host, self._serve_quic(host))
         hosts = [each for each in (host, self._metrics_host) if each is not None]
         self._ticker = Ticker(hosts, get_tick_s(config), self._work)
         self._ticker.start()
 
-    def _accept(self, host: Host) -> None:
+    def _serve_quic(self, host: Host) -> bytes:
+        """Serve HTTP/3 where there are sockets for it: the line that tells clients of it, or nothing."""
+        if self._quic_place is None:
+            return b""
+        try:
+            self._quic = QUICService(self._quic_place, self.config, host)
+        except Unavailable as obstacle:  # it was not, when the sockets were bound
+            self._log.warning("HTTP/3 is not served: %s", obstacle)
+            return b""
+        self._quic.start()
+        self.quic_addresses = self._quic.addresses
+        return render_alt_svc(self.config, self.quic_addresses)
+
+    def _accept(self, host: Host, alt_svc: bytes) -> None:
+        """Accept from all listeners; ``alt_svc`` is for the responses to those who come by TLS."""
         assert self._extensions is not None
         context = self._ssl_context
         options: dict[str, Any] = {}
@@ -292,11 +311,15 @@ class Server:
                 acceptor = Acceptor(host.loop, endpoint.listener, factory, self._log)
             else:
                 pipeline = self._extensions.make_pipeline(self.config, endpoint.binding, make_facts)
+                if alt_svc and context is not None:
+                    pipeline = pipeline.announce(alt_svc)
                 factory = functools.partial(TCPConnection, host, pipeline)
                 acceptor = Acceptor(host.loop, endpoint.listener, factory, self._log, options)
             self._acceptors.append(acceptor)
             acceptor.start()
             self._note_address(endpoint)
+        if self._quic is not None:
+            self.urls += self._quic.urls
 
     def _note_address(self, endpoint: Endpoint) -> None:
         address = endpoint.listener.address
@@ -330,6 +353,8 @@ class Server:
             self._seal()
             await accept_rest(self._acceptors, self._deadline)
         self._close_sockets()
+        if self._quic is not None:
+            self._quic.stop_admitting(is_retiring=shared)
         drain(host)
         while self._is_busy(host) and (left_s := self._deadline - time.monotonic()) > 0:
             # The last connection wakes this at once; tasks that outlive their connections are looked for.
@@ -398,6 +423,10 @@ class Server:
                     task.cancel()
                 self._drop_connections(self._host)
                 await self._finish_observation()
+            if self._quic is not None:
+                self._quic.close()
+            elif self._quic_place is not None:
+                self._quic_place.group.close()
             if self._access_log is not None:
                 self._access_log.close()
             self._state = State.STOPPED

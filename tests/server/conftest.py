@@ -1,10 +1,12 @@
-"""What every test of the server gets: an error log that is as it was before."""
+"""What every test of the server gets: an error log that is as it was before.  And what some ask for."""
 
 from collections.abc import Iterator
 
 import pytest
 
+from fastserver.server import quic
 from fastserver.server.errorlog import ErrorLogHandler, get_error_log
+from tests.server.quicparts import FakeParts
 
 
 @pytest.fixture(autouse=True)
@@ -20,3 +22,11 @@ def restore() -> Iterator[None]:
             handler.close_file()
     log.handlers[:], level, log.propagate, log.disabled = saved
     log.setLevel(level)
+
+
+@pytest.fixture
+def parts(monkeypatch: pytest.MonkeyPatch) -> FakeParts:
+    """What carries QUIC in every server of this test."""
+    made = FakeParts()
+    monkeypatch.setattr(quic, "_load_parts", lambda: quic.Parts(made.open_port, made.open_wire, made.make_engine))
+    return made

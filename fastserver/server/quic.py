@@ -1,0 +1,308 @@
+"""HTTP/3 in a server: whether and where it can be served, and what one worker needs for it.
+
+Before it forks, the process that owns the sockets asks ``open_group``, which finds out what stands in the way and binds
+the UDP sockets; each worker makes a ``QUICService`` of its place in that group.  What is wrong with HTTP/3 is one line
+in the log, and all else is served.  Nothing of QUIC is imported, aioquic least of all, where it is not asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from logging import Logger
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from fastserver._speedups.contract import Host
+from fastserver.config.bind import TCPBind, parse_bind, parse_quic_bind
+from fastserver.config.errors import ConfigError
+from fastserver.config.model import Config
+from fastserver.config.setting import quote
+from fastserver.config.tls import read_server_certificate
+from fastserver.server.endpoints import Endpoint, Purpose
+from fastserver.transport.sockets import BindError
+
+if TYPE_CHECKING:
+    from aioquic.quic.configuration import QuicConfiguration
+
+    from fastserver.transport.handoff import Address
+    from fastserver.transport.steering import QUICPlace, UDPGroup
+
+#: The name of HTTP/3 in ALPN (RFC 9114 section 3.1), in metrics and in logs.
+HTTP3: Final = "h3"
+
+#: Bytes of a datagram that every path takes (RFC 9000 section 14); larger ones are not tried.
+DATAGRAM_BYTES: Final = 1200
+
+#: The oldest Python for which there is an aioquic that this server knows.
+PYTHON: Final = (3, 11)
+
+SECRET_BYTES: Final = 32
+
+_TLS_1_3: Final = 0x0304
+_KEY: Final = re.compile(rb"-----BEGIN (?P<kind>(?:[A-Z0-9]+ )*PRIVATE KEY)-----.*?-----END (?P=kind)-----", re.DOTALL)
+
+
+class Parts(NamedTuple):
+    """What carries QUIC and HTTP/3, compiled; it needs aioquic."""
+
+    open_port: Callable[..., Any]
+    open_wire: Callable[..., Any]
+    make_engine: Callable[..., Any]
+
+
+class Unavailable(Exception):
+    """HTTP/3 cannot be served.  The message is one line that says why, and what to do."""
+
+
+def open_group(config: Config, endpoints: Sequence[Endpoint], workers: int, log: Logger) -> UDPGroup | None:
+    """Bind the UDP sockets of ``workers`` workers beside ``endpoints``; ``None`` where HTTP/3 is not served.
+
+    If it was asked for then, one line of the log says why.  Names are looked up, which may block.
+    """
+    if not config.quic_bind and not config.http3:
+        return None
+    try:
+        make_configuration(config)
+        _load_parts()
+        return _bind(config, list_binds(config, endpoints), workers, log)
+    except Unavailable as obstacle:
+        log.warning("HTTP/3 is not served: %s", obstacle)
+    except (BindError, ConfigError) as error:
+        log.error("HTTP/3 is not served: %s", error)
+    return None
+
+
+def open_place(config: Config, endpoints: Sequence[Endpoint], log: Logger) -> QUICPlace | None:
+    """The place of a process that serves alone; else as ``open_group``."""
+    group = open_group(config, endpoints, 1, log)
+    if group is None:
+        return None
+    from fastserver.transport.steering import QUICPlace
+
+    return QUICPlace(group, 0)
+
+
+def list_binds(config: Config, endpoints: Iterable[Endpoint]) -> list[TCPBind]:
+    """``config.quic_binds``, with the ports that the TCP sockets have got."""
+    binds = [parse_quic_bind(text) for text in config.quic_bind]
+    wanted = {str(bind) for bind in config.http3_binds}
+    for endpoint in endpoints:
+        listener = endpoint.listener
+        if endpoint.purpose is Purpose.APPLICATION and listener.name in wanted:
+            bind = parse_bind(listener.name)
+            assert isinstance(bind, TCPBind)
+            binds.append(TCPBind(bind.host, listener.sock.getsockname()[1]))
+    return [bind for index, bind in enumerate(binds) if not bind.port or bind not in binds[:index]]
+
+
+def describe_group(group: UDPGroup) -> list[str]:
+    """Where clients of HTTP/3 connect, for the log."""
+    hosts = [(f"[{host}]" if ":" in host else host, port) for host, port in group.addresses]
+    return [f"https://{host}:{port} (HTTP/3, UDP)" for host, port in hosts]
+
+
+def render_alt_svc(config: Config, addresses: Iterable[tuple[str, int]]) -> bytes:
+    """The line by which responses say that HTTP/3 is served (RFC 7838 section 3); empty where they shall not."""
+    if not config.alt_svc:
+        return b""
+    ports = dict.fromkeys(port for _, port in addresses)
+    places = ", ".join(f'{HTTP3}=":{port}"; ma={int(config.alt_svc_max_age)}' for port in ports)
+    return f"alt-svc: {places}\r\n".encode("ascii") if places else b""
+
+
+def make_configuration(config: Config) -> QuicConfiguration:
+    """What aioquic has to know, with certificate and key loaded.  Raises ``Unavailable``."""
+    if sys.version_info < PYTHON:
+        raise Unavailable(f"it needs CPython {'.'.join(map(str, PYTHON))}, and this is an older one")
+    try:
+        from aioquic.quic.configuration import QuicConfiguration
+    except ImportError:
+        raise Unavailable("aioquic is not installed: pip install 'fastserver[http3]'") from None
+    if config.verify_mode != "none":
+        # aioquic does not ask for client certificates, and who needs none here would get around those over TCP.
+        raise Unavailable(
+            f"it cannot ask for client certificates, as verify_mode={config.verify_mode} does over TCP: "
+            "leave out verify_mode, or quic_bind and http3"
+        )
+    chain, key = _load_credentials(config)
+    return QuicConfiguration(
+        is_client=False,
+        alpn_protocols=[HTTP3],
+        certificate=chain[0],
+        certificate_chain=chain[1:],
+        private_key=key,
+        idle_timeout=config.quic_idle_timeout,
+        max_data=config.quic_initial_connection_window,
+        max_stream_data=config.quic_initial_stream_window,
+        max_datagram_size=DATAGRAM_BYTES,
+    )
+
+
+def make_tls_facts(wire: Any, server_cert_pem: str | None) -> dict[str, Any] | None:
+    """The ASGI ``tls`` extension as ``transport.tls.tls_facts`` gives it; ``None`` before ``wire`` has shaken hands."""
+    tls = getattr(wire.engine, "tls", None)  # aioquic makes it of the first datagram
+    if tls is None or tls.key_schedule is None:
+        return None
+    return {
+        "server_cert": server_cert_pem,
+        "client_cert_chain": [],
+        "client_cert_name": None,
+        "client_cert_error": None,
+        "tls_version": _TLS_1_3,
+        "cipher_suite": int(tls.key_schedule.cipher_suite),
+    }
+
+
+class QUICService:
+    """HTTP/3 in one worker: its UDP ports, whose datagrams one dispatcher sorts.  It belongs to the running loop.
+
+    It goes down in two steps: ``stop_admitting``, and ``close`` once the connections are gone.
+    """
+
+    def __init__(self, place: QUICPlace, config: Config, host: Host) -> None:
+        from fastserver.protocol.quic.cids import ConnectionIDs
+        from fastserver.protocol.quic.dispatcher import Dispatcher
+        from fastserver.protocol.quic.tokens import Tokens
+        from fastserver.transport.handoff import Handoff
+
+        group, number = place.group, place.number
+        self.addresses = group.addresses
+        self.urls = describe_group(group)
+        self._group = group
+        self._host = host
+        self._parts = _load_parts()
+        self._configuration = make_configuration(config)
+        self._cids = ConnectionIDs(group.secret, number)
+        self._dispatcher: Dispatcher[Any] = Dispatcher(
+            self._cids,
+            Tokens(group.secret),
+            lambda: host.clock.wall_s,
+            retry=config.quic_retry,
+            max_half_open=config.quic_max_half_open,
+            is_full=self._is_full,
+            is_living=group.is_living if group.numbers > 1 else None,
+            choose_worker=partial(group.pick, own=number) if group.numbers > 1 else None,
+        )
+        self._handoff = Handoff(group, number, self._take)
+        make_facts = partial(make_tls_facts, server_cert_pem=read_server_certificate(config))
+        self._ports = [
+            self._parts.open_port(
+                host, sock, self._dispatcher, self._open_wire, partial(self._forward, index), make_facts
+            )
+            for index, sock in enumerate(group.take(number))
+        ]
+
+    def start(self) -> None:
+        """Take datagrams from now on."""
+        for port in self._ports:
+            port.start()
+        self._handoff.start()
+
+    def stop_admitting(self, *, is_retiring: bool) -> None:
+        """Open no new connections: ``is_retiring`` leaves them to other workers, else their clients are refused.
+
+        Those whose clients have asked already are opened.
+        """
+        for port in self._ports:
+            port.on_readable()
+        self._dispatcher.stop_admitting(is_retiring=is_retiring)
+
+    def close(self) -> None:
+        """Say what is left to say and close the sockets; safe to repeat."""
+        self._handoff.close()
+        for port in self._ports:
+            port.close()
+        self._group.close()
+
+    def _open_wire(self, connection: Any, host: Host, original_cid: bytes, retry_cid: bytes | None) -> Any:
+        """What serves ``connection``, which the dispatcher has let in."""
+
+        def make_engine(listener: Any) -> Any:
+            return self._parts.make_engine(
+                listener, self._configuration, host.limits.h3, self._cids, original_cid, retry_cid
+            )
+
+        return self._parts.open_wire(connection, host, make_engine)
+
+    def _forward(self, index: int, worker: int, data: bytes, address: Address, local: bytes | None) -> None:
+        """Hand to another worker what came to the port ``index``."""
+        self._handoff.send(worker, data, address, local, index)
+
+    def _take(self, data: bytes, address: Address, local: bytes | None, index: int) -> None:
+        """Another worker has handed over what came to the port ``index``."""
+        self._ports[index].deliver(data, address, local)
+
+    def _is_full(self) -> bool:
+        limit: int = self._host.limits.connections
+        return 0 < limit <= len(self._host.connections)
+
+
+def _load_parts() -> Parts:
+    try:
+        from fastserver._speedups.h3.connection import H3Connection
+        from fastserver._speedups.quic.engine import Engine
+        from fastserver._speedups.udp import UDPPort
+    except ImportError as error:
+        raise Unavailable(f"{error.name or error} cannot be imported: pip install 'fastserver[http3]'") from None
+    return Parts(UDPPort, H3Connection, Engine)
+
+
+def _bind(config: Config, binds: Sequence[TCPBind], workers: int, log: Logger) -> UDPGroup:
+    from fastserver.protocol.quic.cids import mix_constants
+    from fastserver.server.numbers import count_numbers
+    from fastserver.transport.steering import UDPGroup
+
+    secret = os.urandom(SECRET_BYTES)
+    return UDPGroup(
+        binds, count_numbers(workers), mix_constants(secret), log, secret=secret, dual_stack=config.dual_stack
+    )
+
+
+def _load_credentials(config: Config) -> tuple[list[Any], Any]:
+    """The certificates of ``certfile`` and their key, which OpenSSL has taken already; or ``Unavailable``."""
+    from cryptography import x509
+
+    assert config.certfile is not None
+    try:
+        chain = x509.load_pem_x509_certificates(_read(config.certfile))
+    except ValueError:
+        raise Unavailable(f"it cannot use the certificate in {quote(config.certfile)}") from None
+    keyfile = config.keyfile or config.certfile
+    key = _load_key(_read(keyfile), config.keyfile_password)
+    if key is None:
+        raise Unavailable(f"it cannot use the key in {quote(keyfile)}: take one of RSA, P-256, P-384 or Ed25519")
+    return chain, key
+
+
+def _load_key(pem: bytes, password: str | None) -> Any:
+    """The private key in ``pem``; ``None`` where aioquic has no signature for its kind, or it cannot be read."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    found = _KEY.search(pem)
+    if found is None:
+        return None
+    key: Any = None
+    for secret in (None,) if password is None else (password.encode(), None):
+        try:
+            key = load_pem_private_key(found.group(), secret)
+            break
+        except TypeError:  # a password for a key that has none
+            continue
+        except (ValueError, UnsupportedAlgorithm):
+            return None
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        return key if isinstance(key.curve, (ec.SECP256R1, ec.SECP384R1)) else None
+    return key if isinstance(key, (rsa.RSAPrivateKey, ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey)) else None
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise Unavailable(f"{quote(path)} cannot be read: {error.strerror}") from None

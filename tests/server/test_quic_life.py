@@ -1,0 +1,297 @@
+"""HTTP/3 in the life of a server: when it starts, what clients over TCP hear of it, and how it goes down.
+
+The parts that carry QUIC are fakes; sockets are real.
+"""
+
+import asyncio
+import copy
+import logging
+import socket
+import ssl
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import h2.config
+import h2.connection
+import h2.events
+import pytest
+import trustme
+
+from fastserver import Config, Server
+from fastserver.config.tls import create_ssl_context
+from fastserver.errors import StartupFailed
+from fastserver.server.endpoints import open_endpoints
+from fastserver.server.quic import QUICService, open_group, open_place
+from tests.fakes import make_host, make_log
+from tests.server.applications import Recorder, render_request
+from tests.server.quicparts import FakeParts
+from tests.site import run_in_loop
+
+pytest.importorskip("aioquic")
+
+from fastserver.protocol.quic.dispatcher import Dispatcher
+from fastserver.transport.steering import QUICPlace, UDPGroup
+
+AUTHORITY = trustme.CA()
+CERTIFICATE = AUTHORITY.issue_cert("localhost")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> dict[str, Any]:
+    """Of a server with TLS and HTTP/3."""
+    path = tmp_path / "server.pem"
+    CERTIFICATE.private_key_and_cert_chain_pem.write_to_path(str(path))
+    return {
+        "bind": "127.0.0.1:0",
+        "certfile": str(path),
+        "quic_bind": "127.0.0.1:0",
+        "timeout_keep_alive_min": 0.1,
+        "timeout_graceful_shutdown": 5,
+    }
+
+
+async def fetch_fields(address: Any, alpn: str = "http/1.1") -> list[tuple[bytes, bytes]]:
+    """The fields of a response over TLS, or without it where ``alpn`` is empty."""
+    secure: dict[str, Any] = {}
+    if alpn:
+        context = ssl.create_default_context()
+        AUTHORITY.configure_trust(context)
+        context.set_alpn_protocols([alpn])
+        secure = {"ssl": context, "server_hostname": "localhost"}
+    reader, writer = await asyncio.open_connection(*address, **secure)
+    try:
+        if alpn == "h2":
+            return await fetch_h2_fields(reader, writer)
+        writer.write(render_request("/metrics", "connection: close"))
+        head, _, _ = (await reader.read()).partition(b"\r\n\r\n")
+        lines = (line.partition(b": ") for line in head.split(b"\r\n")[1:])
+        return [(name.lower(), value) for name, _, value in lines]
+    finally:
+        writer.close()
+
+
+async def fetch_h2_fields(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> list[tuple[bytes, bytes]]:
+    client = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding=None))
+    client.initiate_connection()
+    names = {":method": "GET", ":path": "/", ":scheme": "https", ":authority": "localhost"}
+    client.send_headers(1, list(names.items()), end_stream=True)
+    writer.write(client.data_to_send())
+    while True:
+        for event in client.receive_data(await reader.read(65536)):
+            if isinstance(event, h2.events.ResponseReceived):
+                return [(bytes(name), bytes(value)) for name, value in event.headers]
+
+
+def pick(fields: list[tuple[bytes, bytes]], name: bytes = b"alt-svc") -> list[bytes]:
+    return [value for key, value in fields if key == name]
+
+
+def test_it_is_served_and_announced(parts: FakeParts, settings: dict[str, Any]) -> None:
+    async def main() -> None:
+        async with Server(Recorder(), Config(**settings, metrics_bind="127.0.0.1:0")) as server:
+            (port,) = parts.ports
+            assert port.calls == ["start"]
+            assert server.quic_addresses == [port.sock.getsockname()]
+            (_, number) = server.quic_addresses[0]
+            assert f"https://127.0.0.1:{number} (HTTP/3, UDP)" in server.urls
+            assert len(server.urls) == 3
+            line = f'h3=":{number}"; ma=86400'.encode()
+            assert pick(await fetch_fields(server.addresses[0])) == [line]
+            assert pick(await fetch_fields(server.addresses[0], "h2")) == [line]
+            metrics = await fetch_fields(server.metrics_addresses[0], "")
+            assert (pick(metrics), len(pick(metrics, b"content-type"))) == ([], 1)
+        assert port.calls == ["start", "read", "close"]
+
+    run_in_loop(asyncio.new_event_loop, main())
+
+
+@pytest.mark.parametrize("given", [{"alt_svc": False}, {"header": "Alt-Svc: clear"}])
+def test_it_is_served_and_not_announced(parts: FakeParts, settings: dict[str, Any], given: dict[str, Any]) -> None:
+    async def main() -> None:
+        async with Server(Recorder(), Config(**settings, **given)) as server:
+            assert pick(await fetch_fields(server.addresses[0])) == ([b"clear"] if "header" in given else [])
+            assert len(parts.ports) == 1
+
+    run_in_loop(asyncio.new_event_loop, main())
+
+
+@pytest.mark.parametrize("reason", ["aioquic", "port"])
+def test_all_else_is_served_without_it(
+    settings: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    reason: str,
+    parts: FakeParts,
+) -> None:
+    """One line says why, and nobody is sent where nothing is served."""
+    taken = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    if reason == "aioquic":
+        monkeypatch.setitem(sys.modules, "aioquic.quic.configuration", None)
+    else:
+        taken.bind(("127.0.0.1", 0))
+        settings["quic_bind"] = f"127.0.0.1:{taken.getsockname()[1]}"
+
+    async def main() -> None:
+        async with Server(Recorder(), Config(**settings)) as server:
+            assert (server.quic_addresses, len(server.urls), parts.ports) == ([], 1, [])
+            assert pick(await fetch_fields(server.addresses[0])) == []
+            assert pick(await fetch_fields(server.addresses[0], "h2")) == []
+
+    with taken, caplog.at_level(logging.INFO, "fastserver.error"):
+        run_in_loop(asyncio.new_event_loop, main())
+    lines = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert [line.startswith("HTTP/3 is not served: ") for line in lines] == [True]
+
+
+def test_a_key_that_has_changed_since_the_sockets_were_bound(
+    parts: FakeParts, settings: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = Config(**settings)
+    log, records = make_log()
+    place = open_place(config, [], log)
+    assert place is not None
+    assert records == []
+
+    async def main() -> None:
+        endpoints, context = open_endpoints(config), create_ssl_context(config)
+        Path(settings["certfile"]).write_bytes(CERTIFICATE.cert_chain_pems[0].bytes())
+        server = Server(Recorder(), config, endpoints=endpoints, ssl_context=context, quic=place)
+        async with server:
+            assert (server.quic_addresses, parts.ports) == ([], [])
+            assert pick(await fetch_fields(server.addresses[0])) == []
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            _ = place.group.addresses
+
+    run_in_loop(asyncio.new_event_loop, main())
+    (line,) = (record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING)
+    assert line.startswith("HTTP/3 is not served: it cannot use the key in ")
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_new_connections_are_refused_or_left_to_others(
+    parts: FakeParts,
+    settings: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    shared: bool,
+) -> None:
+    heard: list[bool] = []
+    monkeypatch.setattr(Dispatcher, "stop_admitting", lambda self, *, is_retiring: heard.append(is_retiring))
+
+    async def main() -> None:
+        server = Server(Recorder(), Config(**settings))
+        await server.start()
+        await server.shutdown(shared=shared)
+        assert parts.ports[0].calls == ["start", "read", "close"]
+
+    run_in_loop(asyncio.new_event_loop, main())
+    assert heard == [shared]
+
+
+def test_a_start_that_fails_gives_the_port_back(settings: dict[str, Any], parts: FakeParts) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise OSError("no database")
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = probe.getsockname()
+    settings["quic_bind"] = f"127.0.0.1:{address[1]}"
+
+    async def main() -> None:
+        with pytest.raises(StartupFailed):
+            await Server(app, Config(**settings, lifespan="on")).start()
+
+    run_in_loop(asyncio.new_event_loop, main())
+    assert parts.ports == []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as again:
+        again.bind(address)
+
+
+def test_what_a_connection_is_made_of(parts: FakeParts, settings: dict[str, Any]) -> None:
+    async def main() -> None:
+        async with Server(Recorder(), Config(**settings, h3_max_concurrent_streams=7)):
+            (port,) = parts.ports
+            connection, listener = object(), object()
+            kind, wired, host, make_engine = port.open_wire(connection, port.host, b"original", b"retried.")
+            assert (kind, wired, host) == ("wire", connection, port.host)
+            engine, heard, configuration, limits, cids, original, retried = make_engine(listener)
+            assert (engine, heard, original, retried) == ("engine", listener, b"original", b"retried.")
+            assert (limits is host.limits.h3, limits.streams) == (True, 7)
+            assert cids.find_worker(cids.make()) == 0
+            assert configuration.is_client is False
+            schedule = SimpleNamespace(cipher_suite=0x1303)
+            facts = port.make_tls_facts(
+                SimpleNamespace(engine=SimpleNamespace(tls=SimpleNamespace(key_schedule=schedule)))
+            )
+            assert facts["server_cert"] == CERTIFICATE.cert_chain_pems[0].bytes().decode()
+            assert facts["cipher_suite"] == 0x1303
+
+    run_in_loop(asyncio.new_event_loop, main())
+
+
+def test_datagrams_from_worker_to_worker(parts: FakeParts, settings: dict[str, Any]) -> None:
+    """Each says on which port it came, and that port has it in the other worker."""
+    settings["quic_bind"] = ["127.0.0.1:0", "127.0.0.1:0"]
+    config = Config(**settings)
+    log, _ = make_log()
+    group = open_group(config, [], 2, log)
+    assert group is not None
+    group.steer({0, 1}, {0, 1})
+    # As after a fork: two copies of the group, each of which closes what is the other's.
+    twin = copy_group(group)
+
+    async def main() -> None:
+        host = make_host(Recorder(), asyncio.get_running_loop())
+        services = [QUICService(QUICPlace(each, number), config, host) for number, each in enumerate((group, twin))]
+        for service in services:
+            service.start()
+        parts.ports[1].forward(1, b"data", ("192.0.2.1", 5), b"\x7f\x00\x00\x01")
+        parts.ports[2].forward(0, b"back", ("192.0.2.1", 6), None)
+        while any(len(port.calls) < 2 for port in (parts.ports[3], parts.ports[0])):
+            await asyncio.sleep(0)
+        for service in services:
+            service.close()
+
+    run_in_loop(asyncio.new_event_loop, main())
+    assert [port.calls for port in parts.ports] == [
+        ["start", (b"back", ("192.0.2.1", 6), None), "close"],
+        ["start", "close"],
+        ["start", "close"],
+        ["start", (b"data", ("192.0.2.1", 5), b"\x7f\x00\x00\x01"), "close"],
+    ]
+
+
+def copy_group(group: UDPGroup) -> UDPGroup:
+    twin = copy.copy(group)
+    twin._ports = [[each and each.dup() for each in port] for port in group._ports]
+    twin._inboxes = [each and each.dup() for each in group._inboxes]
+    twin._outboxes = [each and each.dup() for each in group._outboxes]
+    return twin
+
+
+IMPORTS = """
+import asyncio, sys
+from fastserver import Config, Server
+import fastserver.server.run
+
+async def app(scope, receive, send): ...
+
+async def main():
+    async with Server(app, Config(lifespan="off", **{settings!r})):
+        pass
+
+asyncio.run(main())
+print(*sorted(name for name in sys.modules if name.split(".")[0] in ("aioquic", "pylsqpack", "cryptography")))
+"""
+
+
+@pytest.mark.parametrize("is_asked_for", [False, True])
+def test_aioquic_is_imported_for_http3_alone(settings: dict[str, Any], is_asked_for: bool) -> None:
+    if not is_asked_for:
+        del settings["quic_bind"]
+    command = [sys.executable, "-c", IMPORTS.format(settings=settings)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    assert ("aioquic.quic.configuration" in done.stdout) is is_asked_for
+    assert bool(done.stdout.strip()) is is_asked_for
