@@ -101,6 +101,14 @@ class UDPConnection(LiveConnection):
         self.address = address
         self._peer = None
 
+    def note_handshake(self):
+        """The handshake is done: the client is known by our connection IDs alone."""
+        self._port.note_handshake(self)
+
+    def note_connection_id(self, cid, is_new):
+        """The peer may use ``cid`` from now on, or no longer."""
+        self._port.note_connection_id(self, cid, is_new)
+
     def get_peer(self):
         if self._peer is None or self._tls is None:
             self._peer = self._make_peer()
@@ -284,6 +292,15 @@ class UDPPort:
         return None if self._tls_maker is None else self._tls_maker(wire)
 
     # What connections call.
+
+    def note_handshake(self, connection):
+        self._dispatcher.note_handshake_done(connection)
+
+    def note_connection_id(self, connection, cid, is_new):
+        if is_new:
+            self._dispatcher.register(connection, cid)
+        else:
+            self._dispatcher.unregister(connection, cid)
 
     def queue(self, data, address, local):
         """Write a datagram when the turn ends."""
