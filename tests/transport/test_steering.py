@@ -202,6 +202,20 @@ def test_datagrams_reach_the_socket_of_their_worker(open_group: Opener, host: st
 
 
 @needs_steering
+@needs_ipv6
+def test_a_socket_for_both_families_steers_both(open_group: Opener, client: socket.socket) -> None:
+    group = open_group(TCPBind("::", 0))
+    assert group.steer({1}, {1, 4})
+    port = group.addresses[0][1]
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as other:
+        client.sendto(first := make_short(make_cid(4)), ("127.0.0.1", port))
+        other.sendto(second := make_short(make_cid(4)), ("::1", port))
+    client.sendto(third := make_long(CHANCE.randbytes(18)), ("127.0.0.1", port))
+    assert read_all(get_socket(group, 4)) == [first, second]
+    assert read_all(get_socket(group, 1)) == [third]
+
+
+@needs_steering
 def test_nothing_is_lost_while_the_order_changes(open_group: Opener, client: socket.socket) -> None:
     """A child floods while the numbers come and go; every datagram is read by a socket that lives."""
     group = open_group(numbers=6)
