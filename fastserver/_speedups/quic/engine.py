@@ -310,6 +310,14 @@ class Engine(QuicConnection):
         self._tell()
         return out
 
+    def detach(self):
+        """The listener has gone: nothing is told any more, and nothing leads back from here."""
+        if not self._is_released:
+            self._is_first_told = False  # its connection IDs are forgotten with the listener's connection
+            self._release()
+        self._listener = None
+        self._table.detach()
+
     # The end.
 
     def _note_late(self, state):

@@ -101,6 +101,15 @@ class Table:
         self._allowed_uni = 0
         self._allowed_uni_streams = 0
 
+    def detach(self):
+        """Nobody listens any more."""
+        self._listener = None
+        self._told = []
+        self.streams = {}
+        self._ready.clear()
+        self._noted.clear()
+        self._starved = []
+
     # What the peer's transport parameters and frames allow.
 
     def begin(self, data, stream_bidi, stream_uni, uni_streams):
