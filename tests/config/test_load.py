@@ -86,7 +86,8 @@ def test_every_key_has_its_variable() -> None:
     loaded = load_config({}, {variable_of(key): text for key, text in samples.items()})
     assert loaded == Config(**expected)  # type: ignore[arg-type]
     defaults = Config()
-    assert [key for key in SETTINGS if getattr(loaded, key) == getattr(defaults, key)] == ["http2"]
+    same = [key for key in SETTINGS if getattr(loaded, key) == getattr(defaults, key)]
+    assert same == ["http2", "dev_cert"]  # which goes with no certfile
     assert load_config({}, {variable_of("http2"): "no"}) == Config(http2=False)
 
 
