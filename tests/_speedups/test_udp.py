@@ -445,8 +445,7 @@ def test_deadlines_that_move_do_not_pile_up(bench: Bench) -> None:
         bench.loop.advance(0.01)
     assert len(wire.timers) == 1 + 5000
     assert len(bench.loop.called_at) <= 3 * 5000
-    if hasattr(bench.port, "_deadlines"):
-        assert len(bench.port._deadlines) <= 2 + STALE_DEADLINES
+    assert len(bench.port._deadlines) <= 2 + STALE_DEADLINES
 
 
 def test_a_timer_that_comes_early_does_not_spin(bench: Bench) -> None:

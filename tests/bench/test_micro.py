@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bench.micro import events, exchange, hpack, kernels
+from bench.micro import datagrams, events, exchange, hpack, kernels
 from bench.micro.__main__ import render
 from bench.micro.rooms import Room, open_rooms
 from bench.micro.timing import Effort, Row, make_loop, time_ns
@@ -37,8 +37,14 @@ def test_the_plain_room_is_never_compiled_and_stands_beside_the_compiled_one() -
 
 @pytest.mark.parametrize(
     ("measure", "variants"),
-    [(events.measure, {"dataclass"}), (kernels.measure, set()), (hpack.measure, {"hpack"}), (exchange.measure, set())],
-    ids=["events", "kernels", "hpack", "exchange"],
+    [
+        (events.measure, {"dataclass"}),
+        (kernels.measure, set()),
+        (hpack.measure, {"hpack"}),
+        (exchange.measure, set()),
+        (datagrams.measure, {"socket"}),
+    ],
+    ids=["events", "kernels", "hpack", "exchange", "datagrams"],
 )
 def test_every_suite_runs_in_every_room(measure: Callable[[list[Room], Effort], list[Row]], variants: set[str]) -> None:
     rooms = open_rooms()
