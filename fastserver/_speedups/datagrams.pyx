@@ -93,7 +93,7 @@ cdef extern from * nogil:
     int EIO, ENOSYS, ENOPROTOOPT, EOPNOTSUPP, ENOTSOCK, EPERM
 
 cdef enum:
-    # Messages of one reading.  Each may bring 64 datagrams, and all that have come must be dealt with in one turn of the
+    # Messages of one reading.  Each may bring 64 datagrams, and all that have come must be dealt with in a turn of the
     # loop; 16 messages would save 60 of 630 ns a datagram.
     READS = 4
     READ_BYTES = 65536

@@ -164,7 +164,7 @@ class UDPPort:
         self._admits = False
 
     def close(self):
-        """Lose what connections there are, and close the socket; safe to repeat."""
+        """Lose what connections there are, and close the socket; safe to repeat, but not for a connection to call."""
         if self._fd < 0:
             return
         self._loop.remove_reader(self._fd)
@@ -186,7 +186,7 @@ class UDPPort:
 
     def on_readable(self):
         left = TURN_DATAGRAMS
-        while left > 0 and self._fd >= 0:
+        while left > 0:
             batch = receive(self._fd, BATCH_DATAGRAMS)
             now = self._tick()
             for data, address, local in batch:
@@ -233,7 +233,7 @@ class UDPPort:
 
     def _accept(self, data, address, local, now, is_forwarded):
         if self._fd < 0:
-            return  # closed by what an earlier one of the batch has brought about
+            return  # handed over too late
         connection = self._dispatcher.find(data)
         if connection is None:
             connection = self._admit(data, address, local, now, is_forwarded)
