@@ -50,7 +50,6 @@ cdef class UDPPort:
     cdef readonly list _deadlines
     cdef double _timer_at
     cdef int _fd
-    cdef bint _admits
     cdef bint _is_blocked
 
     @cython.locals(left=Py_ssize_t, batch=list, now=double)

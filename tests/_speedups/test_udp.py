@@ -88,6 +88,7 @@ class FakeDispatcher:
         self.table: dict[bytes, Any] = {}
         self.forgotten: list[Any] = []
         self.asked: list[tuple[bytes, Address, float, bool]] = []
+        self.stops: list[bool] = []
 
     def find(self, data: bytes) -> Any:
         return self.table.get(data[1:2])
@@ -96,12 +97,17 @@ class FakeDispatcher:
         self.asked.append((data, address, now, is_forwarded))
         cid = data[1:2]
         if data[:1] == b"o":
+            if self.stops:
+                return None
             return SimpleNamespace(original_cid=cid, retry_cid=None, initial_cid=cid)
         if data[:1] == b"r":
             return SimpleNamespace(data=b"reply")
         if data[:1] == b"f":
             return SimpleNamespace(worker=3)
         return None
+
+    def stop_admitting(self, *, is_retiring: bool) -> None:
+        self.stops.append(is_retiring)
 
     def note_opened(self, connection: Any, initial_cid: bytes) -> None:
         self.table[initial_cid] = connection
@@ -331,6 +337,8 @@ def test_no_more_are_admitted(bench: Bench) -> None:
     bench.port.stop_admitting()
     assert bench.talk(b"ob", b"rz", b"-a") == [b"reply", b"-A"]
     assert len(bench.wires) == 1
+    bench.port.stop_admitting(is_retiring=True)
+    assert bench.dispatcher.stops == [False, True]
 
 
 def test_the_limit_of_connections() -> None:
