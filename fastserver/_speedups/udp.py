@@ -122,9 +122,11 @@ class UDPPort:
     ``dispatcher`` knows connections by their IDs: ``find(data)``, ``admit(data, address, now, is_forwarded=...)`` for
     datagrams of strangers, which gives ``None`` or what is to be done: an ``original_cid`` (with ``retry_cid`` and
     ``initial_cid``) to open a connection, a ``worker`` to forward to, else ``data`` to reply; ``note_opened(connection,
-    initial_cid)``, ``forget(connection)`` and ``stop_admitting(is_retiring=...)``.  ``open_wire(connection, host, original_cid, retry_cid)`` gives the wire
-    of a new connection, ``forward(worker, data, address, local)`` hands a datagram to another worker, and
-    ``make_tls_facts(wire)`` gives the ASGI ``tls`` extension, ``None`` while the handshake is not done.
+    initial_cid)``, ``forget(connection)`` and ``stop_admitting(is_retiring=...)``.
+
+    ``open_wire(connection, host, original_cid, retry_cid)`` gives the wire of a new connection, ``forward(worker, data,
+    address, local)`` hands a datagram to another worker, and ``make_tls_facts(wire)`` gives the ASGI ``tls`` extension,
+    ``None`` while the handshake is not done.
     """
 
     def __init__(self, host, sock, dispatcher, open_wire, forward=None, make_tls_facts=None):

@@ -127,7 +127,7 @@ SIZES = {
     "empty between": [1200, 0, 1200],
     "64": [1000] * 64,
     "65": [1000] * 65,
-    "more than one message": [1452] * 200,
+    "more than one message": [1452] * 130,
     "the largest": [65507, 65507],
     "small": [1] * 300,
 }
