@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from bench.macro.report import render_table
-from bench.micro import events, exchange, frames, hpack, kernels, qpack, websocket
+from bench.micro import datagrams, events, exchange, frames, hpack, kernels, qpack, websocket
 from bench.micro.rooms import open_rooms
 from bench.micro.timing import REPEATS, Effort, Row
 
@@ -22,6 +22,7 @@ SUITES = {
     "frames": frames.measure,
     "websocket": websocket.measure,
     "exchange": exchange.measure,
+    "datagrams": datagrams.measure,
 }
 if find_spec("aioquic") is not None:
     from bench.micro import dispatch

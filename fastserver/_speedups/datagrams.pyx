@@ -93,7 +93,9 @@ cdef extern from * nogil:
     int EIO, ENOSYS, ENOPROTOOPT, EOPNOTSUPP, ENOTSOCK, EPERM
 
 cdef enum:
-    READS = 16
+    # Messages of one reading.  Each may bring 64 datagrams, and all that have come must be dealt with in a turn of the
+    # loop; 16 messages would save 60 of 630 ns a datagram.
+    READS = 4
     READ_BYTES = 65536
     # PKTINFO of IPv6 and the segments' size, with what stands around them.
     CONTROL_BYTES = 128

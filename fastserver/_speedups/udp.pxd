@@ -49,10 +49,9 @@ cdef class UDPPort:
     cdef list _out
     cdef list _asking
     cdef list _leaving
-    cdef list _deadlines
+    cdef readonly list _deadlines
     cdef double _timer_at
     cdef int _fd
-    cdef bint _admits
     cdef bint _is_blocked
 
     @cython.locals(left=Py_ssize_t, batch=list, now=double)

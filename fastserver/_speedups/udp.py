@@ -130,9 +130,11 @@ class UDPPort:
     ``dispatcher`` knows connections by their IDs: ``find(data)``, ``admit(data, address, now, is_forwarded=...)`` for
     datagrams of strangers, which gives ``None`` or what is to be done: an ``original_cid`` (with ``retry_cid`` and
     ``initial_cid``) to open a connection, a ``worker`` to forward to, else ``data`` to reply; ``note_opened(connection,
-    initial_cid)`` and ``forget(connection)``.  ``open_wire(connection, host, original_cid, retry_cid)`` gives the wire
-    of a new connection, ``forward(worker, data, address, local)`` hands a datagram to another worker, and
-    ``make_tls_facts(wire)`` gives the ASGI ``tls`` extension, ``None`` while the handshake is not done.
+    initial_cid)``, ``forget(connection)`` and ``stop_admitting(is_retiring=...)``.
+
+    ``open_wire(connection, host, original_cid, retry_cid)`` gives the wire of a new connection, ``forward(worker, data,
+    address, local)`` hands a datagram to another worker, and ``make_tls_facts(wire)`` gives the ASGI ``tls`` extension,
+    ``None`` while the handshake is not done.
     """
 
     def __init__(self, host, sock, dispatcher, open_wire, forward=None, make_tls_facts=None):
@@ -145,7 +147,6 @@ class UDPPort:
         self._open_wire = open_wire
         self._forward = forward
         self._tls_maker = make_tls_facts
-        self._admits = True
         self._is_blocked = False
         self._connections = {}
         # Datagrams to write; connections to ask for more, and to lose, when the turn ends; the callback of its end.
@@ -167,12 +168,15 @@ class UDPPort:
         prepare_socket(self._sock)
         self._loop.add_reader(self._fd, self.on_readable)
 
-    def stop_admitting(self):
-        """Open no more connections; those that are open go on, and strangers are answered and forwarded."""
-        self._admits = False
+    def stop_admitting(self, is_retiring=False):
+        """Open no more connections; those that are open go on.
+
+        Clients are refused, or, where this worker retires among others, left to those.
+        """
+        self._dispatcher.stop_admitting(is_retiring=is_retiring)
 
     def close(self):
-        """Lose what connections there are, and close the socket; safe to repeat."""
+        """Lose what connections there are, and close the socket; safe to repeat, but not for a connection to call."""
         if self._fd < 0:
             return
         self._loop.remove_reader(self._fd)
@@ -194,7 +198,7 @@ class UDPPort:
 
     def on_readable(self):
         left = TURN_DATAGRAMS
-        while left > 0 and self._fd >= 0:
+        while left > 0:
             batch = receive(self._fd, BATCH_DATAGRAMS)
             now = self._tick()
             for data, address, local in batch:
@@ -241,7 +245,7 @@ class UDPPort:
 
     def _accept(self, data, address, local, now, is_forwarded):
         if self._fd < 0:
-            return  # closed by what an earlier one of the batch has brought about
+            return  # handed over too late
         connection = self._dispatcher.find(data)
         if connection is None:
             connection = self._admit(data, address, local, now, is_forwarded)
@@ -258,7 +262,7 @@ class UDPPort:
         if verdict is None:
             return None
         if hasattr(verdict, "original_cid"):
-            return self._open(verdict, address, local) if self._admits else None
+            return self._open(verdict, address, local)
         if hasattr(verdict, "worker"):
             if self._forward is not None:
                 self._forward(verdict.worker, data, address, local)

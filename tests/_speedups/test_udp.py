@@ -1,7 +1,4 @@
-"""The asyncio edge of UDP: a port turned by hand, and ports in real loops; the wire and the dispatcher are fakes.
-
-A datagram's first byte is its connection's ID; "o" opens one, "r" asks for a reply, "f" is another worker's.
-"""
+"""The asyncio edge of UDP: a port turned by hand, and ports in real loops; the wire and the dispatcher are fakes."""
 
 import asyncio
 import gc
@@ -9,269 +6,19 @@ import math
 import socket
 import sys
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from types import SimpleNamespace
-from typing import Any, TypeAlias
+from collections.abc import Iterator
 
 import pytest
 
 from fastserver._speedups import datagrams
 from fastserver._speedups.connection import abort, drain, survey, sweep
-from fastserver._speedups.contract import Host, Protocol
-from fastserver._speedups.events import CLOSED, Closed, Event, RawData, Updated
+from fastserver._speedups.events import RawData, Updated
 from fastserver._speedups.lifecycle import ConnectionState
-from fastserver._speedups.udp import STALE_DEADLINES, TIMER_S, UDPConnection, UDPPort
+from fastserver._speedups.udp import STALE_DEADLINES, TIMER_S
 from fastserver.server.connections import ConnectionTable
 from tests._speedups.conftest import Run
-from tests.fakes import echo, make_host
-from tests.handloop import HandLoop
+from tests._speedups.port import Address, Bench, Strait, check_end
 from tests.site import wait_until
-
-# The hot rooms have no type hints.
-Base: Any = Protocol
-Address: TypeAlias = tuple[str, int]
-
-
-class FakeWire(Base):  # type: ignore[misc]
-    """Notes what it hears; answers each datagram in upper case when the turn ends."""
-
-    def __init__(self, connection: UDPConnection) -> None:
-        self.connection: Any = connection
-        self.deadline = math.inf
-        self.heard: list[Any] = []
-        self.timers: list[float] = []
-        self.answers: list[RawData] = []
-        self.next_timer = math.inf
-
-    def handle(self, event: Event) -> None:
-        if isinstance(event, RawData):
-            self.heard.append(event.data)
-            if event.data.endswith(b"!"):
-                raise RuntimeError("a fault of ours")
-            if event.data.endswith(b"."):
-                self.connection.send(RawData(b"BYE", event.address))
-                self.connection.send(CLOSED)
-                return
-            self.answers.append(RawData(event.data.upper(), event.address))
-            self.connection.set_timer(0.0)
-        else:
-            self.heard.append("closed" if isinstance(event, Closed) else event)
-
-    def on_timer(self, now: float) -> None:
-        self.timers.append(now)
-        answers, self.answers = self.answers, []
-        for answer in answers:
-            self.connection.send(answer)
-        self.connection.set_timer(self.next_timer)
-
-    def on_deadline(self, now: float) -> None:
-        self.heard.append("deadline")
-
-    def on_idle_timeout(self) -> None:
-        self.connection.send(CLOSED)
-
-    def drain(self) -> None:
-        self.heard.append("drain")
-
-    def describe_state(self) -> str:
-        return "open"
-
-    def count_streams(self) -> int:
-        return 1
-
-
-class FakeDispatcher:
-    """Connections by the first byte of their datagrams."""
-
-    def __init__(self) -> None:
-        self.table: dict[bytes, Any] = {}
-        self.forgotten: list[Any] = []
-        self.asked: list[tuple[bytes, Address, float, bool]] = []
-
-    def find(self, data: bytes) -> Any:
-        return self.table.get(data[1:2])
-
-    def admit(self, data: bytes, address: Address, now: float, *, is_forwarded: bool = False) -> Any:
-        self.asked.append((data, address, now, is_forwarded))
-        cid = data[1:2]
-        if data[:1] == b"o":
-            return SimpleNamespace(original_cid=cid, retry_cid=None, initial_cid=cid)
-        if data[:1] == b"r":
-            return SimpleNamespace(data=b"reply")
-        if data[:1] == b"f":
-            return SimpleNamespace(worker=3)
-        return None
-
-    def note_opened(self, connection: Any, initial_cid: bytes) -> None:
-        self.table[initial_cid] = connection
-
-    def forget(self, connection: Any) -> None:
-        self.table = {cid: each for cid, each in self.table.items() if each is not connection}
-        self.forgotten.append(connection.id)
-
-
-class Strait:
-    """A port's socket that can be full: one end of a Unix pair, which takes any name and holds few datagrams."""
-
-    family = socket.AF_INET
-
-    def __init__(self) -> None:
-        self.end, self.other = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.end.setblocking(False)
-        self.other.setblocking(False)
-
-    def getsockname(self) -> Address:
-        return ("127.0.0.1", 443)
-
-    def fileno(self) -> int:
-        return self.end.fileno()
-
-    def setblocking(self, flag: bool) -> None:
-        assert flag is False
-
-    def setsockopt(self, *arguments: Any) -> None:
-        """It has none of UDP's options."""
-
-    def close(self) -> None:
-        self.end.close()
-        self.other.close()
-
-    def fill(self) -> None:
-        """There is no room, until the other end has read."""
-        with suppress(BlockingIOError):
-            while True:
-                self.end.send(b"filling")
-
-    def read(self, count: int = 100_000) -> list[bytes]:
-        """So many datagrams leave, or all; of those, what the port wrote."""
-        found: list[bytes] = []
-        with suppress(BlockingIOError):
-            while len(found) < count:
-                found.append(self.other.recv(65536))
-        return [data for data in found if data != b"filling"]
-
-
-class PortLoop(HandLoop):
-    """A `HandLoop` that keeps readers and writers for a test to call."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.readers: dict[int, Callable[[], None]] = {}
-        self.writers: dict[int, Callable[[], None]] = {}
-        self.called_at: list[float] = []
-
-    def add_reader(self, fd: int, callback: Callable[[], None]) -> None:
-        self.readers[fd] = callback
-
-    def add_writer(self, fd: int, callback: Callable[[], None]) -> None:
-        self.writers[fd] = callback
-
-    def remove_reader(self, fd: int) -> None:
-        self.readers.pop(fd, None)
-
-    def remove_writer(self, fd: int) -> None:
-        self.writers.pop(fd, None)
-
-    def call_at(self, when: float, *arguments: Any, **options: Any) -> asyncio.TimerHandle:
-        self.called_at.append(when)
-        return super().call_at(when, *arguments, **options)
-
-    def count_timers(self) -> int:
-        return sum(not handle.cancelled() for _, _, handle in self._timers)
-
-
-class Bench:
-    """A port on a real socket, in a loop turned by hand or a real one, and a client."""
-
-    def __init__(self, loop: Any = None, /, host: str = "127.0.0.1", sock: Any = None, **limits: float) -> None:
-        self.loop = loop or PortLoop()
-        self.host: Host = make_host(echo, self.loop, **limits)
-        self.dispatcher = FakeDispatcher()
-        self.wires: list[FakeWire] = []
-        self.forwarded: list[tuple[int, bytes, Address, bytes | None]] = []
-        self.facts: list[Any] = []
-        self.sock: Any = sock or socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        if sock is None:
-            self.sock.bind((host, 0))
-        self.target = ("127.0.0.1", self.sock.getsockname()[1])
-        self.client = self.make_client()
-        self.port = UDPPort(self.host, self.sock, self.dispatcher, self.open_wire, self.forward, self.make_tls_facts)
-        self.port.start()
-
-    def make_client(self) -> socket.socket:
-        client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        client.bind(("127.0.0.1", 0))
-        client.setblocking(False)
-        return client
-
-    def open_wire(self, connection: UDPConnection, host: Host, original_cid: bytes, retry_cid: bytes | None) -> Any:
-        assert (host, retry_cid) == (self.host, None)
-        if original_cid == b"X":
-            raise RuntimeError("no wire")
-        self.wires.append(FakeWire(connection))
-        return self.wires[-1]
-
-    def forward(self, *arguments: Any) -> None:
-        self.forwarded.append(arguments)
-
-    def make_tls_facts(self, wire: FakeWire) -> Any:
-        self.facts.append(wire)
-        return {"tls_version": 0x0304} if len(wire.heard) > 2 else None
-
-    def feed(self, *datagrams: bytes, client: socket.socket | None = None) -> None:
-        """Each is sent by the client; the port reads them in one turn."""
-        for data in datagrams:
-            (client or self.client).sendto(data, self.target)
-        with self.loop.running():
-            self.loop.readers[self.sock.fileno()]()
-
-    def talk(self, *datagrams: bytes) -> list[bytes]:
-        """The same, and what the client reads of it at the end of the turn."""
-        self.feed(*datagrams)
-        self.loop.settle()
-        return self.read()
-
-    def read(self) -> list[bytes]:
-        found = []
-        while True:
-            try:
-                found.append(self.client.recv(65536))
-            except BlockingIOError:
-                return found
-
-    def deliver(self, *datagrams: bytes) -> None:
-        """Each comes from another worker, in one turn."""
-        with self.loop.running():
-            for data in datagrams:
-                self.port.deliver(data, self.client.getsockname(), None)
-        self.loop.settle()
-
-    def open(self, *names: str) -> list[FakeWire]:
-        self.talk(*(f"o{name}".encode() for name in names))
-        return self.wires[-len(names) :]
-
-    def write_freely(self) -> None:
-        with self.loop.running():
-            self.loop.writers[self.sock.fileno()]()
-        self.loop.settle()
-
-    def close(self) -> None:
-        """End it all, and see that nothing is left."""
-        self.port.close()
-        self.port.close()
-        self.client.close()
-        assert self.sock.fileno() == -1
-        assert not self.host.connections
-        assert not self.host.arriving
-        assert self.dispatcher.table == {}
-
-
-def check_end(bench: Bench) -> None:
-    bench.close()
-    bench.loop.settle()
-    assert bench.loop.faults == []
-    assert (bench.loop.readers, bench.loop.writers, bench.loop.count_timers()) == ({}, {}, 0)
 
 
 @pytest.fixture
@@ -331,6 +78,8 @@ def test_no_more_are_admitted(bench: Bench) -> None:
     bench.port.stop_admitting()
     assert bench.talk(b"ob", b"rz", b"-a") == [b"reply", b"-A"]
     assert len(bench.wires) == 1
+    bench.port.stop_admitting(is_retiring=True)
+    assert bench.dispatcher.stops == [False, True]
 
 
 def test_the_limit_of_connections() -> None:
@@ -445,8 +194,7 @@ def test_deadlines_that_move_do_not_pile_up(bench: Bench) -> None:
         bench.loop.advance(0.01)
     assert len(wire.timers) == 1 + 5000
     assert len(bench.loop.called_at) <= 3 * 5000
-    if hasattr(bench.port, "_deadlines"):
-        assert len(bench.port._deadlines) <= 2 + STALE_DEADLINES
+    assert len(bench.port._deadlines) <= 2 + STALE_DEADLINES
 
 
 def test_a_timer_that_comes_early_does_not_spin(bench: Bench) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bench.micro import events, exchange, hpack, kernels, qpack
+from bench.micro import datagrams, events, exchange, hpack, kernels, qpack
 from bench.micro.__main__ import render
 from bench.micro.rooms import Room, open_rooms
 from bench.micro.timing import Effort, Row, make_loop, time_ns
@@ -43,8 +43,9 @@ def test_the_plain_room_is_never_compiled_and_stands_beside_the_compiled_one() -
         (hpack.measure, {"hpack"}),
         (qpack.measure, {"pylsqpack"}),
         (exchange.measure, set()),
+        (datagrams.measure, {"socket"}),
     ],
-    ids=["events", "kernels", "hpack", "qpack", "exchange"],
+    ids=["events", "kernels", "hpack", "qpack", "exchange", "datagrams"],
 )
 def test_every_suite_runs_in_every_room(measure: Callable[[list[Room], Effort], list[Row]], variants: set[str]) -> None:
     rooms = open_rooms()
