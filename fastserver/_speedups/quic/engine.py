@@ -6,12 +6,14 @@ whole.  Nothing raises for what a peer sends: a fault closes the connection.
 """
 
 import math
+from functools import cache
 
 from aioquic import tls
 from aioquic.buffer import Buffer
-from aioquic.quic import events
+from aioquic.quic import connection, events
 from aioquic.quic.congestion.base import create_congestion_control
 from aioquic.quic.connection import (
+    CRYPTO_BUFFER_SIZE,
     END_STATES,
     QuicConnection,
     QuicConnectionError,
@@ -19,7 +21,9 @@ from aioquic.quic.connection import (
     QuicConnectionState,
     QuicReceiveContext,
 )
+from aioquic.quic.crypto import CryptoPair
 from aioquic.quic.packet_builder import QuicDeliveryState, QuicPacketBuilderStop
+from aioquic.quic.stream import QuicStream
 
 from .bounds import (
     ACK_DELAY_S,
@@ -74,6 +78,15 @@ SHORT_HEADER_BYTES = 3
 SAMPLED_BYTES = 1 + 4 + 16
 
 ONE_RTT = tls.Epoch.ONE_RTT
+#: The least work first.
+CIPHER_SUITES = [
+    tls.CipherSuite.AES_128_GCM_SHA256,
+    tls.CipherSuite.AES_256_GCM_SHA384,
+    tls.CipherSuite.CHACHA20_POLY1305_SHA256,
+]
+
+# aioquic computes thirty such sets for each connection, an eighth of a handshake; there are eight of them.
+connection.EPOCHS = cache(connection.EPOCHS)
 
 
 class Silence:
@@ -86,6 +99,19 @@ class Silence:
 
 
 SILENCE = Silence()
+
+
+class InitialKeys(dict):
+    """The keys of Initial packets by version, each derived when it is first asked for."""
+
+    def __init__(self, cid):
+        super().__init__()
+        self._cid = cid
+
+    def __missing__(self, version):
+        pair = self[version] = CryptoPair()
+        pair.setup_initial(cid=self._cid, is_client=False, version=version)
+        return pair
 
 
 class FrameShelf:
@@ -569,9 +595,28 @@ class Engine(QuicConnection):
     # Keys, connection IDs and timers.
 
     def _initialize(self, peer_cid):
-        """Keys and spaces for the first packet."""
-        super()._initialize(peer_cid)
-        self._spaces = {epoch: Space(epoch is ONE_RTT) for epoch in self._spaces}
+        """TLS, keys and spaces for the first packet: without tickets, so that nothing comes early (Q-13)."""
+        configuration = self._configuration
+        self.tls = context = tls.Context(
+            is_client=False,
+            alpn_protocols=configuration.alpn_protocols,
+            cipher_suites=configuration.cipher_suites or CIPHER_SUITES,
+            logger=SILENCE,
+        )
+        context.certificate = configuration.certificate
+        context.certificate_chain = configuration.certificate_chain
+        context.certificate_private_key = configuration.private_key
+        parameters = self._serialize_transport_parameters()
+        context.handshake_extensions = [(tls.ExtensionType.QUIC_TRANSPORT_PARAMETERS, parameters)]
+        context.alpn_cb = self._alpn_handler
+        context.update_traffic_key_cb = self._update_traffic_key
+        self._cryptos_initial = InitialKeys(peer_cid)
+        self._cryptos = {epoch: CryptoPair() for epoch in (tls.Epoch.ZERO_RTT, tls.Epoch.HANDSHAKE, ONE_RTT)}
+        self._cryptos[tls.Epoch.INITIAL] = self._cryptos_initial[self._version]
+        epochs = (tls.Epoch.INITIAL, tls.Epoch.HANDSHAKE, ONE_RTT)
+        self._crypto_buffers = {epoch: Buffer(capacity=CRYPTO_BUFFER_SIZE) for epoch in epochs}
+        self._crypto_streams = {epoch: QuicStream() for epoch in epochs}
+        self._spaces = {epoch: Space(epoch is ONE_RTT) for epoch in epochs}
         self._space = self._spaces[ONE_RTT]
         self._loss.spaces = list(self._spaces.values())
 

@@ -1,5 +1,5 @@
 # The engine calls on_* for frames that came, the application's calls, write for each packet, tell when one is done.
-# Error contract: on_stream, on_reset, on_stop_sending, on_max_* raise TransportFault; tell raises what the listener does.
+# Error contract: on_stream, on_reset, on_stop_sending and on_max_* raise TransportFault, tell what the listener does.
 cimport cython
 
 from ..contract cimport H3Limits

@@ -1,4 +1,4 @@
-"""The streams of one connection: their frames, both ways, and the connection's part of flow control (RFC 9000 section 4).
+"""The streams of one connection: their frames, both ways, and the connection's flow control (RFC 9000 section 4).
 
 Windows follow consumption: what we let the peer send moves by ``acknowledge`` alone, and by what is thrown away (Q-7).
 What the listener is to hear is kept until ``tell``, which the engine calls when a packet has been acted upon whole.
