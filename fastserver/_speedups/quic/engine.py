@@ -496,9 +496,7 @@ class Engine(QuicConnection):
                 elif kind == MAX_DATA:
                     asks = True
                     table.on_max_data(reader)
-                elif kind == PING:
-                    asks = True
-                elif self._read_rare(reader, kind, context, now):
+                elif kind == PING or self._read_rare(reader, kind, context, now):
                     asks = True
         except TransportFault as fault:
             raise QuicConnectionError(fault.code, kind, fault.reason) from fault

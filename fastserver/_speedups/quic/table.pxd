@@ -69,7 +69,7 @@ cdef class Table:
     cdef object _listener
     cdef list _told
     cdef bint _is_telling
-    cdef object _ready
+    cdef readonly object ready
     cdef object _noted
     cdef list _starved
     # Receiving: the windows' widths, what is promised, what has come and what is consumed of all streams.

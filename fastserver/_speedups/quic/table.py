@@ -3,7 +3,7 @@
 Windows follow consumption: what we let the peer send moves by ``acknowledge`` alone, and by what is thrown away (Q-7).
 What the listener is to hear is kept until ``tell``, which the engine calls when a packet has been acted upon whole.
 Invariant: a packet costs what is in it.  Only streams that have something to say are visited: ``_noted`` with a word
-about themselves, ``_ready`` with data, in turn, ``_starved`` with data that the connection's window holds back.
+about themselves, ``ready`` with data, in turn, ``_starved`` with data that the connection's window holds back.
 """
 
 from collections import deque
@@ -83,7 +83,7 @@ class Table:
         self._listener = listener
         self._told = []
         self._is_telling = False
-        self._ready = deque()
+        self.ready = deque()
         self._noted = deque()
         self._starved = []
         self._stream_window = limits.stream_window
@@ -224,7 +224,7 @@ class Table:
         if limit > self._allowed:
             self._allowed = limit
             for stream in self._starved:
-                self._ready.append(stream)
+                self.ready.append(stream)
             self._starved = []
 
     def on_max_stream_data(self, reader):
@@ -361,7 +361,7 @@ class Table:
     def _make_ready(self, stream):
         if not stream.is_ready and stream.may_send():
             stream.is_ready = True
-            self._ready.append(stream)
+            self.ready.append(stream)
 
     def _note(self, stream):
         if not stream.is_noted:
@@ -408,7 +408,7 @@ class Table:
 
     def has_data(self):
         """Whether a stream has data that may go."""
-        return len(self._ready) > 0
+        return len(self.ready) > 0
 
     def write(self, draft):
         """Fill a packet."""
@@ -427,7 +427,7 @@ class Table:
             stream = noted.popleft()
             stream.is_noted = False
             self._write_words(stream, draft)
-        ready = self._ready
+        ready = self.ready
         while ready:
             stream = ready[0]
             if not self._write_data(stream, draft):
