@@ -79,7 +79,7 @@ GUESTS = {
     "h2": ("fastserver.protocol.h2.engine",),
     "hyperframe": ("fastserver.protocol.h2.engine", "fastserver._speedups.h2.lightframes"),
     "wsproto": ("fastserver._speedups.websocket.reader", "fastserver._speedups.websocket.deflate"),
-    "aioquic": tuple(f"fastserver._speedups.quic.{name}" for name in ("handshake", "sender", "engine")),
+    "aioquic": tuple(f"fastserver._speedups.quic.{name}" for name in ("keys", "handshake", "sender", "engine")),
     "cryptography": ("fastserver._speedups.quic.protection",),
     "httptools": ("fastserver._speedups.h1.parser",),
     "rich": ("fastserver.top",),

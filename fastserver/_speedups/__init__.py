@@ -16,8 +16,8 @@ MODULES = (
     "websocket.messages", "websocket.inbox", "websocket.exchange", "http", "h1.parser", "h1.stream", "h1.outlet",
     "h1.connection", "hpack.strings", "hpack.table", "hpack.decoder", "hpack.encoder",
     "h2.budget", "h2.lightframes", "h2.frames", "h2.stream", "h2.outlet", "h2.connection",
-    "quic.packets", "quic.streams", "quic.intake", "quic.table", "quic.recovery", "quic.protection", "quic.handshake",
-    "quic.sender", "quic.engine", "connection", "tcp",
+    "quic.packets", "quic.streams", "quic.intake", "quic.table", "quic.recovery", "quic.protection", "quic.keys",
+    "quic.handshake", "quic.sender", "quic.engine", "connection", "tcp",
 )  # fmt: skip
 
 

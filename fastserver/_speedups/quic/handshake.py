@@ -11,12 +11,12 @@ from aioquic._buffer import Buffer
 from aioquic.quic import connection
 from aioquic.quic.congestion.base import create_congestion_control
 from aioquic.quic.connection import CRYPTO_BUFFER_SIZE, QuicConnection, QuicConnectionError, QuicConnectionId
-from aioquic.quic.crypto import CryptoPair
 from aioquic.quic.packet_builder import QuicDeliveryState, QuicPacketBuilderStop
 from aioquic.quic.stream import QuicStream
 
 from .bounds import BASE_DATAGRAM, CONNECTION_IDS, CRYPTO_BYTES, UNI_STREAMS
 from .errors import CRYPTO_BUFFER_EXCEEDED
+from .keys import KeyPair
 from .packets import Draft, Reader, Space
 from .protection import Opener, Sealer
 from .recovery import Recovery
@@ -58,7 +58,7 @@ class InitialKeys(dict):
         self._cid = cid
 
     def __missing__(self, version):
-        pair = self[version] = CryptoPair()
+        pair = self[version] = KeyPair()
         pair.setup_initial(cid=self._cid, is_client=False, version=version)
         return pair
 
@@ -199,7 +199,7 @@ class Connection(QuicConnection):
         context.alpn_cb = self._alpn_handler
         context.update_traffic_key_cb = self._update_traffic_key
         self._cryptos_initial = InitialKeys(peer_cid)
-        self._cryptos = {epoch: CryptoPair() for epoch in (tls.Epoch.ZERO_RTT, tls.Epoch.HANDSHAKE, ONE_RTT)}
+        self._cryptos = {epoch: KeyPair() for epoch in (tls.Epoch.ZERO_RTT, tls.Epoch.HANDSHAKE, ONE_RTT)}
         self._cryptos[tls.Epoch.INITIAL] = self._cryptos_initial[self._version]
         epochs = (tls.Epoch.INITIAL, tls.Epoch.HANDSHAKE, ONE_RTT)
         self._crypto_buffers = {epoch: Buffer(capacity=CRYPTO_BUFFER_SIZE) for epoch in epochs}

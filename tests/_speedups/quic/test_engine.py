@@ -13,12 +13,14 @@ pytest.importorskip("aioquic")
 
 from aioquic.quic.connection import END_STATES, QuicConnection, QuicConnectionState, QuicNetworkPath
 from aioquic.quic.crypto import CryptoContext, CryptoPair
+from aioquic.quic.packet import QuicProtocolVersion
 from aioquic.tls import CipherSuite, Epoch
 
 from fastserver._speedups.contract import H3Limits
 from fastserver._speedups.quic import engine
 from fastserver._speedups.quic.bounds import BASE_DATAGRAM, LARGE_DATAGRAM, UNI_STREAMS
 from fastserver._speedups.quic.engine import Engine
+from fastserver._speedups.quic.keys import SUITES, KeyPair
 from fastserver._speedups.quic.protection import Sealer
 from tests._speedups.quic.pair import (
     CLIENT,
@@ -99,6 +101,18 @@ def test_the_list_of_private_names_is_whole() -> None:
                 used.add(node.name)
     client = make_client()
     assert {name for name in used if name[0] == "_" and name[:2] != "__" and hasattr(client, name)} == set(PRIVATE)
+
+
+@pytest.mark.parametrize("version", [QuicProtocolVersion.VERSION_1, QuicProtocolVersion.VERSION_2])
+def test_keys_are_derived_as_aioquic_derives_them(version: QuicProtocolVersion) -> None:
+    ours, theirs = KeyPair(), CryptoPair()
+    for pair in (ours, theirs):
+        pair.setup_initial(cid=b"12345678", is_client=False, version=version)
+    assert ours.encrypt_packet(b"\x40\0", bytes(40), 7) == theirs.encrypt_packet(b"\x40\0", bytes(40), 7)
+    for suite in SUITES:
+        for pair in (ours, theirs):
+            pair.recv.setup(cipher_suite=suite, secret=bytes(range(48)), version=version)
+        assert ours.recv.encrypt_packet(b"\x40\0", b"x" * 40, 9) == theirs.recv.encrypt_packet(b"\x40\0", b"x" * 40, 9)
 
 
 def test_requests_are_answered_and_streams_forgotten() -> None:
