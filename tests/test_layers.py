@@ -89,7 +89,11 @@ GUESTS = {
     "httptools": ("fastserver._speedups.h1.parser",),
     "rich": ("fastserver.top",),
     # The extra http3 brings both.
-    "aioquic": ("fastserver._speedups.quic.engine", "fastserver.protocol.quic", "fastserver.server.quic"),
+    "aioquic": (
+        *(f"fastserver._speedups.quic.{name}" for name in ("keys", "handshake", "sender", "engine")),
+        "fastserver.protocol.quic",
+        "fastserver.server.quic",
+    ),
     "cryptography": (
         "fastserver._speedups.quic.protection",
         "fastserver.protocol.quic",
