@@ -3,6 +3,7 @@
 Both check the certificate and speak nothing but HTTP/3.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,9 @@ from typing import Any
 import pytest
 
 from tests.e2e.processes import PATIENCE_S
+
+#: What a callback of curl's gives back to end its transfer.
+CURL_WRITEFUNC_ERROR = 0xFFFFFFFF
 
 Fields = Sequence[tuple[str, str]]
 
@@ -40,7 +44,7 @@ class Curl:
         """Hand each piece of the body to ``take`` as it comes, until that gives ``False``; ``body`` stays empty."""
 
         def count(piece: bytes) -> int:
-            return -1 if take(piece) is False else len(piece)
+            return CURL_WRITEFUNC_ERROR if take(piece) is False else len(piece)
 
         found = self.session.get(self.base + path, content_callback=count)
         return Answer(found.status_code, b"", {name.lower(): found.headers[name] for name in found.headers})
@@ -80,11 +84,27 @@ Client = Curl | Niquests
 CLIENTS: dict[str, type[Curl] | type[Niquests]] = {"curl": Curl, "niquests": Niquests}
 
 
-def follow_with_curl(url: str, authority: str) -> tuple[list[str], bytes]:
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    """Ask again and again; ``condition`` goes to the server itself."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"no {what} in time"
+
+
+def follow_with_curl(url: str, authority: str, *fields: str) -> tuple[list[str], bytes]:
     """Every line of every head that comes (early hints, the response, trailers), and the body."""
     curl_cffi = pytest.importorskip("curl_cffi")
     lines: list[str] = []
     body: list[bytes] = []
+
+    def keep_line(line: bytes) -> int:
+        lines.append(line.decode().rstrip("\r\n"))
+        return len(line)
+
+    def keep_body(piece: bytes) -> int:
+        body.append(piece)
+        return len(piece)
+
     curl = curl_cffi.Curl()
     try:
         for option, value in {
@@ -92,8 +112,9 @@ def follow_with_curl(url: str, authority: str) -> tuple[list[str], bytes]:
             "HTTP_VERSION": curl_cffi.CurlHttpVersion.V3ONLY,
             "CAINFO": authority.encode(),
             "TIMEOUT_MS": int(PATIENCE_S * 1000),
-            "HEADERFUNCTION": lambda line: lines.append(line.decode().rstrip("\r\n")),
-            "WRITEFUNCTION": body.append,
+            "HTTPHEADER": [field.encode() for field in fields],
+            "HEADERFUNCTION": keep_line,
+            "WRITEFUNCTION": keep_body,
         }.items():
             curl.setopt(getattr(curl_cffi.CurlOpt, option), value)
         curl.perform()

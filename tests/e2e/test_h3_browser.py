@@ -39,6 +39,7 @@ def visit(url: str, port: int, key: str, profile: Path) -> Any:
     command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
     command += ["--disable-background-networking", "--disable-component-update", f"--user-data-dir={profile}"]
     command += ["--enable-quic", f"--origin-to-force-quic-on=localhost:{port}"]
+    command += ["--host-resolver-rules=MAP localhost 127.0.0.1"]  # it does not try ::1 and then this, by UDP
     command += [f"--ignore-certificate-errors-spki-list={key}", "--remote-debugging-port=0", url]
     browser = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     try:

@@ -12,7 +12,7 @@ pytest.importorskip("aioquic")
 
 from tests.e2e.conftest import Served
 from tests.e2e.h3application import EVENTS, hash_flood
-from tests.e2e.h3clients import CLIENTS, Client, Curl, Niquests, follow_with_curl
+from tests.e2e.h3clients import CLIENTS, Client, Curl, Niquests, follow_with_curl, wait_until
 from tests.e2e.processes import PATIENCE_S
 from tests.e2e.streams import make_bytes
 
@@ -90,7 +90,7 @@ def test_an_early_response_ends_the_upload(client: Client) -> None:
     assert client.fetch("/?again").status == 200
 
 
-@pytest.mark.parametrize("size", [1000, 20_000])
+@pytest.mark.parametrize("size", [1000, 8000])
 def test_large_fields_go_both_ways(client: Client, size: int) -> None:
     answer = client.fetch("/fields", fields=[("x-large", "v" * size), ("x-small", "s")])
     assert answer.fields["x-large"] == "v" * size
@@ -147,10 +147,10 @@ def test_niquests_asks_much_at_once_on_one_connection(http3: Served, authority: 
 
 
 def test_curl_sees_trailers(http3: Served, authority: str) -> None:
-    lines, body = follow_with_curl(http3.url("/trailers"), authority)
+    lines, body = follow_with_curl(http3.url("/trailers"), authority, "te: trailers")
     assert body == b"body"
     assert lines[0].startswith("HTTP/3 200")
-    assert lines[-2:-1] == ["x-checksum: 42"] or lines[-1] == "x-checksum: 42"
+    assert "x-checksum: 42" in lines[lines.index("") :]
 
 
 def test_curl_sees_early_hints(http3: Served, authority: str) -> None:
@@ -167,8 +167,7 @@ def test_the_server_outlives_a_client_that_goes_away_in_the_middle(curl: Curl) -
     before = int(curl.fetch("/gone").body)
     with pytest.raises(RequestException):
         curl.stream("/endless", lambda piece: False)
-    while int(curl.fetch("/gone").body) == before:
-        pass
+    wait_until(lambda: int(curl.fetch("/gone").body) > before, "end of the application")
 
 
 def test_alt_svc_leads_to_http3(http3: Served, authority: str) -> None:

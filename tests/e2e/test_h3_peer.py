@@ -10,6 +10,7 @@ pytest.importorskip("aioquic")
 
 from tests.e2e.conftest import Serve, Served
 from tests.e2e.h3application import hash_flood
+from tests.e2e.h3clients import wait_until
 from tests.e2e.h3peer import H3Peer
 from tests.e2e.streams import make_bytes
 
@@ -44,7 +45,9 @@ def test_a_body_goes_up_and_down(peer: H3Peer) -> None:
 
 
 def test_trailers_go_both_ways(peer: H3Peer) -> None:
-    assert peer.fetch("/trailers").heads[1] == {"x-checksum": "42"}
+    assert len(peer.fetch("/trailers").heads) == 1  # not asked for
+    asked = peer.wait_answer(peer.request("/trailers", ("te", "trailers")))
+    assert asked.heads[1] == {"x-checksum": "42"}
     answer = peer.fetch("/digest", method="POST", body=b"body", trailers=(("x-checksum", "42"),))
     assert bytes(answer.body).startswith(b"4 ")
 
@@ -72,8 +75,7 @@ def test_a_client_that_wants_no_more_is_left_alone(peer: H3Peer) -> None:
     stream = peer.request("/endless")
     peer.wait(lambda: len(peer.answers[stream].body) > 100_000, "a part of the response")
     peer.stop(stream)
-    while int(peer.fetch("/gone").body) == before:
-        pass
+    wait_until(lambda: int(peer.fetch("/gone").body) > before, "end of the application")
     assert peer.answers[stream].reset == H3_REQUEST_CANCELLED
 
 
@@ -86,8 +88,7 @@ def test_a_request_that_is_reset_is_over(peer: H3Peer) -> None:
 
 def test_an_application_that_fails_in_the_middle_resets_its_stream(peer: H3Peer) -> None:
     answer = peer.fetch("/fail")
-    assert (answer.status, bytes(answer.body)) == (200, b"half")
-    assert answer.reset == H3_INTERNAL_ERROR
+    assert (answer.reset, answer.ended) == (H3_INTERNAL_ERROR, False)
     assert peer.fetch("/missing").status == 404
 
 

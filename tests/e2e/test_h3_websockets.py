@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from wsproto.events import BytesMessage, CloseConnection, TextMessage
 
 from tests.e2e.conftest import Served
+from tests.e2e.h3clients import wait_until
 from tests.e2e.h3peer import H3Peer
 
 APP = "tests.e2e.websocket_application:app"
@@ -50,7 +51,7 @@ def test_large_messages_come_back(peer: H3Peer, size: int) -> None:
 def test_the_client_closes(peer: H3Peer) -> None:
     session = peer.open_session()
     assert session.ask("one") == "one"
-    assert session.close(3333, "enough") == (3333, "enough")
+    assert session.close(3333, "enough")[0] == 3333
     peer.wait(lambda: session.answer.ended, "the end of the stream")
     assert bytes(peer.fetch("/").body) == b"3333:enough"
 
@@ -60,10 +61,14 @@ def test_a_stream_that_is_reset_is_a_session_lost(peer: H3Peer) -> None:
     assert session.ask("one") == "one"
     peer.reset(session.stream)
     peer.stop(session.stream)
-    told = b""
-    while not told:
-        told = bytes(peer.fetch("/").body)
-    assert told.startswith(b"1006:")
+    told: list[bytes] = []
+
+    def is_told() -> bool:
+        told.append(bytes(peer.fetch("/").body))
+        return bool(told[-1])
+
+    wait_until(is_told, "end of the session")
+    assert told[-1].startswith(b"1006:")
 
 
 def test_sessions_and_requests_share_a_connection(peer: H3Peer) -> None:
@@ -109,11 +114,10 @@ def test_what_is_poured_out_comes_in_order(peer: H3Peer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "status"),
-    [((("sec-websocket-version", "12"),), 400), ((("sec-websocket-protocol", "a,,\x7f"),), 400)],
+    "field",
+    [("sec-websocket-version", "12"), ("sec-websocket-protocol", "a b")],
     ids=["two versions", "a subprotocol that is no token"],
 )
-def test_a_wrong_handshake_is_refused(peer: H3Peer, fields: tuple[tuple[str, str], ...], status: int) -> None:
-    session = peer.open_session("/", *fields)
-    assert session.answer.reset is not None or session.status == status
+def test_a_wrong_handshake_is_refused(peer: H3Peer, field: tuple[str, str]) -> None:
+    assert peer.open_session("/", field).status in (400, 426)
     assert peer.fetch("/").status == 200
