@@ -24,7 +24,14 @@ from fastserver import Config
 from fastserver.config.bind import TCPBind
 from fastserver.server import quic
 from fastserver.server.endpoints import Endpoint, open_endpoints
-from fastserver.server.quic import Unavailable, make_configuration, make_tls_facts, open_group, render_alt_svc
+from fastserver.server.quic import (
+    Unavailable,
+    describe_group,
+    make_configuration,
+    make_tls_facts,
+    open_group,
+    render_alt_svc,
+)
 from fastserver.transport.sockets import release
 from tests.fakes import make_log
 from tests.server.applications import Recorder
@@ -88,6 +95,11 @@ def test_it_is_served_where_it_is_asked_for(parts: FakeParts, certfile: str, key
     assert addresses is not None
     ((host, port),) = addresses
     assert (host, port > 0) == ("127.0.0.1", True)
+
+
+def test_what_the_log_says_of_the_addresses() -> None:
+    group: Any = SimpleNamespace(addresses=[("127.0.0.1", 1), ("::1", 2)])
+    assert describe_group(group) == ["https://127.0.0.1:1 (HTTP/3, UDP)", "https://[::1]:2 (HTTP/3, UDP)"]
 
 
 def complain(config: Config, workers: int = 1) -> tuple[int, str]:
