@@ -119,6 +119,7 @@ cdef class Protocol:
     cpdef on_eof(self)
     cpdef on_deadline(self, double now)
     cpdef on_timer(self, double now)
+    cpdef on_abort(self, double now)
     cpdef on_idle_timeout(self)
     cpdef pause_writing(self)
     cpdef resume_writing(self)

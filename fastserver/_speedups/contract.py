@@ -305,6 +305,9 @@ class Protocol:
         """The time that ``Connection.set_timer`` was given has come; ``now`` is read for this call."""
         raise NotImplementedError
 
+    def on_abort(self, now):
+        """The connection is dropped: the last moment to say so, over a transport that has no sign of its own for it."""
+
     def on_idle_timeout(self):
         """The connection has been idle for the keep-alive time: close it."""
         raise NotImplementedError

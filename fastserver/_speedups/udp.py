@@ -83,7 +83,14 @@ class UDPConnection(LiveConnection):
             self._port.leave(self)
 
     def abort(self):
-        """Close at once.  What the wire has written leaves; the peer's next datagrams get what strangers get."""
+        """Close at once, with what the wire says of it; the peer's next datagrams get what strangers get."""
+        wire = self.wire
+        if wire is not None and not self._is_over:
+            wire.on_abort(self._clock.now)
+        self.drop()
+
+    def drop(self):
+        """Close at once, without asking the wire."""
         self.end()
         self.close_out()
 
@@ -289,7 +296,7 @@ class UDPPort:
         """One connection's fault is not another's: it alone ends, and the loop's handler hears of it."""
         context = {"message": f"a QUIC connection has failed: {connection!r}", "exception": error}
         self._loop.call_exception_handler(context)
-        connection.abort()
+        connection.drop()
 
     def make_tls_facts(self, wire):
         """The ASGI ``tls`` extension of a connection whose protocol is ``wire``, or ``None`` as yet."""

@@ -97,6 +97,12 @@ class H3Connection(Intake):
             # What was said meanwhile, by applications that have room again, leaves in a turn of its own.
             self.connection.set_timer(0.0 if self._turn_is_due else engine.get_deadline())
 
+    def on_abort(self, now):
+        """CONNECTION_CLOSE, at once: requests that are open are cut (Q-14)."""
+        if self._state not in _ENDED:
+            self.engine.close(H3_NO_ERROR, "")
+            self.flush(now)
+
     def on_deadline(self, now):
         """The tick's look at everything that takes too long."""
         if self._state in _ENDED:

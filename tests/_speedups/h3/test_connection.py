@@ -125,3 +125,19 @@ def test_a_handshake_has_its_time() -> None:
     wire.advance(2)
     assert wire.over
     assert wire.host.metrics.handshakes_failed == 1
+
+
+def test_an_aborted_connection_says_so() -> None:
+    gate = Gate()
+
+    async def slow(scope: Message, receive: Receive, send: Send) -> None:
+        await gate.wait()
+
+    recorder = Recorder(slow)
+    wire = H3Wire(recorder)
+    wire.request()
+    with wire.loop.running():
+        wire.protocol.on_abort(wire.host.clock.now)
+    assert wire.engine.closed == (0x100, "")
+    wire.vanish()
+    assert wire.engine.is_detached
