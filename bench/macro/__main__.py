@@ -13,7 +13,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from bench.macro import h2load, wsload
+from bench.macro import h2load, h3load, wsload
 from bench.macro.contest import Contest
 from bench.macro.load import Load, LoadFailed
 from bench.macro.memory import SPARE_FILES, build_memory, measure_all, raise_file_limit, render_memory
@@ -118,6 +118,8 @@ def find_missing(wire: Wire) -> str:
     """Why nothing can be measured on ``wire`` with what this machine has, or an empty string."""
     if wire in (Wire.H2C, Wire.H2):
         return h2load.find_missing()
+    if wire is Wire.H3:
+        return h3load.find_missing()
     return wsload.find_missing() if wire is Wire.WS else ""
 
 

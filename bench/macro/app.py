@@ -19,9 +19,12 @@ CHUNK = b"0123456789abcdef" * 64
 CHUNKS = 10
 SLEEP_S = 0.010
 BODY = bytes(range(256)) * 4096
+DOWNLOAD = BODY * 10
+PIECE = 65536
 
 _PLAIN_HEADERS = [(b"content-type", b"text/plain"), (b"content-length", str(len(PLAINTEXT)).encode())]
 _BODY_HEADERS = [(b"content-type", b"application/octet-stream"), (b"content-length", str(len(BODY)).encode())]
+_DOWNLOAD_HEADERS = [(b"content-type", b"application/octet-stream"), (b"content-length", str(len(DOWNLOAD)).encode())]
 _STREAM_HEADERS = [(b"content-type", b"application/octet-stream")]
 
 
@@ -73,6 +76,14 @@ async def body(receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": BODY})
 
 
+async def download(receive: Receive, send: Send) -> None:
+    """Ten mebibytes in messages of 64 KiB, as a file is sent."""
+    await send({"type": "http.response.start", "status": 200, "headers": _DOWNLOAD_HEADERS})
+    for start in range(0, len(DOWNLOAD), PIECE):
+        piece = DOWNLOAD[start : start + PIECE]
+        await send({"type": "http.response.body", "body": piece, "more_body": start + PIECE < len(DOWNLOAD)})
+
+
 async def missing(receive: Receive, send: Send) -> None:
     """404, so that a misspelt workload cannot pass for a fast one."""
     await send({"type": "http.response.start", "status": 404, "headers": [(b"content-length", b"0")]})
@@ -110,6 +121,7 @@ ROUTES: dict[str, Callable[[Receive, Send], Awaitable[None]]] = {
     "/stream": stream,
     "/sleep": sleep,
     "/body": body,
+    "/download": download,
 }
 
 

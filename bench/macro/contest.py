@@ -10,10 +10,11 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.macro import h2load, wrk, wsload
+from bench.macro import h2load, h3load, wrk, wsload
 from bench.macro.load import Burst, Load
 from bench.macro.process import ROOT, ServerProcess, set_niceness
 from bench.macro.server import Server, expand
@@ -26,6 +27,7 @@ GENERATORS: dict[Wire, Callable[[ServerProcess, Workload, int, Load], Burst]] = 
     Wire.H1: wrk.run_burst,
     Wire.H2C: h2load.run_burst,
     Wire.H2: h2load.run_burst,
+    Wire.H3: h3load.run_burst,
     Wire.WS: wsload.run_burst,
 }
 #: Bursts with a fault after which a server is left out of a workload.
@@ -50,11 +52,14 @@ Outcomes = dict[str, dict[str, Outcome]]
 
 
 def find_free_port() -> int:
-    """A loopback port that nothing listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A loopback port that nothing has at this moment, neither by TCP nor by UDP."""
+    while True:
+        with socket.socket() as probe, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+            with suppress(OSError):
+                other.bind(("127.0.0.1", port))
+                return port
 
 
 def write_certificate(directory: Path) -> None:
@@ -185,7 +190,7 @@ class Contest:
         for contestant in self.contestants:
             if self.wire not in contestant.server.wires:
                 self._drop(contestant, f"it is not measured on {self.wire.title}")
-        if self.wire is Wire.H2:
+        if self.wire in (Wire.H2, Wire.H3):
             try:
                 write_certificate(self._directory)
             except Unavailable as error:

@@ -3,7 +3,7 @@
 A burst is one process of a load generator: it connects and warms up, then a window opens in which the server's CPU time
 and the number of requests are read at both ends, so that connecting is never part of a figure.  (Half a second with the
 connecting counted in puts 12 % on uvicorn's sleeping handler, 25 % on hypercorn's plaintext and 1 % on nginx.)
-The generators are in ``wrk``, ``h2load`` and ``wsload``.
+The generators are in ``wrk``, ``h2load``, ``h3load`` and ``wsload``.
 """
 
 import math

@@ -58,6 +58,7 @@ _OWN = Server(
         Wire.H1: (),
         Wire.H2C: ("--h2c",),
         Wire.H2: ("--certfile", "{cert}", "--keyfile", "{key}"),
+        Wire.H3: ("--http3", "--certfile", "{cert}", "--keyfile", "{key}"),
         Wire.WS: ("--ws-per-message-deflate",),
     },
     version=("{python}", "-m", "fastserver", "--version"),
@@ -116,10 +117,20 @@ _TABLE = (
             # Hypercorn ends an HTTP/2 connection after 1,000 requests, and only its file can say otherwise.
             Wire.H2C: ("--config", "{dir}/hypercorn.toml"),
             Wire.H2: ("--config", "{dir}/hypercorn.toml", "--certfile", "{cert}", "--keyfile", "{key}"),
+            Wire.H3: (
+                *("--quic-bind", "127.0.0.1:{port}", "--config", "{dir}/hypercorn.toml"),
+                *("--certfile", "{cert}", "--keyfile", "{key}"),
+            ),
             Wire.WS: (),
         },
         files={"hypercorn.toml": "keep_alive_max_requests = 1000000000\n"},
         version=_distribution("hypercorn"),
+    ),
+    Server(
+        name="peregrine",
+        argv=("peregrine", APP, "--host", "127.0.0.1", "--port", "{port}", "--keep-alive", "600000"),
+        wires={Wire.H3: ("--http3", "--tls-cert", "{cert}", "--tls-key", "{key}")},
+        version=_distribution("peregrine-server"),
     ),
     Server(
         name="nginx",

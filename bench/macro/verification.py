@@ -1,11 +1,12 @@
 """Whether a server answers a workload as it must, asked before anything is timed.
 
-The clients are none of the servers' own: ``http.client``, ``httpx`` and ``websockets``.
+The clients are none of the servers' own: ``http.client``, ``httpx``, ``curl_cffi`` and ``websockets``.
 """
 
 import contextlib
 import http.client
 from collections.abc import Callable
+from typing import Any
 
 from bench.macro.workload import Wire, Workload, build_body
 
@@ -62,6 +63,26 @@ def verify_http2(workload: Workload, port: int, timeout_s: float) -> None:
             _check(workload, response.status_code, response.headers.get("content-length"), response.content)
 
 
+def verify_http3(workload: Workload, port: int, timeout_s: float) -> None:
+    """By ``curl_cffi``, which speaks nothing else where it is told so; the certificate is the benchmark's own."""
+    from curl_cffi.requests import Session
+    from curl_cffi.requests.exceptions import RequestException
+
+    sent = build_body(workload) or None
+    with Session[Any](http_version="v3only", verify=False, timeout=timeout_s) as client:
+        for _ in range(TIMES):
+            try:
+                response = client.request(
+                    "POST" if sent else "GET",
+                    f"https://127.0.0.1:{port}{workload.path}",
+                    data=sent,
+                    headers=dict(workload.fields),
+                )
+            except RequestException as error:
+                raise WrongAnswer(f"{type(error).__name__}: {error}") from error
+            _check(workload, response.status_code, response.headers.get("content-length"), response.content)
+
+
 def verify_websocket(workload: Workload, port: int, timeout_s: float) -> None:
     """By ``websockets``: the message comes back whole and of its kind, compressed where it was sent so."""
     from websockets.exceptions import WebSocketException
@@ -90,6 +111,7 @@ _CLIENTS: dict[Wire, Callable[[Workload, int, float], None]] = {
     Wire.H1: verify_http1,
     Wire.H2C: verify_http2,
     Wire.H2: verify_http2,
+    Wire.H3: verify_http3,
     Wire.WS: verify_websocket,
 }
 

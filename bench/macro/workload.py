@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from bench.macro.app import BODY, CHUNK, CHUNKS, DOCUMENT, PLAINTEXT
+from bench.macro.app import BODY, CHUNK, CHUNKS, DOCUMENT, DOWNLOAD, PLAINTEXT
 
 #: The request of a browser that follows a link: twelve fields with ``Host``, which the load generator adds.
 BROWSER_FIELDS = (
@@ -36,6 +36,7 @@ class Wire(Enum):
     H1 = "h1"
     H2C = "h2c"
     H2 = "h2"
+    H3 = "h3"
     WS = "ws"
 
     @property
@@ -53,6 +54,7 @@ _TITLES = {
     Wire.H1: "HTTP/1.1",
     Wire.H2C: "HTTP/2 without TLS",
     Wire.H2: "HTTP/2 over TLS",
+    Wire.H3: "HTTP/3",
     Wire.WS: "WebSockets",
 }
 
@@ -64,7 +66,8 @@ class Workload:
     ``answer`` is the body expected; ``None`` means the body that was posted.  ``sized`` says whether the response has
     to carry a content-length.  ``connections`` of 0 are as many as the command line says; on each of them ``streams``
     requests or messages are under way at once.  On ``Wire.WS`` the body is one message, as text or binary, compressed
-    where ``deflated``.
+    where ``deflated``.  On ``Wire.H3`` each request has a new connection where ``renewed``, and KiB of the answers are
+    counted instead of requests where ``in_kib``.
     """
 
     name: str
@@ -78,6 +81,8 @@ class Workload:
     streams: int = 1
     text: bool = False
     deflated: bool = False
+    renewed: bool = False
+    in_kib: bool = False
 
 
 def build_body(workload: Workload) -> bytes:
@@ -108,11 +113,15 @@ def _h2(name: str, path: str = "/plaintext", answer: bytes | None = PLAINTEXT, *
     return Workload(name, path, answer, **{"wire": Wire.H2C, "connections": 8, "streams": 32, **rest})
 
 
+def _h3(name: str, **rest: Any) -> Workload:
+    return _h2(name, **{"wire": Wire.H3, **rest})
+
+
 def _ws(name: str, size: int, **rest: Any) -> Workload:
     return Workload(name, "/ws", None, **{"post_bytes": size, "wire": Wire.WS, "connections": 32, **rest})
 
 
-# A browser's request has neither a connection nor a host field on HTTP/2 (RFC 9113 section 8.2.2).
+# A browser's request has neither a connection nor a host field on HTTP/2 and 3 (RFC 9113 section 8.2.2).
 _H2_FIELDS = tuple((name.lower(), value) for name, value in BROWSER_FIELDS if name != "Connection")
 _MIB = 1024 * 1024
 
@@ -129,6 +138,12 @@ _TABLE = (
     _h2("h2-browser", fields=_H2_FIELDS),
     _h2("h2-echo", "/echo", None, post_bytes=4096),
     _h2("h2-tls", wire=Wire.H2),
+    _h3("h3-many"),
+    _h3("h3-wide", connections=64, streams=1),
+    _h3("h3-browser", fields=_H2_FIELDS),
+    _h3("h3-echo", path="/echo", answer=None, post_bytes=4096),
+    _h3("h3-download", path="/download", answer=DOWNLOAD, connections=1, streams=1, in_kib=True),
+    _h3("h3-handshake", streams=1, renewed=True),
     _ws("ws-125", 125, text=True),
     _ws("ws-4k", 4096),
     _ws("ws-1m", _MIB, connections=4),

@@ -6,41 +6,28 @@ the count is one, as with ``wrk``.
 
 import json
 import mmap
-import os
-import shutil
-import subprocess
 import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from bench.macro import compilation
 from bench.macro.load import GRACE_S, Burst, Load, LoadFailed, complete, failed, measure, started, wait_end, wait_warm
-from bench.macro.process import ROOT, ServerProcess
+from bench.macro.process import ServerProcess
 from bench.macro.workload import Workload, build_body, deflate
 
-SOURCE = Path(__file__).resolve().parent / "wsload.c"
-PROGRAM = ROOT / "build" / "wsload"
-HOWTO = "no C compiler: cc is not installed (Debian: apt install gcc libc6-dev)"
 _TEXT, _BINARY = 1, 2
 
 
 def find_missing() -> str:
     """Why there can be no burst on this machine, or an empty string."""
-    return "" if shutil.which("cc") else HOWTO
+    return compilation.find_missing()
 
 
 @cache
 def build_program() -> Path:
-    """The program, compiled where it is missing or older than its source; ``LoadFailed`` with what ``cc`` says."""
-    if not PROGRAM.exists() or PROGRAM.stat().st_mtime < SOURCE.stat().st_mtime:
-        PROGRAM.parent.mkdir(exist_ok=True)
-        new = PROGRAM.with_suffix(f".{os.getpid()}")
-        argv = ["cc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-o", str(new), str(SOURCE)]
-        done = subprocess.run(argv, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise LoadFailed(f"cannot compile {SOURCE.name}: {done.stderr.strip()}")
-        new.replace(PROGRAM)
-    return PROGRAM
+    """The program; ``LoadFailed`` with what ``cc`` says."""
+    return compilation.build_program("wsload")
 
 
 def command(program: Path, workload: Workload, port: int, load: Load, files: tuple[Path, Path]) -> list[str]:
