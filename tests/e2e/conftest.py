@@ -93,6 +93,12 @@ def secure(request: pytest.FixtureRequest, serve_long: Serve) -> Served:
     return serve_long(request.module.APP, *getattr(request.module, "ARGUMENTS", ()), tls=True)
 
 
+@pytest.fixture(scope="module")
+def http3(request: pytest.FixtureRequest, serve_long: Serve) -> Served:
+    """The same over TLS, and over QUIC on the UDP port of the same number."""
+    return serve_long(request.module.APP, "--http3", *getattr(request.module, "ARGUMENTS", ()), tls=True)
+
+
 @pytest.fixture(params=["plain", "secure"])
 def site(request: pytest.FixtureRequest) -> Served:
     """Both, one after the other; a file may have a ``site`` of its own."""
