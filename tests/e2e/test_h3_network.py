@@ -105,25 +105,27 @@ def test_a_download_goes_on_from_another_port_with_four_workers(serve: Serve, au
     size = 4 * MIB
     digests: dict[int, str] = {}
     workers: dict[int, str] = {}
+    ports: dict[int, int] = {}
 
     def download(number: int) -> None:
         found = hashlib.sha256()
         taken = 0
-        moves = 0
+        seen: set[int] = set()
         with BadNetwork(site.port) as network:
 
             def take(piece: bytes) -> None:
-                nonlocal taken, moves
+                nonlocal taken
                 found.update(piece)
                 taken += len(piece)
-                if taken >= (moves + 1) * MIB and moves < 3:
-                    moves += 1
+                seen.update(network.ports)
+                if taken >= len(seen) * MIB and len(seen) < 4:
                     network.rebind()
 
             client = open_curl(network.port, authority)
             answer = client.stream(f"/flood?{size}", take)
             workers[number] = answer.fields["x-worker"]
             digests[number] = found.hexdigest()
+            ports[number] = len(seen)
             # The connection is the same one, and so is its worker.
             assert client.fetch("/").body.split()[2].decode() == workers[number]
             client.close()
@@ -134,6 +136,7 @@ def test_a_download_goes_on_from_another_port_with_four_workers(serve: Serve, au
     for thread in threads:
         thread.join()
     assert digests == dict.fromkeys(range(CLIENTS), hash_flood(size))
+    assert ports == dict.fromkeys(range(CLIENTS), 4)
     assert set(workers.values()) <= {str(pid) for pid in site.pids}
 
 
