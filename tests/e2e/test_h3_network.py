@@ -30,6 +30,7 @@ GROWTH = 32 * MIB
 BAD = Faults(loss=0.05, reorder=0.02, duplicate=0.01)
 TRANSFER_S = 300.0
 WORKERS = 4
+CLIENTS = 8
 
 needs_h3load = pytest.mark.skipif(bool(h3load.find_missing()), reason=h3load.find_missing())
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -104,35 +105,38 @@ def test_a_download_goes_on_from_another_port_with_four_workers(serve: Serve, au
     size = 4 * MIB
     digests: dict[int, str] = {}
     workers: dict[int, str] = {}
+    ports: dict[int, int] = {}
 
     def download(number: int) -> None:
         found = hashlib.sha256()
         taken = 0
-        moves = 0
+        seen: set[int] = set()
         with BadNetwork(site.port) as network:
 
             def take(piece: bytes) -> None:
-                nonlocal taken, moves
+                nonlocal taken
                 found.update(piece)
                 taken += len(piece)
-                if taken >= (moves + 1) * MIB and moves < 3:
-                    moves += 1
+                seen.update(network.ports)
+                if taken >= len(seen) * MIB and len(seen) < 4:
                     network.rebind()
 
             client = open_curl(network.port, authority)
             answer = client.stream(f"/flood?{size}", take)
             workers[number] = answer.fields["x-worker"]
             digests[number] = found.hexdigest()
+            ports[number] = len(seen)
             # The connection is the same one, and so is its worker.
             assert client.fetch("/").body.split()[2].decode() == workers[number]
             client.close()
 
-    threads = [threading.Thread(target=download, args=(number,)) for number in range(8)]
+    threads = [threading.Thread(target=download, args=(number,)) for number in range(CLIENTS)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert digests == dict.fromkeys(range(8), hash_flood(size))
+    assert digests == dict.fromkeys(range(CLIENTS), hash_flood(size))
+    assert ports == dict.fromkeys(range(CLIENTS), 4)
     assert set(workers.values()) <= {str(pid) for pid in site.pids}
 
 
@@ -147,7 +151,8 @@ def test_four_workers_answer_every_connection(serve: Serve) -> None:
     site = serve(APP, "--http3", tls=True, workers=WORKERS)
     summary = h3load.run_plan(Plan(site.port, "/missing", connections=16, requests=CONNECTIONS, renewal=1, status=404))
     assert count_failures(summary) == {}
-    assert (summary["whole"], summary["handshakes"]) == (CONNECTIONS, CONNECTIONS)
+    assert summary["whole"] == CONNECTIONS
+    assert summary["handshakes"] >= CONNECTIONS
 
 
 @needs_fork
