@@ -242,5 +242,14 @@ class Connection(QuicConnection):
         deadline = self._path_validation_deadline()
         if deadline is not None and now >= deadline:
             self._abandon_path_validation()
-            if self._network_paths:
-                self._address = self._network_paths[0].addr
+            self._note_path()
+
+    def _note_path(self):
+        """Tell where the peer is, if that has changed."""
+        if not self._network_paths or self._network_paths[0].addr == self._address:
+            return
+        is_new = self._address is not None
+        self._address = self._network_paths[0].addr
+        if is_new:
+            self._loss.size.start_over()
+            self._listener.on_path(self._address)

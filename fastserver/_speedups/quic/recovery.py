@@ -222,7 +222,12 @@ class Recovery:
         self.add(sent, space)
 
     def add(self, packet, space):
-        """A packet has left."""
+        """A packet has left.
+
+        One that asks for no acknowledgement is forgotten: a peer that never sends one would have us keep them all.
+        """
+        if not packet.is_ack_eliciting and not packet.in_flight:
+            return
         space.sent_packets[packet.number] = packet
         if packet.is_ack_eliciting:
             space.ack_eliciting_in_flight += 1
@@ -307,7 +312,7 @@ class Recovery:
         for packet in space.sent_packets.values():
             if packet.number > largest:
                 break
-            if packet.number > largest - PACKET_THRESHOLD and packet.sent_time > now - delay:
+            if packet.number > largest - PACKET_THRESHOLD and packet.sent_time + delay > now:
                 space.loss_time = packet.sent_time + delay
                 break
             if lost is None:

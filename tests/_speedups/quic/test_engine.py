@@ -1,8 +1,10 @@
 """The engine against aioquic's client: requests, both halves' flow control, closing, hostile packets, other paths."""
 
 import ast
+import gc
 import inspect
 import random
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -278,6 +280,49 @@ def test_close_is_told_once_and_frees_everything() -> None:
     assert pair.ear.cids == []
     assert pair.server.get_deadline() == float("inf")
     assert pair.server.take_datagrams(pair.now) == []
+
+
+def test_a_closed_engine_leaves_no_circle() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        pair = connect()
+        echo(pair)
+        pair.client.send_stream_data(0, bytes(5000), end_stream=True)
+        pair.run(lambda: 0 in pair.got_end)
+        pair.server.close(0x100, "done")
+        pair.settle(10)
+        assert pair.server.is_closed
+        left = weakref.ref(pair.server)
+        pair.server = None
+        pair.ear.on_data = lambda stream_id, data, ends: None
+        assert left() is None
+    finally:
+        gc.enable()
+
+
+def test_a_peer_that_never_acknowledges_costs_no_memory() -> None:
+    pair = connect()
+    before = len(pair.server._space.sent_packets)
+    for _ in range(1000):
+        pair.inject(b"\x01")
+        pair.now += 0.01
+        pair.server.on_deadline(pair.now)
+        pair.server.take_datagrams(pair.now)
+    assert len(pair.server._space.sent_packets) <= before + 1
+
+
+def test_an_address_that_does_not_answer_is_given_up() -> None:
+    pair = connect()
+    pair.server.receive(pair.craft(stream_frame(0, 0, b"x")), OTHER, pair.now)
+    assert pair.ear.told[-1] == ("path", OTHER)
+    while pair.server.address == OTHER:
+        pair.now = max(pair.now, pair.server.get_deadline())
+        pair.server.on_deadline(pair.now)
+        sent = pair.server.take_datagrams(pair.now)
+        assert sum(len(data) for data, address in sent if address == OTHER) <= 3 * 100
+    assert pair.ear.told[-1] == ("path", CLIENT)
+    assert pair.ear.terminated is None
 
 
 def test_a_lost_close_is_said_again() -> None:
