@@ -371,8 +371,10 @@ class Engine(Sender):
         buffer.seek(reader.at)
         try:
             entry[0](context, kind, buffer)
-        except ValueError as error:
-            # Among others of what BufferReadError is.
+        except QuicConnectionError:
+            raise
+        except Exception as error:
+            # A frame that ends too early, and what aioquic does not expect of a peer.
             raise TransportFault(FRAME_ENCODING_ERROR, "failed to parse frame") from error
         reader.at = buffer.tell()
         return kind not in (TRANSPORT_CLOSE, APPLICATION_CLOSE)

@@ -4,11 +4,9 @@ No ticket is given and none is taken, so nothing comes before the handshake (Q-1
 """
 
 import math
-from functools import cache
 
 from aioquic import tls
 from aioquic._buffer import Buffer
-from aioquic.quic import connection
 from aioquic.quic.congestion.base import create_congestion_control
 from aioquic.quic.connection import CRYPTO_BUFFER_SIZE, QuicConnection, QuicConnectionError, QuicConnectionId
 from aioquic.quic.packet_builder import QuicDeliveryState, QuicPacketBuilderStop
@@ -33,9 +31,6 @@ CIPHER_SUITES = [
     tls.CipherSuite.AES_256_GCM_SHA384,
     tls.CipherSuite.CHACHA20_POLY1305_SHA256,
 ]
-
-# aioquic computes thirty such sets for each connection, an eighth of a handshake; there are eight of them.
-connection.EPOCHS = cache(connection.EPOCHS)
 
 
 class Silence:

@@ -499,6 +499,23 @@ def test_reserved_bits_close_the_connection() -> None:
     assert pair.ear.terminated[0] == 0xA
 
 
+def new_connection_id(sequence: int, retire_prior_to: int) -> bytes:
+    return b"\x18" + varint(sequence) + varint(retire_prior_to) + b"\x08" + bytes([sequence]) * 8 + bytes(16)
+
+
+def test_a_client_that_takes_all_its_connection_ids_back_is_refused() -> None:
+    """The one that is left is reserved for another path: aioquic finds none to go on with."""
+    pair = connect()
+    pair.inject(new_connection_id(20, 20))
+    pair.inject(new_connection_id(21, 0))
+    pair.server.receive(pair.craft(b"\x1a12345678"), OTHER, pair.now)
+    pair.server.take_datagrams(pair.now)
+    pair.inject(new_connection_id(21, 21))
+    pair.server.take_datagrams(pair.now)
+    assert pair.ear.terminated is not None
+    assert pair.ear.terminated[0] == 0x7
+
+
 def mutate(rng: random.Random, payload: bytes) -> bytes:
     mutated = bytearray(payload)
     for _ in range(rng.randint(1, 4)):
