@@ -4,11 +4,9 @@ No ticket is given and none is taken, so nothing comes before the handshake (Q-1
 """
 
 import math
-from functools import cache
 
 from aioquic import tls
 from aioquic._buffer import Buffer
-from aioquic.quic import connection
 from aioquic.quic.congestion.base import create_congestion_control
 from aioquic.quic.connection import CRYPTO_BUFFER_SIZE, QuicConnection, QuicConnectionError, QuicConnectionId
 from aioquic.quic.packet_builder import QuicDeliveryState, QuicPacketBuilderStop
@@ -33,9 +31,6 @@ CIPHER_SUITES = [
     tls.CipherSuite.AES_256_GCM_SHA384,
     tls.CipherSuite.CHACHA20_POLY1305_SHA256,
 ]
-
-# aioquic computes thirty such sets for each connection, an eighth of a handshake; there are eight of them.
-connection.EPOCHS = cache(connection.EPOCHS)
 
 
 class Silence:
@@ -242,5 +237,14 @@ class Connection(QuicConnection):
         deadline = self._path_validation_deadline()
         if deadline is not None and now >= deadline:
             self._abandon_path_validation()
-            if self._network_paths:
-                self._address = self._network_paths[0].addr
+            self._note_path()
+
+    def _note_path(self):
+        """Tell where the peer is, if that has changed."""
+        if not self._network_paths or self._network_paths[0].addr == self._address:
+            return
+        is_new = self._address is not None
+        self._address = self._network_paths[0].addr
+        if is_new:
+            self._loss.size.start_over()
+            self._listener.on_path(self._address)
