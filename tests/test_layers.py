@@ -89,7 +89,11 @@ GUESTS = {
     "httptools": ("fastserver._speedups.h1.parser",),
     "rich": ("fastserver.top",),
     # The extra http3 brings both.
-    "aioquic": ("fastserver._speedups.quic.engine", "fastserver.protocol.quic", "fastserver.server.quic"),
+    "aioquic": (
+        *(f"fastserver._speedups.quic.{name}" for name in ("handshake", "sender", "engine")),
+        "fastserver.protocol.quic",
+        "fastserver.server.quic",
+    ),
     "cryptography": (
         "fastserver._speedups.quic.protection",
         "fastserver.protocol.quic",
@@ -97,8 +101,6 @@ GUESTS = {
         "fastserver.config.devcert",
     ),
     "uvloop": EDGE,
-    "aioquic": ("fastserver.server.quic",),
-    "cryptography": ("fastserver.server.quic",),
     # Headers of the compiler.
     **dict.fromkeys(("cython", "cpython", "libc"), ("fastserver._speedups",)),
 }

@@ -1,26 +1,33 @@
 # A class of Python above aioquic's: its methods compile, its attributes stay a dict; what is hot is in the rooms below.
 # Error contract: only what the listener raises leaves the public methods.
-cimport cython
-
-from .packets cimport Draft, Reader, SentPacket, Space
-from .protection cimport Opener, Sealer
-from .recovery cimport Recovery
-from .table cimport Table
-
 cdef double ACK_DELAY_S
 cdef int ACK_PACKETS
-cdef int ACK_PROBE_PACKETS
 cdef int ACK_RANGES
-cdef int BASE_DATAGRAM
-cdef int CONNECTION_IDS
-cdef int CRYPTO_BYTES
 cdef int FAREWELLS
-cdef Py_ssize_t FLIGHT_BYTES
-cdef Py_ssize_t KEY_PACKETS
 cdef int REASON_CHARACTERS
-cdef int TURN_DATAGRAMS
-cdef int UNI_STREAMS
+cdef int ACK
+cdef int ACK_ECN
+cdef int APPLICATION_CLOSE
+cdef int DATA_BLOCKED
+cdef int LAST_STREAM
+cdef int MAX_DATA
+cdef int MAX_STREAM_DATA
+cdef int MAX_STREAMS_BIDI
+cdef int MAX_STREAMS_UNI
+cdef int NEW_CONNECTION_ID
+cdef int PADDING
+cdef int PATH_RESPONSE
+cdef int PING
+cdef int RESET_STREAM
+cdef int RETIRE_CONNECTION_ID
+cdef int STOP_SENDING
+cdef int STREAM
+cdef int STREAM_DATA_BLOCKED
+cdef int STREAMS_BLOCKED_UNI
+cdef int TRANSPORT_CLOSE
 cdef int FRAME_ENCODING_ERROR
 cdef int INTERNAL_ERROR
 cdef int NO_ERROR
 cdef int PROTOCOL_VIOLATION
+cdef int SAMPLED_BYTES
+cdef Py_ssize_t LARGEST_STREAM_COUNT

@@ -1,181 +1,50 @@
 """The QUIC connection of a server: aioquic's, with streams, recovery and 1-RTT packets of our own.
 
-aioquic keeps the handshake, connection IDs, paths and their validation; only this module knows its insides
-(``tests/_speedups/quic/test_engine.py`` lists each name).  The listener is called when a packet has been acted upon
-whole.  Nothing raises for what a peer sends: a fault closes the connection.
+aioquic keeps the handshake, connection IDs, paths and their validation; ``handshake``, ``sender`` and this module are
+all that knows its insides (``tests/_speedups/quic/test_engine.py`` lists each name).  The listener is called when a
+packet has been acted upon whole.  Nothing raises for what a peer sends: a fault closes the connection.
 """
 
 import math
 
-from aioquic import tls
-from aioquic.buffer import Buffer
+from aioquic._buffer import Buffer
 from aioquic.quic import events
-from aioquic.quic.congestion.base import create_congestion_control
-from aioquic.quic.connection import (
-    END_STATES,
-    QuicConnection,
-    QuicConnectionError,
-    QuicConnectionId,
-    QuicConnectionState,
-    QuicReceiveContext,
-)
-from aioquic.quic.packet_builder import QuicDeliveryState, QuicPacketBuilderStop
+from aioquic.quic.connection import END_STATES, QuicConnectionError, QuicConnectionState, QuicReceiveContext
 
-from .bounds import (
-    ACK_DELAY_S,
-    ACK_PACKETS,
-    ACK_PROBE_PACKETS,
-    ACK_RANGES,
-    BASE_DATAGRAM,
-    CONNECTION_IDS,
-    CRYPTO_BYTES,
-    FAREWELLS,
-    FLIGHT_BYTES,
-    KEY_PACKETS,
-    REASON_CHARACTERS,
-    TURN_DATAGRAMS,
-    UNI_STREAMS,
+from .bounds import ACK_DELAY_S, ACK_PACKETS, ACK_RANGES, FAREWELLS, REASON_CHARACTERS
+from .codes import (
+    ACK,
+    ACK_ECN,
+    APPLICATION_CLOSE,
+    DATA_BLOCKED,
+    LAST_STREAM,
+    MAX_DATA,
+    MAX_STREAM_DATA,
+    MAX_STREAMS_BIDI,
+    MAX_STREAMS_UNI,
+    NEW_CONNECTION_ID,
+    PADDING,
+    PATH_RESPONSE,
+    PING,
+    RESET_STREAM,
+    RETIRE_CONNECTION_ID,
+    STOP_SENDING,
+    STREAM,
+    STREAM_DATA_BLOCKED,
+    STREAMS_BLOCKED_UNI,
+    TRANSPORT_CLOSE,
 )
 from .errors import FRAME_ENCODING_ERROR, INTERNAL_ERROR, NO_ERROR, PROTOCOL_VIOLATION, TransportFault
-from .packets import Draft, Reader, Space
-from .protection import Opener, Sealer
-from .recovery import Recovery
-from .table import Table
-
-PADDING = 0x00
-PING = 0x01
-ACK = 0x02
-ACK_ECN = 0x03
-RESET_STREAM = 0x04
-STOP_SENDING = 0x05
-STREAM = 0x08
-LAST_STREAM = 0x0F
-MAX_DATA = 0x10
-MAX_STREAM_DATA = 0x11
-MAX_STREAMS_BIDI = 0x12
-MAX_STREAMS_UNI = 0x13
-DATA_BLOCKED = 0x14
-STREAM_DATA_BLOCKED = 0x15
-STREAMS_BLOCKED_BIDI = 0x16
-STREAMS_BLOCKED_UNI = 0x17
-NEW_CONNECTION_ID = 0x18
-PATH_CHALLENGE = 0x1A
-PATH_RESPONSE = 0x1B
+from .handshake import ONE_RTT
+from .sender import Sender
 
 LARGEST_STREAM_COUNT = 1 << 60
-#: Parameters of RFC 9000 section 18.2 that aioquic reads and forgets.
-MAX_UDP_PAYLOAD_SIZE = 0x03
-ACK_DELAY_EXPONENT = 0x0A
-#: An AEAD's tag, and the least payload that leaves a sample.
-TAG_BYTES = 16
-LEAST_PAYLOAD = 2
-#: A short header without its connection ID, and the least packet that can be sampled.
-SHORT_HEADER_BYTES = 3
+#: The least short-header packet without its connection ID that can be sampled.
 SAMPLED_BYTES = 1 + 4 + 16
 
-ONE_RTT = tls.Epoch.ONE_RTT
 
-
-class Silence:
-    """In the place of aioquic's logger: formatting costs, and a hostile peer must not write to a terminal."""
-
-    def debug(self, *told):
-        """Say nothing."""
-
-    info = warning = error = debug
-
-
-SILENCE = Silence()
-
-
-class FrameShelf:
-    """Passes for aioquic's packet builder to the methods of its connection that write one frame."""
-
-    def __init__(self):
-        self.quic_logger_frames = None
-        self.packet_number = 0
-        self._draft = None
-        self._buffer = None
-
-    def begin(self, draft, number):
-        """Write to ``draft``, the payload of the packet ``number``."""
-        self._draft = draft
-        self.packet_number = number
-
-    def start_frame(self, frame_type, capacity=1, handler=None, handler_args=()):
-        """A buffer for one frame; ``QuicPacketBuilderStop`` where the packet has no room for it."""
-        self.end_frame()
-        draft = self._draft
-        if draft.get_room() < capacity:
-            raise QuicPacketBuilderStop
-        packet = draft.packet
-        packet.is_ack_eliciting = packet.in_flight = True
-        if handler is not None:
-            if packet.handlers is None:
-                packet.handlers = []
-            packet.handlers.append((handler, handler_args))
-        self._buffer = Buffer(capacity=capacity + 1)
-        self._buffer.push_uint_var(frame_type)
-        return self._buffer
-
-    def end_frame(self):
-        """Take the frame that was written last."""
-        if self._buffer is not None:
-            self._draft.out += self._buffer.data
-            self._buffer = None
-
-
-class Engine(QuicConnection):
+class Engine(Sender):
     """One connection.  ``cids`` makes connection IDs and their stateless reset tokens."""
-
-    def __init__(self, listener, configuration, limits, cids, original_cid, retry_cid=None):
-        super().__init__(
-            configuration=configuration,
-            original_destination_connection_id=original_cid,
-            retry_source_connection_id=retry_cid,
-        )
-        self._logger = SILENCE
-        self._listener = listener
-        self._cids = cids
-        self._limits = limits
-        first = cids.make()
-        self._host_cids = [QuicConnectionId(first, 0, cids.make_reset_token(first), True)]
-        self.host_cid = self._local_initial_source_connection_id = first
-        self._cid_bytes = len(first)
-        self._local_max_data.value = limits.connection_window
-        self._local_max_stream_data_bidi_local = limits.stream_window
-        self._local_max_stream_data_bidi_remote = limits.stream_window
-        self._local_max_stream_data_uni = limits.stream_window
-        self._local_max_streams_bidi.value = limits.streams
-        self._local_max_streams_uni.value = UNI_STREAMS
-        self._ack_delay = 0.0
-        self._table = Table(listener, limits)
-        self._control = create_congestion_control(
-            configuration.congestion_control_algorithm, max_datagram_size=BASE_DATAGRAM
-        )
-        self._loss = Recovery(
-            self._table,
-            self._control,
-            configuration.initial_rtt,
-            QuicDeliveryState.ACKED,
-            QuicDeliveryState.LOST,
-        )
-        self._foreign_handlers = self._QuicConnection__frame_handlers
-        self._space = None
-        self._opener = None
-        self._sealer = None
-        self._reader = Reader()
-        self._draft = Draft()
-        self._shelf = FrameShelf()
-        self._address = None
-        self._ack_exponent = 3
-        self._handshake_by = math.inf
-        self._is_first_told = False
-        self._is_end_told = False
-        self._is_released = False
-        self._farewell = []
-        self._late_datagrams = 0
-        self._owes_farewell = False
 
     # What the wire asks for.
 
@@ -463,11 +332,11 @@ class Engine(QuicConnection):
                 if kind == PADDING:
                     reader.skip_padding()
                     continue
-                if kind == ACK or kind == ACK_ECN:
+                if kind in (ACK, ACK_ECN):
                     probes = False
                     self._on_ack(reader, kind, now)
                     continue
-                if kind < NEW_CONNECTION_ID or kind > PATH_RESPONSE or kind == 0x19:
+                if kind < NEW_CONNECTION_ID or kind > PATH_RESPONSE or kind == RETIRE_CONNECTION_ID:
                     probes = False
                 if STREAM <= kind <= LAST_STREAM:
                     asks = True
@@ -478,9 +347,7 @@ class Engine(QuicConnection):
                 elif kind == MAX_DATA:
                     asks = True
                     table.on_max_data(reader)
-                elif kind == PING:
-                    asks = True
-                elif self._read_rare(reader, kind, context, now):
+                elif kind == PING or self._read_rare(reader, kind, context, now):
                     asks = True
         except TransportFault as fault:
             raise QuicConnectionError(fault.code, kind, fault.reason) from fault
@@ -521,7 +388,7 @@ class Engine(QuicConnection):
             # Among others of what BufferReadError is.
             raise TransportFault(FRAME_ENCODING_ERROR, "failed to parse frame") from error
         reader.at = buffer.tell()
-        return kind not in (0x1C, 0x1D)
+        return kind not in (TRANSPORT_CLOSE, APPLICATION_CLOSE)
 
     def _on_ack(self, reader, kind, now):
         """An ACK frame (RFC 9000 section 19.3)."""
@@ -545,250 +412,3 @@ class Engine(QuicConnection):
             for _ in range(3):
                 reader.read()
         self._loss.on_acked(self._space, ranges, min(delay << self._ack_exponent, 1 << 40) / 1e6, now)
-
-    def _handle_crypto_frame(self, context, frame_type, buf):
-        """Hold the messages of a handshake to ``CRYPTO_BYTES`` before aioquic makes room for them."""
-        at = buf.tell()
-        stop = buf.pull_uint_var() + buf.pull_uint_var()
-        if stop > CRYPTO_BYTES:
-            raise QuicConnectionError(0xD, frame_type, "too much of a handshake")
-        buf.seek(at)
-        super()._handle_crypto_frame(context, frame_type, buf)
-
-    def _parse_transport_parameters(self, data, from_session_ticket=False):
-        """The peer's limits, and two parameters that aioquic does not keep."""
-        super()._parse_transport_parameters(data, from_session_ticket)
-        self._table.begin(
-            self._remote_max_data,
-            self._remote_max_stream_data_bidi_local,
-            self._remote_max_stream_data_uni,
-            self._remote_max_streams_uni,
-        )
-        buffer = Buffer(data=data)
-        while not buffer.eof():
-            name = buffer.pull_uint_var()
-            end = buffer.pull_uint_var() + buffer.tell()
-            if name == MAX_UDP_PAYLOAD_SIZE:
-                self._loss.size.limit(buffer.pull_uint_var())
-            elif name == ACK_DELAY_EXPONENT:
-                self._ack_exponent = buffer.pull_uint_var()
-            buffer.seek(end)
-
-    # Keys, connection IDs and timers.
-
-    def _initialize(self, peer_cid):
-        """Keys and spaces for the first packet."""
-        super()._initialize(peer_cid)
-        self._spaces = {epoch: Space(epoch is ONE_RTT) for epoch in self._spaces}
-        self._space = self._spaces[ONE_RTT]
-        self._loss.spaces = list(self._spaces.values())
-
-    def _refresh_keys(self):
-        """Take the keys and the connection ID that aioquic's connection uses now."""
-        pair = self._cryptos[ONE_RTT]
-        self._opener = Opener(pair.recv, self._cid_bytes)
-        sealed = self._sealer.sealed if self._sealer is not None and self._sealer.is_of(pair.send) else 0
-        self._sealer = Sealer(pair.send, self._peer_cid.cid, sealed)
-
-    def _replenish_connection_ids(self):
-        """Have as many connection IDs as the peer keeps."""
-        while len(self._host_cids) < min(CONNECTION_IDS, self._remote_active_connection_id_limit):
-            cid = self._cids.make()
-            self._host_cids.append(QuicConnectionId(cid, self._host_cid_seq, self._cids.make_reset_token(cid)))
-            self._host_cid_seq += 1
-            self._listener.on_connection_id(cid, True)
-
-    def _idle_timeout(self):
-        """Seconds of silence that end the connection (RFC 9000 section 10.1)."""
-        timeout = self._configuration.idle_timeout
-        if self._remote_max_idle_timeout:
-            timeout = min(timeout, self._remote_max_idle_timeout)
-        return max(timeout, 3 * self._loss.compute_timeout(True))
-
-    def _check_timers(self, now):
-        """Loss, probes, and the validation of a path."""
-        if not self._spaces:
-            return
-        path = self._network_paths[0]
-        is_blocked = not path.is_validated and self._amplification_blocked_timers()[1]
-        loss = self._loss
-        if now >= loss.compute_due(is_blocked):
-            loss.on_loss_detection_timeout(now=now)
-        deadline = self._path_validation_deadline()
-        if deadline is not None and now >= deadline:
-            self._abandon_path_validation()
-            if self._network_paths:
-                self._address = self._network_paths[0].addr
-
-    # Sending.
-
-    def _take_foreign(self, now):
-        """The handshake, a close, and probes of other paths: aioquic's part."""
-        if self._loss.wants_probe and not self._handshake_confirmed:
-            self._loss.wants_probe = False
-            self._probe_pending = True
-        out = self.datagrams_to_send(now)
-        if self._state in END_STATES:
-            self._farewell = out
-        return out
-
-    def _write_application(self, builder, network_path, now):
-        """Nothing: 1-RTT packets are written by ``_write_short``."""
-
-    def _write_short(self, out, now):
-        """Append the datagrams of 1-RTT packets that may leave now to ``out``."""
-        self._pacing_at = None
-        path = self._network_paths[0]
-        table = self._table
-        loss = self._loss
-        if self._sealer is None or self._sealer.cid != self._peer_cid.cid or self._sealer.sealed > KEY_PACKETS:
-            self._change_keys()
-        for _ in range(TURN_DATAGRAMS):
-            space = self._space
-            wants_ack = space.ack_at is not None and space.ack_at <= now
-            wants_control = self._has_control(path)
-            if not (wants_ack or wants_control or loss.wants_probe or table.has_words() or table.has_data()):
-                return
-            size = loss.size.current
-            control = self._control
-            window = min(control.congestion_window, FLIGHT_BYTES)
-            may_fly = loss.wants_probe or control.bytes_in_flight + size <= window
-            if may_fly and not loss.wants_probe:
-                at = loss.pacer.get_time(now)
-                if at > 0.0:
-                    self._pacing_at = at
-                    may_fly = False
-            if not may_fly and not wants_ack:
-                return
-            if may_fly and table.unsent > 2 * size and loss.size.wants_probe() and path.is_validated:
-                self._write_size_probe(out, path, now)
-                continue
-            if not self._write_packet(out, path, size, may_fly, wants_control, now):
-                return
-        self._pacing_at = now
-
-    def _has_control(self, path):
-        """Whether a frame is due that aioquic's connection writes."""
-        if self._handshake_done_pending or self._retire_connection_ids or path.remote_challenges:
-            return True
-        if not path.is_validated and not path.local_challenge_sent:
-            return True
-        return any(not connection_id.was_sent for connection_id in self._host_cids)
-
-    def _write_packet(self, out, path, size, may_fly, wants_control, now):
-        """One packet of at most ``size`` bytes; ``False`` where there was nothing to write or no room to."""
-        if not path.is_validated:
-            size = min(size, 3 * path.bytes_received - path.bytes_sent)
-        number = self._packet_number
-        limit = size - SHORT_HEADER_BYTES - len(self._sealer.cid) - TAG_BYTES
-        if limit < SAMPLED_BYTES + 8:
-            return False
-        draft = self._draft
-        draft.begin(limit, number)
-        space = self._space
-        loss = self._loss
-        if space.ack_at is not None:
-            self._write_ack(space, number, now)
-        if may_fly:
-            if wants_control:
-                self._write_control(path, number, now)
-            if loss.wants_probe:
-                loss.wants_probe = False
-                self._write_ping()
-            self._table.write(draft)
-        if not draft.out:
-            return False
-        self._finish_packet(out, path, now)
-        return True
-
-    def _write_ack(self, space, number, now):
-        """An ACK frame, due or not: it rides on what is sent anyway."""
-        space.ack_at = None
-        space.ack_waiting = 0
-        if not space.ack_queue.count():
-            return
-        delay = int((now - space.largest_received_time) * 1e6) >> self._local_ack_delay_exponent
-        ranges = self._draft.push_ack(space, delay)
-        if ranges > 1 and number % ACK_PROBE_PACKETS == 0:
-            self._write_ping()
-
-    def _write_ping(self):
-        draft = self._draft
-        draft.out.append(PING)
-        draft.packet.is_ack_eliciting = draft.packet.in_flight = True
-
-    def _write_control(self, path, number, now):
-        """The frames of aioquic's connection, as many as fit."""
-        shelf = self._shelf
-        shelf.begin(self._draft, number)
-        is_probe = False
-        try:
-            if not (path.is_validated or path.local_challenge_sent):
-                self._write_path_challenge_frame(shelf, path)
-                is_probe = True
-                if path.validation_deadline is None:
-                    wait = max(self._loss.compute_timeout(True), 2 * self._configuration.initial_rtt)
-                    path.validation_deadline = now + 3 * wait
-            if self._handshake_done_pending:
-                self._write_handshake_done_frame(shelf)
-                self._handshake_done_pending = False
-            while path.remote_challenges:
-                self._write_path_response_frame(shelf, path.remote_challenges[0])
-                path.remote_challenges.popleft()
-                is_probe = True
-            for connection_id in self._host_cids:
-                if not connection_id.was_sent:
-                    self._write_new_connection_id_frame(shelf, connection_id)
-            while self._retire_connection_ids:
-                self._write_retire_connection_id_frame(shelf, self._retire_connection_ids[0])
-                self._retire_connection_ids.pop(0)
-        except QuicPacketBuilderStop:
-            pass
-        shelf.end_frame()
-        if is_probe:
-            # RFC 9000 section 8.2.1: expanded to 1200 bytes.
-            self._pad(BASE_DATAGRAM)
-
-    def _pad(self, size):
-        """Pad the datagram to ``size`` bytes, or to what it may have."""
-        draft = self._draft
-        payload = min(draft.limit, size - SHORT_HEADER_BYTES - len(self._sealer.cid) - TAG_BYTES)
-        if len(draft.out) < payload:
-            draft.out += bytes(payload - len(draft.out))
-
-    def _write_size_probe(self, out, path, now):
-        """A padded PING of the size that is tried; its loss is not congestion (RFC 8899 section 3)."""
-        size = self._loss.size.take_probe()
-        draft = self._draft
-        draft.begin(size - SHORT_HEADER_BYTES - len(self._sealer.cid) - TAG_BYTES, self._packet_number)
-        draft.out.append(PING)
-        self._pad(size)
-        draft.packet.is_ack_eliciting = draft.packet.is_size_probe = True
-        self._finish_packet(out, path, now)
-
-    def _finish_packet(self, out, path, now):
-        """Seal the packet that was drafted and remember it."""
-        draft = self._draft
-        packet = draft.packet
-        if len(draft.out) < LEAST_PAYLOAD:
-            draft.out.append(PADDING)
-        datagram = self._sealer.seal(draft.out, packet.number)
-        self._packet_number = packet.number + 1
-        size = len(datagram)
-        packet.sent_time = now
-        packet.sent_bytes = size
-        loss = self._loss
-        loss.add(packet, self._space)
-        if packet.in_flight:
-            loss.pacer.spend(size)
-        if packet.is_ack_eliciting and not self._ack_eliciting_sent_since_receipt:
-            self._close_at = now + self._idle_timeout()
-            self._ack_eliciting_sent_since_receipt = True
-        path.bytes_sent += size
-        out.append((datagram, path.addr))
-
-    def _change_keys(self):
-        """The connection ID has changed, or the key has protected enough (RFC 9001 section 6)."""
-        if self._sealer is not None and self._sealer.sealed > KEY_PACKETS:
-            self._cryptos[ONE_RTT]._update_key("local_update")
-        self._refresh_keys()

@@ -1,13 +1,14 @@
 """The transport's error codes (RFC 9000 section 20.1) and the fault that carries one."""
 
 NO_ERROR = 0x0
+INTERNAL_ERROR = 0x1
 FLOW_CONTROL_ERROR = 0x3
 STREAM_LIMIT_ERROR = 0x4
 STREAM_STATE_ERROR = 0x5
 FINAL_SIZE_ERROR = 0x6
 FRAME_ENCODING_ERROR = 0x7
 PROTOCOL_VIOLATION = 0xA
-INTERNAL_ERROR = 0x1
+CRYPTO_BUFFER_EXCEEDED = 0xD
 
 
 class TransportFault(Exception):

@@ -29,7 +29,7 @@ cdef class Ranges:
     cpdef add(self, Py_ssize_t start, Py_ssize_t stop=*)
     @cython.locals(low=Py_ssize_t, high=Py_ssize_t, merged=list)
     cdef _insert(self, Py_ssize_t start, Py_ssize_t stop)
-    @cython.locals(low=Py_ssize_t, high=Py_ssize_t)
+    @cython.locals(low=Py_ssize_t, high=Py_ssize_t, found=bint)
     cpdef bint has(self, Py_ssize_t number) except -1
     cpdef tuple shift(self)
     cpdef put_back(self, Py_ssize_t start, Py_ssize_t stop)

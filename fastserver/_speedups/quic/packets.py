@@ -94,10 +94,10 @@ class Ranges:
         """Whether ``number`` is in the set."""
         if number >= self.start:
             return number < self.stop
+        found = False
         for low, high in self._below:
-            if low <= number < high:
-                return True
-        return False
+            found = found or low <= number < high
+        return found
 
     def shift(self):
         """Take the lowest range away, and give it as a pair."""

@@ -6,3 +6,6 @@ DATA, LAST_DATA, RESET, STOP, WINDOW, CONNECTION_WINDOW, BIDI_STREAMS, UNI_STREA
 #: The states of a half.  Receiving: OPEN, then DISCARDING after STOP_SENDING, then OVER.  Sending: OPEN, ENDED once the
 #: end was given, RESETTING once it was given up, then OVER once that is acknowledged.
 OPEN, ENDED, DISCARDING, RESETTING, OVER = range(5)
+
+#: What the listener hears.
+TELL_DATA, TELL_RESET, TELL_STOP, TELL_DRAINED, TELL_CLOSED = range(5)

@@ -14,6 +14,7 @@ pytest.importorskip("aioquic")
 from aioquic.quic import events
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
+from aioquic.tls import Epoch
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -232,3 +233,28 @@ class Pair:
         while self.step(end):
             pass
         self.now = max(self.now, end)
+
+    def craft(self, payload: bytes) -> bytes:
+        """A 1-RTT packet of the client with any payload."""
+        client = self.client
+        number = client._packet_number
+        client._packet_number += 1
+        pair = client._cryptos[Epoch.ONE_RTT]
+        header = bytes([0x41 | pair.key_phase << 2]) + client._peer_cid.cid + number.to_bytes(2, "big")
+        return pair.encrypt_packet(header, payload.ljust(4, b"\0"), number)
+
+    def inject(self, payload: bytes) -> None:
+        """Let the server receive such a packet at once."""
+        self.server.receive(self.craft(payload), self.address, self.now)
+
+
+def varint(value: int) -> bytes:
+    for size, bits in ((1, 0), (2, 1), (4, 2), (8, 3)):
+        if value < 1 << (8 * size - 2):
+            return (value | bits << (8 * size - 2)).to_bytes(size, "big")
+    raise ValueError(value)
+
+
+def stream_frame(stream_id: int, offset: int, data: bytes, *, ends: bool = False) -> bytes:
+    kind = 0x0E | (1 if ends else 0)
+    return bytes([kind]) + varint(stream_id) + varint(offset) + varint(len(data)) + data

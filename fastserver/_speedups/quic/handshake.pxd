@@ -1,0 +1,15 @@
+# A class of Python above aioquic's connection.  Error contract: what aioquic calls may raise QuicConnectionError.
+cimport cython
+
+from .packets cimport Draft, Reader, Space
+from .protection cimport Opener, Sealer
+from .recovery cimport Recovery
+from .table cimport Table
+
+cdef int BASE_DATAGRAM
+cdef int CONNECTION_IDS
+cdef int CRYPTO_BYTES
+cdef int UNI_STREAMS
+cdef int CRYPTO_BUFFER_EXCEEDED
+cdef int MAX_UDP_PAYLOAD_SIZE
+cdef int ACK_DELAY_EXPONENT

@@ -1,0 +1,246 @@
+"""What the engine keeps of aioquic's connection, and what it changes: the handshake, keys, connection IDs, timers.
+
+No ticket is given and none is taken, so nothing comes before the handshake (Q-13).
+"""
+
+import math
+from functools import cache
+
+from aioquic import tls
+from aioquic._buffer import Buffer
+from aioquic.quic import connection
+from aioquic.quic.congestion.base import create_congestion_control
+from aioquic.quic.connection import CRYPTO_BUFFER_SIZE, QuicConnection, QuicConnectionError, QuicConnectionId
+from aioquic.quic.crypto import CryptoPair
+from aioquic.quic.packet_builder import QuicDeliveryState, QuicPacketBuilderStop
+from aioquic.quic.stream import QuicStream
+
+from .bounds import BASE_DATAGRAM, CONNECTION_IDS, CRYPTO_BYTES, UNI_STREAMS
+from .errors import CRYPTO_BUFFER_EXCEEDED
+from .packets import Draft, Reader, Space
+from .protection import Opener, Sealer
+from .recovery import Recovery
+from .table import Table
+
+#: Parameters of RFC 9000 section 18.2 that aioquic reads and forgets.
+MAX_UDP_PAYLOAD_SIZE = 0x03
+ACK_DELAY_EXPONENT = 0x0A
+
+ONE_RTT = tls.Epoch.ONE_RTT
+#: The least work first.
+CIPHER_SUITES = [
+    tls.CipherSuite.AES_128_GCM_SHA256,
+    tls.CipherSuite.AES_256_GCM_SHA384,
+    tls.CipherSuite.CHACHA20_POLY1305_SHA256,
+]
+
+# aioquic computes thirty such sets for each connection, an eighth of a handshake; there are eight of them.
+connection.EPOCHS = cache(connection.EPOCHS)
+
+
+class Silence:
+    """In the place of aioquic's logger: formatting costs, and a hostile peer must not write to a terminal."""
+
+    def debug(self, *told):
+        """Say nothing."""
+
+    info = warning = error = debug
+
+
+SILENCE = Silence()
+
+
+class InitialKeys(dict):
+    """The keys of Initial packets by version, each derived when it is first asked for."""
+
+    def __init__(self, cid):
+        super().__init__()
+        self._cid = cid
+
+    def __missing__(self, version):
+        pair = self[version] = CryptoPair()
+        pair.setup_initial(cid=self._cid, is_client=False, version=version)
+        return pair
+
+
+class FrameShelf:
+    """Passes for aioquic's packet builder to the methods of its connection that write one frame."""
+
+    def __init__(self):
+        self.quic_logger_frames = None
+        self.packet_number = 0
+        self._draft = None
+        self._buffer = None
+
+    def begin(self, draft, number):
+        """Write to ``draft``, the payload of the packet ``number``."""
+        self._draft = draft
+        self.packet_number = number
+
+    def start_frame(self, frame_type, capacity=1, handler=None, handler_args=()):
+        """A buffer for one frame; ``QuicPacketBuilderStop`` where the packet has no room for it."""
+        self.end_frame()
+        draft = self._draft
+        if draft.get_room() < capacity:
+            raise QuicPacketBuilderStop
+        packet = draft.packet
+        packet.is_ack_eliciting = packet.in_flight = True
+        if handler is not None:
+            if packet.handlers is None:
+                packet.handlers = []
+            packet.handlers.append((handler, handler_args))
+        self._buffer = Buffer(capacity=capacity + 1)
+        self._buffer.push_uint_var(frame_type)
+        return self._buffer
+
+    def end_frame(self):
+        """Take the frame that was written last."""
+        if self._buffer is not None:
+            self._draft.out += self._buffer.data
+            self._buffer = None
+
+
+class Connection(QuicConnection):
+    """What the engine keeps and changes of aioquic's handshake, keys, connection IDs and timers."""
+
+    def __init__(self, listener, configuration, limits, cids, original_cid, retry_cid=None):
+        super().__init__(
+            configuration=configuration,
+            original_destination_connection_id=original_cid,
+            retry_source_connection_id=retry_cid,
+        )
+        self._logger = SILENCE
+        self._listener = listener
+        self._cids = cids
+        self._limits = limits
+        first = cids.make()
+        self._host_cids = [QuicConnectionId(first, 0, cids.make_reset_token(first), True)]
+        self.host_cid = self._local_initial_source_connection_id = first
+        self._cid_bytes = len(first)
+        self._local_max_data.value = limits.connection_window
+        self._local_max_stream_data_bidi_local = limits.stream_window
+        self._local_max_stream_data_bidi_remote = limits.stream_window
+        self._local_max_stream_data_uni = limits.stream_window
+        self._local_max_streams_bidi.value = limits.streams
+        self._local_max_streams_uni.value = UNI_STREAMS
+        self._ack_delay = 0.0
+        self._table = Table(listener, limits)
+        self._control = create_congestion_control(
+            configuration.congestion_control_algorithm, max_datagram_size=BASE_DATAGRAM
+        )
+        self._loss = Recovery(
+            self._table,
+            self._control,
+            configuration.initial_rtt,
+            QuicDeliveryState.ACKED,
+            QuicDeliveryState.LOST,
+        )
+        self._foreign_handlers = self._QuicConnection__frame_handlers
+        self._space = None
+        self._opener = None
+        self._sealer = None
+        self._reader = Reader()
+        self._draft = Draft()
+        self._shelf = FrameShelf()
+        self._address = None
+        self._ack_exponent = 3
+        self._handshake_by = math.inf
+        self._is_first_told = False
+        self._is_end_told = False
+        self._is_released = False
+        self._farewell = []
+        self._late_datagrams = 0
+        self._owes_farewell = False
+
+    def _handle_crypto_frame(self, context, frame_type, buf):
+        """Hold the messages of a handshake to ``CRYPTO_BYTES`` before aioquic makes room for them."""
+        at = buf.tell()
+        stop = buf.pull_uint_var() + buf.pull_uint_var()
+        if stop > CRYPTO_BYTES:
+            raise QuicConnectionError(CRYPTO_BUFFER_EXCEEDED, frame_type, "too much of a handshake")
+        buf.seek(at)
+        super()._handle_crypto_frame(context, frame_type, buf)
+
+    def _parse_transport_parameters(self, data, from_session_ticket=False):
+        """The peer's limits, and two parameters that aioquic does not keep."""
+        super()._parse_transport_parameters(data, from_session_ticket)
+        self._table.begin(
+            self._remote_max_data,
+            self._remote_max_stream_data_bidi_local,
+            self._remote_max_stream_data_uni,
+            self._remote_max_streams_uni,
+        )
+        buffer = Buffer(data=data)
+        while not buffer.eof():
+            name = buffer.pull_uint_var()
+            end = buffer.pull_uint_var() + buffer.tell()
+            if name == MAX_UDP_PAYLOAD_SIZE:
+                self._loss.size.limit(buffer.pull_uint_var())
+            elif name == ACK_DELAY_EXPONENT:
+                self._ack_exponent = buffer.pull_uint_var()
+            buffer.seek(end)
+
+    # Keys, connection IDs and timers.
+
+    def _initialize(self, peer_cid):
+        """TLS, keys and spaces for the first packet: without tickets, so that nothing comes early (Q-13)."""
+        configuration = self._configuration
+        self.tls = context = tls.Context(
+            is_client=False,
+            alpn_protocols=configuration.alpn_protocols,
+            cipher_suites=configuration.cipher_suites or CIPHER_SUITES,
+            logger=SILENCE,
+        )
+        context.certificate = configuration.certificate
+        context.certificate_chain = configuration.certificate_chain
+        context.certificate_private_key = configuration.private_key
+        parameters = self._serialize_transport_parameters()
+        context.handshake_extensions = [(tls.ExtensionType.QUIC_TRANSPORT_PARAMETERS, parameters)]
+        context.alpn_cb = self._alpn_handler
+        context.update_traffic_key_cb = self._update_traffic_key
+        self._cryptos_initial = InitialKeys(peer_cid)
+        self._cryptos = {epoch: CryptoPair() for epoch in (tls.Epoch.ZERO_RTT, tls.Epoch.HANDSHAKE, ONE_RTT)}
+        self._cryptos[tls.Epoch.INITIAL] = self._cryptos_initial[self._version]
+        epochs = (tls.Epoch.INITIAL, tls.Epoch.HANDSHAKE, ONE_RTT)
+        self._crypto_buffers = {epoch: Buffer(capacity=CRYPTO_BUFFER_SIZE) for epoch in epochs}
+        self._crypto_streams = {epoch: QuicStream() for epoch in epochs}
+        self._spaces = {epoch: Space(epoch is ONE_RTT) for epoch in epochs}
+        self._space = self._spaces[ONE_RTT]
+        self._loss.spaces = list(self._spaces.values())
+
+    def _refresh_keys(self):
+        """Take the keys and the connection ID that aioquic's connection uses now."""
+        pair = self._cryptos[ONE_RTT]
+        self._opener = Opener(pair.recv, self._cid_bytes)
+        sealed = self._sealer.sealed if self._sealer is not None and self._sealer.is_of(pair.send) else 0
+        self._sealer = Sealer(pair.send, self._peer_cid.cid, sealed)
+
+    def _replenish_connection_ids(self):
+        """Have as many connection IDs as the peer keeps."""
+        while len(self._host_cids) < min(CONNECTION_IDS, self._remote_active_connection_id_limit):
+            cid = self._cids.make()
+            self._host_cids.append(QuicConnectionId(cid, self._host_cid_seq, self._cids.make_reset_token(cid)))
+            self._host_cid_seq += 1
+            self._listener.on_connection_id(cid, True)
+
+    def _idle_timeout(self):
+        """Seconds of silence that end the connection (RFC 9000 section 10.1)."""
+        timeout = self._configuration.idle_timeout
+        if self._remote_max_idle_timeout:
+            timeout = min(timeout, self._remote_max_idle_timeout)
+        return max(timeout, 3 * self._loss.compute_timeout(True))
+
+    def _check_timers(self, now):
+        """Loss, probes, and the validation of a path."""
+        if not self._spaces:
+            return
+        path = self._network_paths[0]
+        is_blocked = not path.is_validated and self._amplification_blocked_timers()[1]
+        loss = self._loss
+        if now >= loss.compute_due(is_blocked):
+            loss.on_loss_detection_timeout(now=now)
+        deadline = self._path_validation_deadline()
+        if deadline is not None and now >= deadline:
+            self._abandon_path_validation()
+            if self._network_paths:
+                self._address = self._network_paths[0].addr

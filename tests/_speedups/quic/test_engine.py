@@ -1,0 +1,506 @@
+"""The engine against aioquic's client: requests, both halves' flow control, closing, hostile packets, other paths."""
+
+import ast
+import inspect
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("aioquic")
+
+from aioquic.quic.connection import END_STATES, QuicConnection, QuicConnectionState, QuicNetworkPath
+from aioquic.quic.crypto import CryptoContext, CryptoPair
+from aioquic.tls import CipherSuite, Epoch
+
+from fastserver._speedups.contract import H3Limits
+from fastserver._speedups.quic import engine
+from fastserver._speedups.quic.bounds import BASE_DATAGRAM, LARGE_DATAGRAM, UNI_STREAMS
+from fastserver._speedups.quic.engine import Engine
+from fastserver._speedups.quic.protection import Sealer
+from tests._speedups.quic.pair import (
+    CLIENT,
+    CIDs,
+    Ear,
+    Pair,
+    make_client,
+    make_server_configuration,
+    stream_frame,
+    varint,
+)
+
+OTHER = ("198.51.100.7", 50001)
+
+#: What we override, read or call of aioquic's connection beyond its interface.
+PRIVATE = (
+    "_ack_delay", "_ack_eliciting_sent_since_receipt", "_alpn_handler", "_abandon_path_validation",
+    "_amplification_blocked_timers", "_close_at", "_close_end", "_close_event", "_close_pending", "_configuration",
+    "_crypto_buffers", "_crypto_streams", "_cryptos", "_cryptos_initial", "_events", "_handle_crypto_frame",
+    "_handshake_complete", "_handshake_confirmed", "_handshake_done_pending", "_host_cid_seq", "_host_cids",
+    "_idle_timeout", "_initialize", "_local_ack_delay_exponent", "_local_initial_source_connection_id",
+    "_local_max_data", "_local_max_stream_data_bidi_local", "_local_max_stream_data_bidi_remote",
+    "_local_max_stream_data_uni", "_local_max_streams_bidi", "_local_max_streams_uni", "_logger", "_loss",
+    "_network_paths", "_pacing_at", "_packet_number", "_parse_transport_parameters", "_path_validation_deadline",
+    "_payload_received", "_peer_cid", "_probe_pending", "_QuicConnection__frame_handlers",
+    "_remote_active_connection_id_limit", "_remote_max_data", "_remote_max_idle_timeout",
+    "_remote_max_stream_data_bidi_local", "_remote_max_stream_data_uni", "_remote_max_streams_uni",
+    "_replenish_connection_ids", "_retire_connection_ids", "_serialize_transport_parameters", "_spaces", "_state",
+    "_update_traffic_key", "_version", "_write_application", "_write_handshake_done_frame",
+    "_write_new_connection_id_frame", "_write_path_challenge_frame", "_write_path_response_frame",
+    "_write_retire_connection_id_frame",
+)  # fmt: skip
+
+
+def connect(limits: H3Limits | None = None, **settings: Any) -> Pair:
+    pair = Pair(limits, **settings)
+    pair.connect()
+    return pair
+
+
+def echo(pair: Pair) -> None:
+    """The server answers each request with what it was."""
+
+    def answer(stream_id: int, data: bytes, ends: bool) -> None:
+        pair.server.acknowledge(stream_id, len(data))
+        pair.server.send(stream_id, data, ends)
+
+    pair.ear.on_data = answer
+
+
+def test_what_we_need_of_aioquic_is_there() -> None:
+    client = QuicConnection(configuration=make_client().configuration)
+    missing = [name for name in PRIVATE if not hasattr(client, name)]
+    assert not missing
+    assert set(inspect.signature(QuicNetworkPath).parameters) == {"addr", "is_validated"}
+    for name in ("local_challenge_sent", "remote_challenges", "validation_deadline", "bytes_received", "bytes_sent"):
+        assert hasattr(QuicNetworkPath(CLIENT), name)
+    context = CryptoContext()
+    context.setup(cipher_suite=CipherSuite.AES_128_GCM_SHA256, secret=bytes(32), version=1)
+    assert context.aead is not None
+    assert context.hp is not None
+    assert callable(context.aead._aead.encrypt)
+    assert isinstance(context.aead._iv, int)
+    assert callable(context.hp._mask)
+    assert context.hp._is_chacha20 is False
+    assert callable(context.hp._encryptor.update)
+    assert callable(CryptoPair._update_key)
+
+
+def test_the_list_of_private_names_is_whole() -> None:
+    room = Path(str(engine.__file__)).parent
+    used: set[str] = set()
+    for name in ("handshake", "sender", "engine"):
+        for node in ast.walk(ast.parse(room.joinpath(f"{name}.py").read_text("utf-8"))):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self":
+                used.add(node.attr)
+            elif isinstance(node, ast.FunctionDef):
+                used.add(node.name)
+    client = make_client()
+    assert {name for name in used if name[0] == "_" and name[:2] != "__" and hasattr(client, name)} == set(PRIVATE)
+
+
+def test_requests_are_answered_and_streams_forgotten() -> None:
+    pair = connect()
+    echo(pair)
+    for number in range(300):
+        pair.client.send_stream_data(4 * number, b"x" * number, end_stream=True)
+    pair.run(lambda: len(pair.got_end) == 300)
+    pair.settle(1)
+    assert all(pair.got.get(4 * number, b"") == b"x" * number for number in range(300))
+    assert sorted(pair.ear.closed) == list(range(0, 1200, 4))
+    assert not pair.server._table.streams
+    assert pair.server.streams_opened == 300
+
+
+def test_handshake_is_told_with_the_connection_ids() -> None:
+    pair = connect()
+    assert pair.ear.told == [("handshake", "h3")]
+    assert pair.ear.cids == pair.server.host_cids
+    assert len(pair.ear.cids) == 8
+    assert pair.server.address == CLIENT
+    tokens = {cid.cid: cid.stateless_reset_token for cid in pair.client._peer_cid_available}
+    assert tokens
+    assert all(token == pair.cids.make_reset_token(cid) for cid, token in tokens.items())
+
+
+def test_a_transfer_both_ways_at_once() -> None:
+    pair = connect()
+    pair.ear.on_data = lambda stream_id, data, ends: pair.server.acknowledge(stream_id, len(data))
+    pair.client.send_stream_data(0, bytes(range(256)) * 4096, end_stream=True)
+    pair.run(lambda: 0 in pair.ear.data)
+    pair.server.send(0, b"answer!!" * 131072, True)
+    pair.run(lambda: 0 in pair.got_end and 0 in pair.ear.ended)
+    assert pair.ear.data[0] == bytes(range(256)) * 4096
+    assert pair.got[0] == b"answer!!" * 131072
+    assert pair.server._loss.size.current == LARGE_DATAGRAM
+    assert pair.server.unsent == 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_transfers_survive_loss_reordering_and_duplicates(seed: int) -> None:
+    pair = connect(loss=0.05, twice=0.02, jitter_s=0.003, seed=seed)
+    pair.ear.on_data = lambda stream_id, data, ends: pair.server.acknowledge(stream_id, len(data))
+    blob = random.Random(seed).randbytes(2 << 20)
+    pair.client.send_stream_data(0, blob, end_stream=True)
+    pair.run(lambda: 0 in pair.ear.data)
+    parts = [blob[at : at + 65536] for at in range(0, len(blob), 65536)]
+
+    def feed() -> None:
+        while parts and pair.server.get_unsent(0) <= 65536:
+            pair.server.send(0, parts.pop(0), not parts)
+
+    pair.server_acts = feed
+    pair.run(lambda: 0 in pair.got_end and 0 in pair.ear.ended, most_s=300)
+    assert pair.ear.data[0] == blob
+    assert pair.got[0] == blob
+
+
+def test_streams_progress_evenly() -> None:
+    pair = connect()
+    for number in range(32):
+        pair.client.send_stream_data(4 * number, b"x", end_stream=True)
+    pair.run(lambda: len(pair.ear.ended) == 32)
+    for number in range(32):
+        pair.server.send(4 * number, bytes(64_000), True)
+    pair.run(lambda: sum(map(len, pair.got.values())) > 1_000_000)
+    sizes = [len(pair.got[4 * number]) for number in range(32)]
+    assert max(sizes) - min(sizes) <= 4 * LARGE_DATAGRAM
+
+
+def test_a_packet_visits_only_streams_that_speak() -> None:
+    pair = connect(H3Limits(streams=1000))
+    for number in range(900):
+        pair.client.send_stream_data(4 * number, b"x")
+    pair.run(lambda: len(pair.ear.data) == 900)
+    pair.server.send(0, b"answer", False)
+    table = pair.server._table
+    assert list(table.ready) == [table.streams[0]]
+    assert not table.has_words()
+    pair.server.take_datagrams(pair.now)
+    assert not table.ready
+
+
+def test_credit_for_streams_comes_as_they_close() -> None:
+    pair = connect(H3Limits(streams=4))
+    echo(pair)
+    for number in range(50):
+        pair.client.send_stream_data(4 * number, b"x", end_stream=True)
+    pair.run(lambda: len(pair.got_end) == 50)
+    assert pair.server.streams_opened == 50
+
+
+def test_long_lived_streams_do_not_hold_back_the_credit_of_others() -> None:
+    pair = connect(H3Limits(streams=8))
+    echo(pair)
+    for number in range(7):
+        pair.client.send_stream_data(4 * number, b"x")
+    for number in range(7, 30):
+        pair.client.send_stream_data(4 * number, b"x", end_stream=True)
+    pair.run(lambda: len(pair.got_end) == 23)
+
+
+def test_a_stopped_stream_gives_its_credit_back() -> None:
+    window = 65536
+    pair = connect(H3Limits(stream_window=window, connection_window=window))
+    pair.client.send_stream_data(0, bytes(1 << 20), end_stream=True)
+    pair.run(lambda: len(pair.ear.data.get(0, b"")) == window)
+    pair.server.stop(0, 0x10C)
+    pair.client.send_stream_data(4, bytes(window), end_stream=True)
+    pair.run(lambda: 4 in pair.ear.ended)
+    assert len(pair.ear.data[0]) == window
+    pair.server.reset(0, 0x10C)
+    pair.settle(1)
+    assert 0 in pair.ear.closed
+
+
+def test_a_reset_stream_gives_its_credit_back() -> None:
+    window = 65536
+    pair = connect(H3Limits(stream_window=window, connection_window=window))
+    pair.client.send_stream_data(0, bytes(window))
+    pair.run(lambda: len(pair.ear.data.get(0, b"")) == window)
+    pair.client.reset_stream(0, 7)
+    pair.client.send_stream_data(4, bytes(window), end_stream=True)
+    pair.run(lambda: 4 in pair.ear.ended)
+    assert ("reset", 0, 7) in pair.ear.told
+
+
+def test_stop_sending_resets_our_half() -> None:
+    pair = connect()
+    pair.client.send_stream_data(0, b"x", end_stream=True)
+    pair.settle()
+    pair.server.send(0, bytes(10_000_000), True)
+    pair.client.stop_stream(0, 9)
+    pair.settle(2)
+    assert ("stop", 0, 9) in pair.ear.told
+    assert pair.server.unsent == 0
+    assert pair.ear.closed == [0]
+    pair.server.send(0, b"late", True)
+    pair.server.reset(0, 1)
+    pair.server.stop(0, 1)
+    pair.server.acknowledge(0, 1)
+    assert pair.server.get_unsent(0) == 0
+
+
+def test_our_streams_go_one_way() -> None:
+    pair = connect()
+    first, second = pair.server.open_stream(), pair.server.open_stream()
+    assert (first, second) == (3, 7)
+    pair.server.send(first, b"settings", False)
+    pair.server.send(second, b"encoder", False)
+    pair.settle()
+    assert pair.got == {3: b"settings", 7: b"encoder"}
+
+
+def test_close_is_told_once_and_frees_everything() -> None:
+    pair = connect()
+    pair.server.close(0x100, "done")
+    pair.settle(0.03)
+    assert pair.ear.terminated == (0x100, "done", False)
+    assert not pair.server.is_closed
+    pair.settle(10)
+    assert pair.server.is_closed
+    assert pair.ear.cids == []
+    assert pair.server.get_deadline() == float("inf")
+    assert pair.server.take_datagrams(pair.now) == []
+
+
+def test_a_lost_close_is_said_again() -> None:
+    pair = connect()
+    pair.server.close(0x100, "done")
+    ((first, _),) = pair.server.take_datagrams(pair.now)
+    pair.inject(b"\x01")
+    assert [data for data, _ in pair.server.take_datagrams(pair.now)] == [first]
+
+
+def test_the_peers_close_is_told() -> None:
+    pair = connect()
+    pair.client.close(0x10C, reason_phrase="bye")
+    pair.settle(0.05)
+    assert pair.ear.terminated == (0x10C, "bye", True)
+
+
+def test_silence_ends_the_connection() -> None:
+    pair = connect()
+    while pair.server.get_deadline() < float("inf"):
+        pair.now = max(pair.now, pair.server.get_deadline())
+        pair.server.on_deadline(pair.now)
+        pair.server.take_datagrams(pair.now)
+    assert pair.ear.terminated == (0, "idle timeout", False)
+    assert pair.server.is_closed
+
+
+def test_a_handshake_that_does_not_end_is_dropped() -> None:
+    pair = Pair(H3Limits(timeout_handshake=2.0))
+    pair.client.connect(("192.0.2.1", 443), pair.now)
+    (first, _), *_ = pair.client.datagrams_to_send(pair.now)
+    pair.server.receive(first, CLIENT, pair.now)
+    started = pair.now
+    while not pair.server.is_closed:
+        pair.now = pair.server.get_deadline()
+        pair.server.on_deadline(pair.now)
+        pair.server.take_datagrams(pair.now)
+    assert pair.now - started == pytest.approx(2.0)
+    assert pair.ear.terminated == (0, "handshake timeout", False)
+
+
+def test_acknowledgements_ride_or_wait_or_go_at_once() -> None:
+    pair = connect()
+    pair.settle(1)
+    pair.inject(b"\x01")
+    assert pair.server.take_datagrams(pair.now) == []
+    assert pair.now < pair.server.get_deadline() <= pair.now + 0.025
+    pair.inject(b"\x01")
+    assert pair.server.get_deadline() <= pair.now
+    assert len(pair.server.take_datagrams(pair.now)) == 1
+    pair.inject(stream_frame(0, 0, b"x", ends=True))
+    pair.server.send(0, b"answer", True)
+    assert len(pair.server.take_datagrams(pair.now)) == 1
+    assert pair.server._space.ack_at is None
+
+
+def test_duplicates_and_garbage_are_dropped() -> None:
+    pair = connect()
+    data = pair.craft(stream_frame(0, 0, b"x"))
+    for _ in range(3):
+        pair.server.receive(data, CLIENT, pair.now)
+    broken = data[:-1] + bytes([data[-1] ^ 1])
+    for garbage in (broken, data[:20], b"", b"\x40", bytes(1200), b"\xff" * 1200, data[:9] + bytes(40)):
+        pair.server.receive(garbage, CLIENT, pair.now)
+    assert pair.ear.data == {0: b"x"}
+    assert pair.ear.terminated is None
+
+
+def test_the_client_moves() -> None:
+    pair = connect()
+    echo(pair)
+    pair.address = OTHER
+    pair.client.send_stream_data(0, bytes(50_000), end_stream=True)
+    pair.run(lambda: 0 in pair.got_end)
+    pair.settle(1)
+    assert ("path", OTHER) in pair.ear.told
+    assert pair.server.address == OTHER
+    assert pair.server._network_paths[0].is_validated
+    assert pair.server._network_paths[0].addr == OTHER
+
+
+def test_the_client_changes_its_connection_id_and_keys() -> None:
+    pair = connect()
+    echo(pair)
+    pair.client.change_connection_id()
+    pair.client.request_key_update()
+    pair.client.send_stream_data(0, bytes(5000), end_stream=True)
+    pair.run(lambda: 0 in pair.got_end)
+    pair.settle(1)
+    assert len(pair.ear.cids) == 8
+    assert pair.cids.made == 9
+    assert pair.client._cryptos[Epoch.ONE_RTT].key_phase == 1
+
+
+def test_our_key_is_changed_in_time() -> None:
+    pair = connect()
+    pair.client.send_stream_data(0, b"x")
+    pair.settle()
+    pair.server._sealer = Sealer(pair.server._cryptos[Epoch.ONE_RTT].send, pair.server._peer_cid.cid, 1 << 23)
+    pair.server.send(0, bytes(100_000), True)
+    pair.run(lambda: 0 in pair.got_end)
+    assert pair.client._cryptos[Epoch.ONE_RTT].key_phase == 1
+
+
+def test_large_datagrams_that_vanish_are_given_up() -> None:
+    pair = connect()
+    pair.client.send_stream_data(0, b"x")
+    pair.settle()
+    pair.server.send(0, bytes(200_000), False)
+    pair.run(lambda: len(pair.got.get(0, b"")) == 200_000)
+    assert pair.server._loss.size.current == LARGE_DATAGRAM
+    put = pair.put
+    pair.put = lambda to_server, data, address: (  # type: ignore[method-assign]
+        None if not to_server and len(data) > BASE_DATAGRAM else put(to_server, data, address)
+    )
+    pair.server.send(0, bytes(200_000), True)
+    pair.run(lambda: 0 in pair.got_end)
+    assert pair.server._loss.size.current == BASE_DATAGRAM
+
+
+def test_a_smaller_payload_limit_of_the_peer_is_kept() -> None:
+    pair = connect()
+    pair.server._loss.size.limit(1300)
+    pair.client.send_stream_data(0, b"x")
+    pair.settle()
+    pair.server.send(0, bytes(200_000), True)
+    pair.run(lambda: 0 in pair.got_end)
+    assert max(map(len, pair.datagrams)) == 1300
+
+
+ATTACKS = {
+    "final size shrinks": (stream_frame(0, 0, b"xy") + stream_frame(0, 0, b"x", ends=True), 0x6),
+    "final size is exceeded": (stream_frame(0, 0, b"x", ends=True) + stream_frame(0, 1, b"y"), 0x6),
+    "reset below what came": (stream_frame(0, 0, b"xy") + b"\x04\x00\x00\x01", 0x6),
+    "over the stream's window": (stream_frame(0, 262144, b"x"), 0x3),
+    "reset over the window": (b"\x04\x00\x00" + varint(262145), 0x3),
+    "over the connection's window": (b"".join(stream_frame(4 * n, 262143, b"x") for n in range(5)), 0x3),
+    "too many streams": (stream_frame(400, 0, b"x"), 0x4),
+    "too many uni streams": (stream_frame(2 + 4 * UNI_STREAMS, 0, b"x"), 0x4),
+    "our stream is not theirs": (stream_frame(3, 0, b"x"), 0x5),
+    "a stream that we never open": (stream_frame(1, 0, b"x"), 0x5),
+    "window for a stream that only they write": (b"\x11\x02\x01", 0x5),
+    "stop for a stream that only they write": (b"\x05\x02\x01", 0x5),
+    "offset too large": (b"\x0e\x00" + varint((1 << 62) - 1) + b"\x01x", 0x7),
+    "truncated stream": (b"\x0a\x00\x7f\xff" + b"x", 0x7),
+    "truncated integer": (b"\x08\xc0", 0x7),
+    "unknown frame": (b"\x3f", 0x7),
+    "acknowledges what was not sent": (b"\x02" + varint(100000) + b"\x00\x00\x00", 0xA),
+    "acknowledges below zero": (b"\x02\x00\x00\x01\x00\x05\x05", 0x7),
+    "done is the server's word": (b"\x1e", 0xA),
+    "too many streams allowed": (b"\x13" + varint((1 << 60) + 1), 0x7),
+    "too many gaps": (b"".join(stream_frame(0, 2 * n + 1, b"x") for n in range(150)), 0x1),
+}
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_a_broken_rule_closes_the_connection(name: str) -> None:
+    payload, code = ATTACKS[name]
+    pair = connect()
+    pair.inject(payload)
+    pair.server.take_datagrams(pair.now)
+    assert pair.ear.terminated is not None
+    assert pair.ear.terminated[::2] == (code, False)
+
+
+def test_reserved_bits_close_the_connection() -> None:
+    pair = connect()
+    number = pair.client._packet_number
+    header = b"\x59" + pair.client._peer_cid.cid + number.to_bytes(2, "big")
+    data = pair.client._cryptos[Epoch.ONE_RTT].encrypt_packet(header, b"\x01\0\0\0", number)
+    pair.server.receive(data, CLIENT, pair.now)
+    pair.server.take_datagrams(pair.now)
+    assert pair.ear.terminated is not None
+    assert pair.ear.terminated[0] == 0xA
+
+
+def mutate(rng: random.Random, payload: bytes) -> bytes:
+    mutated = bytearray(payload)
+    for _ in range(rng.randint(1, 4)):
+        mutated[rng.randrange(len(mutated))] = rng.choice((0, 1, 0x3F, 0x40, 0x7F, 0xC0, 0xFF, rng.randrange(256)))
+    return bytes(mutated)
+
+
+def make_frames(rng: random.Random) -> bytes:
+    """Some frames of each kind that a client may send, with numbers near the limits."""
+
+    def number() -> bytes:
+        return varint(rng.choice((0, 1, 2, 3, 4, 8, 63, 64, 396, 400, 16384, 262144, 1 << 30, (1 << 62) - 1)))
+
+    makers: list[Callable[[], bytes]] = [
+        lambda: stream_frame(rng.randrange(12), rng.randrange(300), rng.randbytes(rng.randrange(50))),
+        lambda: b"\x02" + number() + number() + number() + number() + number() + number(),
+        lambda: bytes([rng.choice((0x10, 0x12, 0x13, 0x14, 0x16, 0x17, 0x19))]) + number(),
+        lambda: bytes([rng.choice((0x11, 0x05, 0x15))]) + number() + number(),
+        lambda: b"\x04" + number() + number() + number(),
+        lambda: b"\x06" + number() + number() + rng.randbytes(10),
+        lambda: b"\x18" + number() + number() + bytes([rng.randrange(22)]) + rng.randbytes(36),
+        lambda: bytes([rng.choice((0x1A, 0x1B))]) + rng.randbytes(8),
+        lambda: rng.randbytes(rng.randint(1, 30)),
+    ]
+    return b"".join(rng.choice(makers)() for _ in range(rng.randint(1, 6)))
+
+
+def fuzz_round(rng: random.Random) -> None:
+    pair = connect()
+    pair.ear.on_data = lambda stream_id, data, ends: pair.server.send(stream_id, data, ends)
+    for _ in range(30):
+        payload = make_frames(rng)
+        pair.inject(mutate(rng, payload) if rng.random() < 0.5 else payload)
+        pair.server.take_datagrams(pair.now)
+        pair.now += 0.01
+        pair.server.on_deadline(pair.now)
+        table = pair.server._table
+        assert sum(stream.held for stream in table.streams.values()) <= pair.limits.connection_window
+        if pair.ear.terminated is not None:
+            break
+
+
+def test_nothing_that_a_client_says_raises() -> None:
+    for seed in range(60):
+        fuzz_round(random.Random(seed))
+
+
+def test_nothing_in_an_initial_raises() -> None:
+    rng = random.Random(5)
+    for _ in range(60):
+        client = make_client()
+        client.connect(("192.0.2.1", 443), 1.0)
+        ear = Ear()
+        original = client.original_destination_connection_id
+        server = Engine(ear, make_server_configuration(), H3Limits(), CIDs(), original)
+        header = b"\xc1\0\0\0\x01" + bytes([8]) + original + bytes([8]) + client.host_cid + b"\0"
+        messages = client._crypto_streams[Epoch.INITIAL].sender._buffer
+        crypto = b"\x06\x00" + varint(len(messages)) + mutate(rng, bytes(messages))
+        payload = crypto.ljust(1300, b"\0")
+        header += varint(len(payload) + 2 + 16) + b"\0\0"
+        pair = client._cryptos_initial[1]
+        server.receive(pair.encrypt_packet(header, payload, 0), CLIENT, 1.0)
+        server.take_datagrams(1.0)
+        assert server._state in (QuicConnectionState.CONNECTED, *END_STATES)
