@@ -13,7 +13,7 @@ from aioquic.quic.packet_builder import QuicDeliveryState, QuicPacketBuilderStop
 from aioquic.quic.stream import QuicStream
 
 from .bounds import BASE_DATAGRAM, CONNECTION_IDS, CRYPTO_BYTES, UNI_STREAMS
-from .errors import CRYPTO_BUFFER_EXCEEDED
+from .errors import CRYPTO_BUFFER_EXCEEDED, PROTOCOL_VIOLATION
 from .keys import KeyPair
 from .packets import Draft, Reader, Space
 from .protection import Opener, Sealer
@@ -146,6 +146,14 @@ class Connection(QuicConnection):
         self._farewell = []
         self._late_datagrams = 0
         self._owes_farewell = False
+
+    def _handle_ack_frame(self, context, frame_type, buf):
+        """An ACK frame of the handshake; one of a packet that was not sent is a fault (RFC 9000 section 13.1)."""
+        at = buf.tell()
+        if buf.pull_uint_var() >= self._packet_number:
+            raise QuicConnectionError(PROTOCOL_VIOLATION, frame_type, "packet was not sent")
+        buf.seek(at)
+        super()._handle_ack_frame(context, frame_type, buf)
 
     def _handle_crypto_frame(self, context, frame_type, buf):
         """Hold the messages of a handshake to ``CRYPTO_BYTES`` before aioquic makes room for them."""

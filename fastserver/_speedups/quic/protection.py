@@ -86,7 +86,8 @@ def select_mask(protection):
 
 def decode_number(truncated, bits, expected):
     """The packet number that is nearest to ``expected`` (RFC 9000 appendix A.3)."""
-    window = 1 << bits
+    window = 1
+    window <<= bits  # in C, 1 << 32 would be computed as an int
     half = window >> 1
     number = (expected & ~(window - 1)) | truncated
     if number <= expected - half and number < (1 << 62) - window:

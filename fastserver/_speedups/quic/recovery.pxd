@@ -83,8 +83,7 @@ cdef class Recovery:
     cdef _repeat_oldest(self, double now)
     cpdef add(self, SentPacket packet, Space space)
     @cython.locals(
-        sent=dict, largest=Py_ssize_t, newest=SentPacket, packet=SentPacket, asks=bint, first=Py_ssize_t,
-        start=Py_ssize_t, stop=Py_ssize_t, number=Py_ssize_t
+        sent=dict, largest=Py_ssize_t, newest=SentPacket, asks=bint, number=object
     )
     cpdef on_acked(self, Space space, list ranges, double ack_delay, double now)
     cdef _settle(self, Space space, SentPacket packet, double now)
@@ -96,3 +95,7 @@ cdef class Recovery:
     cdef _declare_lost(self, Space space, list packets, double now, bint is_congestion)
     @cython.locals(period=double, since=double, previous=Py_ssize_t, packet=SentPacket)
     cdef bint _is_persistent(self, list packets) except -1
+
+
+@cython.locals(acked=list, index=Py_ssize_t, start=Py_ssize_t, stop=Py_ssize_t, number=Py_ssize_t)
+cdef list _list_acked(dict sent, list ranges)

@@ -249,7 +249,7 @@ class Recovery:
         self.on_acked(space, [(acked.start, acked.stop) for acked in ack_rangeset], ack_delay, now)
 
     def on_acked(self, space, ranges, ack_delay, now):
-        """The packets of ``ranges``, lowest first, have arrived; only those that are known are looked at."""
+        """The packets of ``ranges``, lowest first, have arrived."""
         sent = space.sent_packets
         _, largest = ranges[len(ranges) - 1]
         largest -= 1
@@ -257,14 +257,10 @@ class Recovery:
             space.largest_acked_packet = largest
         newest = None
         asks = False
-        first = next(iter(sent), 0)
-        for start, stop in ranges:
-            for number in range(max(start, first), stop):
-                packet = sent.pop(number, None)
-                if packet is not None:
-                    newest = packet
-                    asks = asks or packet.is_ack_eliciting
-                    self._settle(space, packet, now)
+        for number in _list_acked(sent, ranges):
+            newest = sent.pop(number)
+            asks = asks or newest.is_ack_eliciting
+            self._settle(space, newest, now)
         if newest is None:
             return
         if newest.number == largest and asks:
@@ -373,3 +369,22 @@ class Recovery:
                 elif packet.sent_time - since > period:
                     return True
         return False
+
+
+def _list_acked(sent, ranges):
+    """The numbers of ``sent`` within ``ranges``, both lowest first.
+
+    A range costs nothing by its width, which is the peer's choice (Q-6), and packets above the last are not looked at.
+    """
+    acked = []
+    index = 0
+    start, stop = ranges[0]
+    for number in sent:
+        while number >= stop:
+            index += 1
+            if index == len(ranges):
+                return acked
+            start, stop = ranges[index]
+        if number >= start:
+            acked.append(number)
+    return acked

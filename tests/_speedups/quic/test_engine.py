@@ -35,7 +35,8 @@ OTHER = ("198.51.100.7", 50001)
 PRIVATE = (
     "_ack_delay", "_ack_eliciting_sent_since_receipt", "_alpn_handler", "_abandon_path_validation",
     "_amplification_blocked_timers", "_close_at", "_close_end", "_close_event", "_close_pending", "_configuration",
-    "_crypto_buffers", "_crypto_streams", "_cryptos", "_cryptos_initial", "_events", "_handle_crypto_frame",
+    "_crypto_buffers", "_crypto_streams", "_cryptos", "_cryptos_initial", "_events", "_handle_ack_frame",
+    "_handle_crypto_frame",
     "_handshake_complete", "_handshake_confirmed", "_handshake_done_pending", "_host_cid_seq", "_host_cids",
     "_idle_timeout", "_initialize", "_local_ack_delay_exponent", "_local_initial_source_connection_id",
     "_local_max_data", "_local_max_stream_data_bidi_local", "_local_max_stream_data_bidi_remote",
