@@ -141,6 +141,7 @@ class DatagramConnection(FakeConnection):
         self.tally = host.metrics.get_tally("h3")
         self.timer = math.inf
         self.handshaken = False
+        self.ended_there = False
         self.cids: list[tuple[bytes, bool]] = []
         self.moves: list[tuple[str, int]] = []
 
@@ -153,6 +154,10 @@ class DatagramConnection(FakeConnection):
         if self.timer <= self.host.clock.now and not self.lost:
             self.timer = math.inf
             self.protocol.on_timer(self.host.clock.now)
+
+    def take_eof(self) -> None:
+        self.ended_there = True
+        self.protocol.on_eof()
 
     def note_handshake(self) -> None:
         self.handshaken = True

@@ -97,8 +97,6 @@ GUESTS = {
         "fastserver.config.devcert",
     ),
     "uvloop": EDGE,
-    "aioquic": ("fastserver.server.quic",),
-    "cryptography": ("fastserver.server.quic",),
     # Headers of the compiler.
     **dict.fromkeys(("cython", "cpython", "libc"), ("fastserver._speedups",)),
 }

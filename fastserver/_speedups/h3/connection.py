@@ -12,6 +12,8 @@ applications until they end, not until their streams do (Q-9); no fault of the p
 from ..contract import WireError, note_refusal
 from ..events import CLOSED, IDLE, Closed, RawData
 from ..qpack.errors import QPACKError
+from ..quic.errors import NAMES as TRANSPORT_NAMES
+from ..quic.errors import NO_ERROR as TRANSPORT_NO_ERROR
 from .bounds import DISCARD_BYTES, DISCARD_S, LEAVE_S
 from .errors import (
     H3_INTERNAL_ERROR,
@@ -103,7 +105,7 @@ class H3Connection(Intake):
         if now >= self._handshaken_by:
             self._handshaken_by = _NEVER
             self.host.metrics.handshakes_failed += 1
-            self._fail(ConnectionFault(H3_NO_ERROR, "QUIC handshake took too long"))
+            self._end(H3_NO_ERROR, "the handshake took too long")
             return
         self._check_streams(now)
         if now >= self._leave_at and self._state is H3State.DRAINING:
@@ -201,11 +203,22 @@ class H3Connection(Intake):
 
     def on_terminated(self, code, reason, by_peer):
         """QUIC is over, by whoever's word or silence."""
+        if by_peer:
+            self.connection.take_eof()
         if self._state is H3State.HANDSHAKING:
             self.host.metrics.handshakes_failed += 1
+        elif not (by_peer or self.is_silent):
+            self._count_end(code)
         if not self.is_silent:
             self._enter_closing()
         self.speak()
+
+    def _count_end(self, code):
+        """QUIC has ended by itself: nothing was heard of the client for too long, or it has broken QUIC's rules."""
+        if code == TRANSPORT_NO_ERROR:
+            self.host.metrics.timeouts_idle += 1
+        else:
+            self.host.metrics.count_fault("quic", TRANSPORT_NAMES.get(code, "UNKNOWN"))
 
     def _receive(self, event):
         try:

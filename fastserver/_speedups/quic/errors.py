@@ -9,6 +9,22 @@ FRAME_ENCODING_ERROR = 0x7
 PROTOCOL_VIOLATION = 0xA
 INTERNAL_ERROR = 0x1
 
+#: The codes by which a connection can end, as metrics call them.
+NAMES = {
+    INTERNAL_ERROR: "INTERNAL_ERROR",
+    FLOW_CONTROL_ERROR: "FLOW_CONTROL_ERROR",
+    STREAM_LIMIT_ERROR: "STREAM_LIMIT_ERROR",
+    STREAM_STATE_ERROR: "STREAM_STATE_ERROR",
+    FINAL_SIZE_ERROR: "FINAL_SIZE_ERROR",
+    FRAME_ENCODING_ERROR: "FRAME_ENCODING_ERROR",
+    0x8: "TRANSPORT_PARAMETER_ERROR",
+    0x9: "CONNECTION_ID_LIMIT_ERROR",
+    PROTOCOL_VIOLATION: "PROTOCOL_VIOLATION",
+    0xD: "CRYPTO_BUFFER_EXCEEDED",
+    0xE: "KEY_UPDATE_ERROR",
+    0xF: "AEAD_LIMIT_REACHED",
+}
+
 
 class TransportFault(Exception):
     """The peer broke a rule: the connection is to be closed with ``code``."""
