@@ -146,6 +146,7 @@ class DatagramConnection(FakeConnection):
         self.tally = host.metrics.get_tally("h3")
         self.timer = math.inf
         self.handshaken = False
+        self.ended_there = False
         self.cids: list[tuple[bytes, bool]] = []
         self.moves: list[tuple[str, int]] = []
 
@@ -158,6 +159,10 @@ class DatagramConnection(FakeConnection):
         if self.timer <= self.host.clock.now and not self.lost:
             self.timer = math.inf
             self.protocol.on_timer(self.host.clock.now)
+
+    def take_eof(self) -> None:
+        self.ended_there = True
+        self.protocol.on_eof()
 
     def note_handshake(self) -> None:
         self.handshaken = True
@@ -296,7 +301,9 @@ class H3Wire(Wire):
     def hang_up(self) -> None:
         assert self.over or self.owed == {}
         super().hang_up()
-        assert not (self.protocol.streams or self.protocol.tails or self.protocol.passed)
+        assert not self.protocol.streams
+        assert not self.protocol.tails
+        assert not self.protocol.passed
         assert self.engine.is_detached
 
     # ---- What came of it -------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from fastserver.metrics import statsd
 from fastserver.metrics.exposition import FAMILIES, WORKER_FAMILIES
 from fastserver.protocol.facade import HandlerConnection
 from fastserver.reference import name_object
-from fastserver.states import H2_TRANSITIONS, draw
+from fastserver.states import H2_TRANSITIONS, H3_TRANSITIONS, draw
 
 PATH = Path(__file__).parents[1] / "docs" / "events.md"
 TEXT = PATH.read_text("utf-8")
@@ -39,9 +39,13 @@ def draw_families() -> str:
 
 def write(text: str) -> str:
     """``text`` with its written parts as they ought to be."""
-    diagrams = (f"```mermaid\n{draw()}\n```", f"```mermaid\n{draw(H2_TRANSITIONS)}\n```")
-    parts = zip(("diagram", "diagram of HTTP/2", "families"), (*diagrams, draw_families()), strict=True)
-    for name, part in parts:
+    parts = {
+        "diagram": f"```mermaid\n{draw()}\n```",
+        "diagram of HTTP/2": f"```mermaid\n{draw(H2_TRANSITIONS)}\n```",
+        "diagram of HTTP/3": f"```mermaid\n{draw(H3_TRANSITIONS)}\n```",
+        "families": draw_families(),
+    }
+    for name, part in parts.items():
         before, mark, rest = text.partition(f"<!-- {name}: ")
         remark, _, rest = rest.partition("\n")
         _, end, after = rest.partition("<!-- end -->")

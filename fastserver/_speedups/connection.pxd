@@ -78,6 +78,8 @@ cdef class LiveConnection(Connection):
 
 
 @cython.locals(connection=LiveConnection, now=double)
+cpdef note_refused(Host host)
+
 cpdef sweep(Host host)
 @cython.locals(connection=LiveConnection)
 cpdef drain(Host host)

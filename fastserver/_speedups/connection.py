@@ -114,10 +114,7 @@ class LiveConnection(Connection):
         if not len(host.connections) >= limit > 0:
             return True
         host.arriving.discard(self)
-        host.metrics.connections_refused += 1
-        if host.clock.now - host.full_since >= FULL_LOG_S:
-            host.full_since = host.clock.now
-            host.error_log.warning("%d connections are open, the limit; more are refused", limit)
+        note_refused(host)
         return False
 
     def enter(self, wire, name):
@@ -287,6 +284,14 @@ class LiveConnection(Connection):
 
     def check_writing(self, now):
         """Drop a connection whose peer takes nothing; called at each sweep."""
+
+
+def note_refused(host):
+    """A connection above the limit is refused: it is counted, and the log says so once in a while."""
+    host.metrics.connections_refused += 1
+    if host.clock.now - host.full_since >= FULL_LOG_S:
+        host.full_since = host.clock.now
+        host.error_log.warning("%d connections are open, the limit; more are refused", host.limits.connections)
 
 
 def sweep(host):

@@ -44,6 +44,15 @@ cdef class Metrics:
     cdef public long long sessions_closed
     cdef public long long messages_in
     cdef public long long messages_out
+    cdef public long long datagrams_in
+    cdef public long long datagrams_out
+    cdef public long long datagrams_dropped
+    cdef public long long datagrams_forwarded
+    cdef public long long retries
+    cdef public long long resets
+    cdef public long long negotiations
+    cdef public long long refusals
+    cdef public long long half_open
     cdef readonly Histogram latency
     cdef readonly Histogram loop_lag
     cdef unsigned int _begun

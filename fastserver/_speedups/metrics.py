@@ -84,6 +84,17 @@ class Metrics:
         self.sessions_closed = 0
         self.messages_in = 0
         self.messages_out = 0
+        # Of UDP: datagrams as the sockets have them, those that were nobody's or went to another worker, what
+        # strangers were answered, and the handshakes that are under way now.
+        self.datagrams_in = 0
+        self.datagrams_out = 0
+        self.datagrams_dropped = 0
+        self.datagrams_forwarded = 0
+        self.retries = 0
+        self.resets = 0
+        self.negotiations = 0
+        self.refusals = 0
+        self.half_open = 0
         self.latency = Histogram()
         self.loop_lag = Histogram()
         # Requests that have begun since the last tick.
@@ -142,6 +153,18 @@ class Metrics:
                 "closed": self.sessions_closed,
                 "messages_in": self.messages_in,
                 "messages_out": self.messages_out,
+            },
+            "datagrams": {
+                "in": self.datagrams_in,
+                "out": self.datagrams_out,
+                "dropped": self.datagrams_dropped,
+                "forwarded": self.datagrams_forwarded,
+            },
+            "quic_replies": {
+                "retry": self.retries,
+                "reset": self.resets,
+                "version": self.negotiations,
+                "refusal": self.refusals,
             },
             "latency": self.latency.snapshot(),
             "loop_lag": self.loop_lag.snapshot(),

@@ -190,7 +190,7 @@ class UDPPort:
         self._loop.remove_writer(self._fd)
         for connection in list(self._connections.values()):
             connection.abort()
-        send(self._fd, self._out)
+        self.host.metrics.datagrams_out += send(self._fd, self._out)
         self._out = []
         self._lose_leaving()
         self._asking = []
@@ -208,6 +208,7 @@ class UDPPort:
         while left > 0:
             batch = receive(self._fd, BATCH_DATAGRAMS)
             now = self._tick()
+            self.host.metrics.datagrams_in += len(batch)
             for data, address, local in batch:
                 self._accept(data, address, local, now, False)
             if len(batch) < BATCH_DATAGRAMS:
@@ -367,6 +368,7 @@ class UDPPort:
         out = self._out
         if out:
             count = send(self._fd, out)
+            self.host.metrics.datagrams_out += count
             del out[:count]
         if out and not self._is_blocked:
             self._is_blocked = True

@@ -52,7 +52,7 @@ FAMILIES: Final = tuple(
         ("connections", "gauge", "gauges connections {protocol} {state}", "Open connections."),
         ("connections_opened_total", "counter", "connections_opened", "Connections that were accepted and served."),
         ("connections_refused_total", "counter", "connections_refused", "Connections closed at once: above the limit."),
-        ("handshakes_failed_total", "counter", "handshakes_failed", "TLS handshakes that failed or took too long."),
+        ("handshakes_failed_total", "counter", "handshakes_failed", "Handshakes that failed or took too long."),
         ("timeouts_total", "counter", "timeouts {kind}", "Connections closed since they took too long."),
         ("requests_total", "counter", "requests {protocol} {status}", "Finished requests."),
         (
@@ -71,6 +71,9 @@ FAMILIES: Final = tuple(
         ("websocket_sessions_total", "counter", "websocket opened", "WebSocket sessions that were accepted."),
         ("websocket_sessions_open", "gauge", "gauges websocket_sessions", "Open WebSocket sessions."),
         ("websocket_messages_total", "counter", "websocket messages_{direction}", "Messages of WebSocket sessions."),
+        ("quic_handshakes", "gauge", "gauges quic_handshakes", "Handshakes of QUIC that are under way."),
+        ("quic_replies_total", "counter", "quic_replies {kind}", "Answers to datagrams of no connection."),
+        ("udp_datagrams_total", "counter", "datagrams {what}", "Datagrams of HTTP/3, by what became of them."),
         ("request_duration_seconds", "histogram", "latency", "From a request's whole head to its last byte out."),
         ("event_loop_lag_seconds", "histogram", "loop_lag", "How late the event loop ran what was due."),
         ("observer_errors_total", "counter", "observers {observer} errors", "Exceptions that an observer raised."),

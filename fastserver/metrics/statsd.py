@@ -17,6 +17,9 @@ name                           type   what
 ``streams.h2``                 ``g``  open streams by protocol
 ``websocket.opened``           ``c``  and ``websocket.closed``: sessions; ``websocket.messages.in`` and ``.out``
 ``websocket.open``             ``g``  open sessions
+``quic.handshakes``            ``g``  handshakes that are under way
+``quic.replies.retry``         ``c``  answers to datagrams of no connection, by kind
+``datagrams.in``               ``c``  and ``.out``, ``.dropped``, ``.forwarded``: of UDP
 ``timeouts.idle``              ``c``  connections closed since they took too long, by kind
 ``bytes.received``             ``c``  and ``bytes.sent``
 ``events.raw_data_in``         ``c``  events of connections, by what they are
@@ -58,6 +61,8 @@ _COUNTERS: Final = (
     ("websocket.opened", "websocket opened"),
     ("websocket.closed", "websocket closed"),
     ("websocket.messages.{}", "websocket messages_{direction}"),
+    ("quic.replies.{}", "quic_replies {kind}"),
+    ("datagrams.{}", "datagrams {what}"),
     ("bytes.received", "bytes_in"),
     ("bytes.sent", "bytes_out"),
     ("events.{}", "events {event}"),
@@ -67,6 +72,7 @@ _COUNTERS: Final = (
 _GAUGES: Final = (
     ("connections.{}", "gauges connections * {state}"),
     ("streams.{}", "gauges streams {protocol}"),
+    ("quic.handshakes", "gauges quic_handshakes"),
     ("websocket.open", "gauges websocket_sessions"),
     ("tasks", "gauges tasks"),
     ("memory.resident_bytes", "gauges resident_bytes"),

@@ -15,6 +15,7 @@ from functools import partial
 from logging import Logger
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from fastserver._speedups.connection import note_refused
 from fastserver._speedups.contract import Host
 from fastserver.config.bind import TCPBind, parse_bind, parse_quic_bind
 from fastserver.config.errors import ConfigError
@@ -185,6 +186,7 @@ class QUICService:
             is_full=self._is_full,
             is_living=group.is_living if group.numbers > 1 else None,
             choose_worker=partial(group.pick, own=number) if group.numbers > 1 else None,
+            metrics=host.metrics,
         )
         self._handoff = Handoff(group, number, self._take)
         make_facts = partial(make_tls_facts, server_cert_pem=read_server_certificate(config))
@@ -229,15 +231,23 @@ class QUICService:
 
     def _forward(self, index: int, worker: int, data: bytes, address: Address, local: bytes | None) -> None:
         """Hand to another worker what came to the port ``index``."""
-        self._handoff.send(worker, data, address, local, index)
+        metrics = self._host.metrics
+        if self._handoff.send(worker, data, address, local, index):
+            metrics.datagrams_forwarded += 1
+        else:
+            metrics.datagrams_dropped += 1
 
     def _take(self, data: bytes, address: Address, local: bytes | None, index: int) -> None:
         """Another worker has handed over what came to the port ``index``."""
         self._ports[index].deliver(data, address, local)
 
     def _is_full(self) -> bool:
-        limit: int = self._host.limits.connections
-        return 0 < limit <= len(self._host.connections)
+        """Whether there are as many connections as there may be: then the client that asks is refused, and counted."""
+        host = self._host
+        is_full: bool = 0 < host.limits.connections <= len(host.connections)
+        if is_full:
+            note_refused(host)
+        return is_full
 
 
 def _load_parts() -> Parts:

@@ -147,6 +147,8 @@ def test_shape(metrics: Any) -> None:
     account.count_fault("websocket", "1009")
     account.sessions_opened += 2
     account.messages_out += 4
+    account.datagrams_dropped += 5
+    account.retries += 6
     account.latency.add(0.002)
     account.raw_data_in += 2
     account.timeouts_write += 3
@@ -164,6 +166,8 @@ def test_shape(metrics: Any) -> None:
         "refused_requests": {"http/1.1": {"431": 1}},
         "protocol_faults": {"websocket": {"1009": 1}},
         "websocket": {"opened": 2, "closed": 0, "messages_in": 0, "messages_out": 4},
+        "datagrams": {"in": 0, "out": 0, "dropped": 5, "forwarded": 0},
+        "quic_replies": {"retry": 6, "reset": 0, "version": 0, "refusal": 0},
         "latency": {"count": 1, "sum": 0.002, "buckets": [*[0] * 4, 1, *[0] * 12]},
         "loop_lag": empty,
     }

@@ -56,6 +56,9 @@ def test_every_family_of_all_workers_together() -> None:
     assert get(samples, "websocket_sessions_open") == 10
     assert get(samples, "websocket_messages_total", direction="in") == 140
     assert get(samples, "websocket_messages_total", direction="out") == 160
+    assert get(samples, "quic_handshakes") == 12
+    assert get(samples, "quic_replies_total", kind="retry") == 22
+    assert get(samples, "udp_datagrams_total", what="dropped") == 16
     assert get(samples, "observer_errors_total", observer="app.seen:hear") == 2
     assert get(samples, "observer_dropped_total", observer="app.seen:hear") == 12
     assert get(samples, "tasks") == 6

@@ -39,6 +39,7 @@ def test_merge_adds_everything_and_keeps_no_fact_of_one_process() -> None:
         "connections": {"http/1.1": {"active": 4, "idle": 80}, "redis": {"active": 2, "idle": 0}},
         "streams": {"http/1.1": 4, "h2": 60},
         "websocket_sessions": 10,
+        "quic_handshakes": 12,
         "tasks": 6,
         "resident_bytes": 62000000,
         "cpu_s": 2.5,

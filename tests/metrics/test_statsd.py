@@ -18,7 +18,12 @@ LOG = logging.getLogger("tests.metrics.statsd")
 STARTED = make_board().started
 
 #: What else is sent of a board without gauges.
-NOTHING = {"app.websocket.open": "0|g", "app.tasks": "0|g", "app.memory.resident_bytes": "0|g"}
+NOTHING = {
+    "app.quic.handshakes": "0|g",
+    "app.websocket.open": "0|g",
+    "app.tasks": "0|g",
+    "app.memory.resident_bytes": "0|g",
+}
 
 
 class Sink:
@@ -67,6 +72,7 @@ def test_the_first_report_has_gauges_only(sink: Sink) -> None:
         "fastserver.connections.idle": "80|g",
         "fastserver.streams.http_1_1": "4|g",
         "fastserver.streams.h2": "60|g",
+        "fastserver.quic.handshakes": "12|g",
         "fastserver.websocket.open": "10|g",
         "fastserver.tasks": "6|g",
         "fastserver.memory.resident_bytes": "62000000|g",
@@ -97,6 +103,11 @@ def test_counters_are_what_was_added(sink: Sink) -> None:
         "app.websocket.closed": "4|c",
         "app.websocket.messages.in": "70|c",
         "app.websocket.messages.out": "80|c",
+        "app.quic.replies.retry": "11|c",
+        "app.quic.replies.reset": "2|c",
+        "app.datagrams.in": "90|c",
+        "app.datagrams.out": "60|c",
+        "app.datagrams.dropped": "8|c",
         "app.bytes.received": "500|c",
         "app.bytes.sent": "4000|c",
         "app.events.raw_data_in": "5|c",
@@ -135,7 +146,7 @@ def test_tags_follow_every_line(sink: Sink) -> None:
     reporter = StatsdReporter(sink.target, "fastserver", "env:live,région:eu", LOG)
     reporter.report(make_board(make_snapshot()), STARTED)
     values = list(sink.take().values())
-    assert len(values) == 9
+    assert len(values) == 10
     assert all(value.endswith("|g|#env:live,région:eu") for value in values)
     reporter.close()
 
@@ -155,7 +166,7 @@ def test_packets_are_short_and_their_lines_whole(name: str, count: int, tags: in
     assert all(0 < len(packet) <= PACKET_BYTES for packet in packets)
     suffix = "|#" + "t" * tags if tags else ""
     lines = [line for packet in packets for line in packet.decode().split("\n")]
-    assert len(lines) == count + 5
+    assert len(lines) == count + 6
     for index, line in enumerate(lines[:count]):
         assert line.startswith("p" * PREFIX_BYTES + ".observer.")
         assert line.endswith(f"{index}.errors:{index + 1}|c{suffix}")

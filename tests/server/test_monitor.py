@@ -46,6 +46,7 @@ KEYS = {
     "protocol_faults",
     "open_streams",
     "websocket",
+    "quic",
     "latency",
     "loop_lag",
     "observers",

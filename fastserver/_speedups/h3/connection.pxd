@@ -49,6 +49,7 @@ cdef class H3Connection(Intake):
 
     @cython.locals(exchange=Exchange)
     cdef _disconnect(self, H3Stream stream)
+    cdef _count_end(self, code)
     @cython.locals(stream=H3Stream)
     cdef _cancel(self, long long stream_id, bint reset)
     @cython.locals(tail=H3Stream)

@@ -12,6 +12,8 @@ applications until they end, not until their streams do (Q-9); no fault of the p
 from ..contract import Request, WireError, note_refusal
 from ..events import CLOSED, IDLE, Closed, RawData
 from ..qpack.errors import QPACKError
+from ..quic.errors import NAMES as TRANSPORT_NAMES
+from ..quic.errors import NO_ERROR as TRANSPORT_NO_ERROR
 from .bounds import DISCARD_BYTES, DISCARD_S, LEAVE_S
 from .errors import (
     H3_INTERNAL_ERROR,
@@ -217,11 +219,22 @@ class H3Connection(Intake):
 
     def on_terminated(self, code, reason, by_peer):
         """QUIC is over, by whoever's word or silence."""
+        if by_peer:
+            self.connection.take_eof()
         if self._state is H3State.HANDSHAKING:
             self.host.metrics.handshakes_failed += 1
+        elif not (by_peer or self.is_silent):
+            self._count_end(code)
         if not self.is_silent:
             self._enter_closing()
         self.speak()
+
+    def _count_end(self, code):
+        """QUIC has ended by itself: nothing was heard of the client for too long, or it has broken QUIC's rules."""
+        if code == TRANSPORT_NO_ERROR:
+            self.host.metrics.timeouts_idle += 1
+        else:
+            self.host.metrics.count_fault("quic", TRANSPORT_NAMES.get(code, "UNKNOWN"))
 
     def _receive(self, event):
         try:

@@ -17,6 +17,7 @@ from enum import Enum, auto
 from typing import Final, Generic, Literal, TypeAlias, TypeVar
 
 from fastserver._speedups.bucket import TokenBucket
+from fastserver._speedups.metrics import Metrics
 from fastserver.protocol.quic import bounds
 from fastserver.protocol.quic.cids import CID_BYTES, ConnectionIDs
 from fastserver.protocol.quic.datagram import (
@@ -93,7 +94,8 @@ class Dispatcher(Generic[C]):
     ``read_wall`` gives the Unix time in seconds.  ``is_full`` says whether there are as many connections as there may
     be.  With several workers ``is_living`` says whether a number is that of a worker that can be handed a datagram, and
     ``choose_worker``, which of them a client of an unknown ID is for (the same for the same ID, and never one that
-    ends); without the latter it is for whom it came to.
+    ends); without the latter it is for whom it came to.  ``metrics`` takes the count of what strangers are told, what
+    is dropped, and how many handshakes are under way.
     """
 
     def __init__(
@@ -107,6 +109,7 @@ class Dispatcher(Generic[C]):
         is_full: Callable[[], bool] = lambda: False,
         is_living: Callable[[int], bool] | None = None,
         choose_worker: Callable[[bytes], int] | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self._cids = cids
         self._tokens = tokens
@@ -117,6 +120,7 @@ class Dispatcher(Generic[C]):
         self._is_full = is_full
         self._is_living = is_living
         self._choose_worker = choose_worker
+        self._metrics = Metrics() if metrics is None else metrics
         self._admission = _Admission.OPEN
         self._negotiations = TokenBucket(bounds.NEGOTIATION_BURST, bounds.NEGOTIATION_RATE)
         self._resets = TokenBucket(bounds.RESET_BURST, bounds.RESET_RATE)
@@ -137,11 +141,13 @@ class Dispatcher(Generic[C]):
     def note_opened(self, connection: C, initial_cid: bytes) -> None:
         """``connection`` was made on our word; Initial packets to ``initial_cid`` are its own until it is settled."""
         self._initial_cids[connection] = initial_cid
+        self._metrics.half_open = self.half_open
         self.register(connection, initial_cid)
 
     def note_handshake_done(self, connection: C) -> None:
         """The handshake is over, and with it the ID that the client had chosen."""
         initial_cid = self._initial_cids.pop(connection, None)
+        self._metrics.half_open = self.half_open
         if initial_cid is not None:
             self.unregister(connection, initial_cid)
 
@@ -160,6 +166,7 @@ class Dispatcher(Generic[C]):
     def forget(self, connection: C) -> None:
         """``connection`` is over: all its names and its place among the half-open are free."""
         self._initial_cids.pop(connection, None)
+        self._metrics.half_open = self.half_open
         for cid in self._held.pop(connection, ()):
             del self._table[cid]
 
@@ -180,6 +187,12 @@ class Dispatcher(Generic[C]):
 
     def admit(self, data: bytes, address: Address, now: float, *, is_forwarded: bool = False) -> Verdict | None:
         """What becomes of a datagram for which ``find`` has nobody; ``is_forwarded``: it came through a worker."""
+        verdict = self._judge(data, address, now, is_forwarded)
+        if verdict is None:
+            self._metrics.datagrams_dropped += 1
+        return verdict
+
+    def _judge(self, data: bytes, address: Address, now: float, is_forwarded: bool) -> Verdict | None:
         if not data:
             return None
         if not data[0] & LONG_BIT:
@@ -206,12 +219,14 @@ class Dispatcher(Generic[C]):
             return Forward(owner)
         if len(data) <= MIN_RESET_BYTES or not self._resets.take(now):
             return None
+        self._metrics.resets += 1
         return Reply(render_reset(self._cids.make_reset_token(cid), len(data)))
 
     def _negotiate(self, header: LongHeader, received_bytes: int, now: float) -> Reply | None:
         """Q-2: only for who has sent as much as a client does, and never in answer to a negotiation."""
         if header.version == NEGOTIATION or received_bytes < MIN_INITIAL_BYTES or not self._negotiations.take(now):
             return None
+        self._metrics.negotiations += 1
         return Reply(render_version_negotiation(header))
 
     def _admit_initial(
@@ -243,6 +258,7 @@ class Dispatcher(Generic[C]):
         elif self._must_prove() and not self._has_visited(token, address, now_wall):
             retry_cid = self._cids.make()
             seal = self._tokens.seal_retry(address, header.dcid, retry_cid, now_wall)
+            self._metrics.retries += 1
             return Reply(render_retry(header, retry_cid, seal))
         if self.half_open >= self._max_half_open:
             return self._refuse(header, CONNECTION_REFUSED, now)
@@ -260,7 +276,10 @@ class Dispatcher(Generic[C]):
         return True
 
     def _refuse(self, header: LongHeader, code: int, now: float) -> Reply | None:
-        return Reply(render_refusal(header, code)) if self._refusals.take(now) else None
+        if not self._refusals.take(now):
+            return None
+        self._metrics.refusals += 1
+        return Reply(render_refusal(header, code))
 
     # Other workers.
 

@@ -125,6 +125,7 @@ def test_a_handshake_has_its_time() -> None:
     wire.advance(2)
     assert wire.over
     assert wire.host.metrics.handshakes_failed == 1
+    assert wire.host.metrics.snapshot()["protocol_faults"] == {}
 
 
 def test_an_aborted_connection_says_so() -> None:
@@ -141,3 +142,24 @@ def test_an_aborted_connection_says_so() -> None:
     assert wire.engine.closed == (0x100, "")
     wire.vanish()
     assert wire.engine.is_detached
+
+
+def test_who_ended_it_and_why() -> None:
+    """By the client, by its silence, or since it broke QUIC's rules."""
+    ends: list[tuple[int, bool, bool, int, dict[str, dict[str, int]]]] = [
+        (0x100, True, True, 0, {}),
+        (0x3, True, True, 0, {}),
+        (0x0, False, False, 1, {}),
+        (0x3, False, False, 0, {"quic": {"FLOW_CONTROL_ERROR": 1}}),
+        (0x1FF, False, False, 0, {"quic": {"UNKNOWN": 1}}),
+    ]
+    for code, by_peer, ended_there, timeouts, faults in ends:
+        wire = H3Wire(ignore)
+        with wire.loop.running():
+            wire.protocol.on_terminated(code, "reason", by_peer)
+        wire.settle()
+        assert wire.over
+        snapshot = wire.host.metrics.snapshot()
+        assert wire.connection.ended_there is ended_there
+        assert (snapshot["timeouts"]["idle"], snapshot["protocol_faults"]) == (timeouts, faults)
+        assert snapshot["handshakes_failed"] == 0

@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("aioquic")
 
+from fastserver._speedups.metrics import Metrics
 from fastserver.protocol.quic import bounds
 from fastserver.protocol.quic.cids import ConnectionIDs
 from fastserver.protocol.quic.datagram import read_long_header
@@ -32,21 +33,30 @@ class Site:
         self.wall = WALL
         self.is_full = False
         self.living = {worker}
+        self.metrics = Metrics()
         self.dispatcher: Dispatcher[int] = Dispatcher(
             self.cids,
             Tokens(SECRET),
             lambda: self.wall,
             is_full=lambda: self.is_full,
             is_living=lambda number: number in self.living,
+            metrics=self.metrics,
             **options,
         )
         self.opened = 0
+        #: Datagrams that were dropped, and those that were answered.
+        self.told = [0, 0]
 
     def admit(self, data: bytes, address: tuple[str, int] = CLIENT, now: float = NOW, **told: bool) -> Verdict | None:
         assert self.dispatcher.find(data) is None
         verdict = self.dispatcher.admit(data, address, now, **told)
         if isinstance(verdict, Reply):
             assert len(verdict.data) < len(data)
+        self.told[0] += verdict is None
+        self.told[1] += isinstance(verdict, Reply)
+        counted = self.metrics.snapshot()
+        assert [counted["datagrams"]["dropped"], sum(counted["quic_replies"].values())] == self.told
+        assert self.metrics.half_open == self.dispatcher.half_open
         return verdict
 
     def fill(self, count: int) -> None:
@@ -485,3 +495,14 @@ def test_two_retiring_workers_do_not_toss_a_datagram_for_ever() -> None:
                 verdict = sites[verdict.worker].admit(data, is_forwarded=True)
             assert verdict is None
             assert steps <= 2
+
+
+def test_each_answer_has_its_kind() -> None:
+    """Retry, refusal, version and reset, as metrics tell them apart."""
+    site = Site(retry="always")
+    site.admit(Client().datagrams[0])
+    site.is_full = True
+    site.admit(Client().datagrams[0])
+    site.admit(b"\xc0" + bytes.fromhex("0a0a0a0a") + b"\x08" + bytes(8) + b"\x08" + bytes(1200))
+    site.admit(SHORT)
+    assert site.metrics.snapshot()["quic_replies"] == {"retry": 1, "refusal": 1, "version": 1, "reset": 1}
