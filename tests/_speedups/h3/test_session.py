@@ -17,7 +17,7 @@ CONNECT = [
 
 
 def open_wire(app: App, h3: H3Limits | None = None, **limits: float) -> H3Wire:
-    wire = H3Wire(app, None, h3, **limits)
+    wire = H3Wire(app, None, h3, True, **limits)
     wire.host.application = HTTPApplication(app, wire.host, websocket=WebSocketSettings())
     return wire
 
