@@ -370,7 +370,7 @@ class H3Connection(Intake):
                 self.close_stream(stream)
                 return
             if stream.request is None:
-                self.refuse_head(stream, WireError(408, "request head took too long"), ())
+                self.refuse_head(stream, WireError(408, "request head took too long"), [])
                 return
             exchange = stream.exchange
             exchange.on_deadline(now)
