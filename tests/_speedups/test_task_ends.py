@@ -294,7 +294,11 @@ async def generating(scope: Message, receive: Receive, send: Send) -> Any:
     yield await receive()
 
 
-@pytest.mark.parametrize("app", [returns(None), returns(5), returns([]), generating, lambda scope: plain], ids=repr)
+@pytest.mark.parametrize(
+    "app",
+    [returns(None), returns(5), returns([]), generating, lambda scope: plain],
+    ids=["none", "number", "list", "generator", "one argument"],
+)
 def test_whatever_cannot_be_awaited_is_a_500(app: Any) -> None:
     wire = Wire(app).feed(GET)
     assert wire.response().status == 500

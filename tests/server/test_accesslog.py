@@ -72,7 +72,6 @@ def render(text: str, **changes: Any) -> str:
         ("%(D)s", "1500025"),
         ("%(M)s", "1500"),
         ("%(L)s", "1.500026"),
-        ("%(p)s", f"<{os.getpid()}>"),
         ("%({x-id}i)s", "7"),
         ("%({X-Id}i)s", "7"),
         ("%({none}i)s", "-"),
@@ -85,6 +84,10 @@ def render(text: str, **changes: Any) -> str:
 )
 def test_atoms(atom: str, text: str) -> None:
     assert render(atom) == text
+
+
+def test_the_process() -> None:
+    assert render("%(p)s") == f"<{os.getpid()}>"
 
 
 def test_the_time_is_that_of_common_log_format() -> None:
