@@ -13,7 +13,9 @@ ROOMS := $(shell find fastserver/_speedups -name '*.py' -o -name '*.pyx' -o -nam
 PURE := build/pure
 # Other projects' clients meet the compiled build alone, for time's sake; both builds pass every test of the rooms
 # themselves, and the floods.
-PURE_ARGS := --ignore-glob='*/e2e/test_h2_*.py' --ignore-glob='*/e2e/test_websockets*.py' --ignore-glob='*/e2e/test_browser.py'
+PURE_ARGS := --ignore-glob='*/e2e/test_h2_*.py' --ignore-glob='*/e2e/test_websockets*.py' --ignore-glob='*/e2e/test_browser.py' --ignore-glob='*/e2e/test_h3_*.py'
+# One process for each core, and a file's tests in one of them: its servers and clients are shared.
+SPREAD := -n auto --dist loadfile
 # What the suite needs beside the package: tests read sources, build files and examples.
 BESIDE := tests examples bench docs setup.py pyproject.toml Makefile MANIFEST.in README.md CHANGELOG.md CONTRIBUTING.md LICENSE
 
@@ -32,13 +34,13 @@ run: $(VENV)/.built  ## Serve examples/app.py on https://127.0.0.1:8000 by HTTP/
 test: test-compiled test-pure  ## Run the suite against a compiled build, then against one without extensions
 
 test-compiled: $(VENV)/.dev $(VENV)/.built-strict
-	FASTSERVER_EXPECT=compiled $(BIN)/python -m pytest $(PYTEST_ARGS)
+	FASTSERVER_EXPECT=compiled $(BIN)/python -m pytest $(SPREAD) $(PYTEST_ARGS)
 
 test-pure: $(VENV)/.dev
 	rm -rf $(PURE) && mkdir -p $(PURE)
 	FASTSERVER_NO_EXT=1 $(BIN)/python setup.py -q build --build-base $(PURE)-base --build-lib $(PURE)
 	cp -R $(wildcard $(BESIDE)) $(PURE)
-	cd $(PURE) && FASTSERVER_EXPECT=pure PYTHONPATH=$(CURDIR)/$(PURE) $(CURDIR)/$(BIN)/python -m pytest $(PURE_ARGS) $(PYTEST_ARGS)
+	cd $(PURE) && FASTSERVER_EXPECT=pure PYTHONPATH=$(CURDIR)/$(PURE) $(CURDIR)/$(BIN)/python -m pytest $(SPREAD) $(PURE_ARGS) $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev  ## Check style and types
 	$(BIN)/ruff check .
