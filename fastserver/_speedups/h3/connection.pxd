@@ -50,8 +50,8 @@ cdef class H3Connection(Intake):
 
     @cython.locals(exchange=Exchange)
     cdef _disconnect(self, H3Stream stream)
-    @cython.locals(stream=H3Stream, tail=H3Stream)
     cdef _count_end(self, code)
+    @cython.locals(stream=H3Stream, tail=H3Stream)
     cdef _cancel(self, long long stream_id, bint reset)
     @cython.locals(rest="long long")
     cdef _let_go(self, H3Stream stream)
