@@ -30,6 +30,7 @@ from fastserver.server.channel import Channel, Message, open_channel
 from fastserver.server.endpoints import Endpoint, describe_endpoint
 from fastserver.server.errorlog import find_handlers, get_error_log
 from fastserver.server.monitor import Place, has_readers
+from fastserver.server.quic import describe_group
 from fastserver.server.report import Report
 from fastserver.server.signals import STOP_SIGNALS, EchoFilter, SignalWatch, name_signal
 from fastserver.server.worker import Worker, log_startup_failure
@@ -142,6 +143,8 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = socket.socketpair()
         self._urls = [describe_endpoint(endpoint, self.config) for endpoint in self.endpoints]
+        if self.group is not None:
+            self._urls += describe_group(self.group)
         self._listeners = [endpoint.listener for endpoint in self.endpoints]
         self._report = Report(self.config, self.count, self.log) if has_readers(self.config) else None
         self._numbers = _number_workers(self.group) if self.group is not None else None

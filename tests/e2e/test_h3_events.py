@@ -3,6 +3,10 @@
 import asyncio
 import json
 import logging
+import re
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -11,6 +15,9 @@ import pytest
 
 from fastserver import Server
 from fastserver.events import Closed, ConnectionState, RawData, Updated
+from tests.e2e.peers import wait_for, wait_up
+from tests.e2e.processes import PATIENCE_S, ROOT, ServerProcess
+from tests.e2e.test_metrics import wait_samples
 from tests.h3live import Answer, H3Client, make_config, make_context, turn_until
 from tests.site import LOOPS, run_in_loop
 
@@ -384,6 +391,37 @@ def test_every_atom_of_the_access_log(run: Callable[[Main], None], tmp_path: Pat
         "127.0.0.1 - user GET /a%20b?c=d HTTP/3 GET /a%20b c=d HTTP/3 https 200 OK 5 5 there "
         "a \\x22client\\x22 localhost a tag\n"
     )
+
+
+def test_operators_of_several_workers_see_it(tmp_path: Path) -> None:
+    """Their log, their page and ``fastserver top``, by a client that is none of ours."""
+    requests = pytest.importorskip("curl_cffi.requests")
+    pytest.importorskip("rich")
+    certfile = make_config(tmp_path).certfile
+    assert certfile is not None
+    flags = ("--certfile", certfile, "--quic-bind", "127.0.0.1:0", "--metrics-bind", "127.0.0.1:0", "--observer")
+    with ServerProcess("examples.hello:app", "--workers", "2", *flags, "tests.e2e.extensions:Witness") as server:
+        _, found = wait_up(server, 2, 2)
+        line = re.compile(r"listening on https://127\.0\.0\.1:(\d+) \(HTTP/3, UDP\)$", re.MULTILINE)
+        wait_for(lambda: line.search(server.text) is not None, "line of HTTP/3")
+        (port,) = line.findall(server.text)
+        metrics = f"127.0.0.1:{found['metrics']}"
+        with requests.Session(verify=False) as session:
+            for _ in range(5):
+                answer = session.get(f"https://127.0.0.1:{port}/", http_version="v3only")
+                assert (answer.status_code, answer.http_version) == (200, 30)
+            wait_samples(found["metrics"], {"requests_total{protocol=h3,status=2xx}": 5, "quic_handshakes": 0})
+            command = [sys.executable, "-m", "fastserver", "top", "--once", "--interval", "0.1", metrics]
+            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert re.search(r"^h3 +0 +0 +1 +0 +0 ", done.stdout, re.MULTILINE)
+        server.send(signal.SIGTERM)
+        assert server.wait_exit() == 0
+        told = [line.split()[3:] for line in server.output.splitlines() if line.startswith("heard")]
+    assert told[0] == ["out", "idle", "0"]
+    assert told[-1][1] == "Closed"
+    assert told[1] == ["in", "RawData", "1200"]
+    assert "ERROR" not in server.text
 
 
 def test_the_log_says_where_it_is_served(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

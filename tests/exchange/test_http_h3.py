@@ -19,10 +19,10 @@ START = {"type": "http.response.start", "status": 200}
 BODY = {"type": "http.response.body"}
 
 
-def scope_of(path: bytes = b"/", *fields: tuple[bytes, bytes], **pseudo: bytes) -> Message:
+def scope_of(path: bytes = b"/", *fields: tuple[bytes, bytes], method: bytes = b"GET") -> Message:
     recorder = Recorder(ignore)
     wire = H3Wire(recorder)
-    wire.request(path, *fields, **pseudo)
+    wire.request(path, *fields, method=method)
     return recorder.call.scope
 
 
