@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from examples.events.datagrams import Addresses
 from fastserver import Server
 from fastserver.events import Closed, ConnectionState, RawData, Updated
 from tests.e2e.peers import wait_for, wait_up
@@ -139,9 +140,7 @@ def test_addresses_are_those_that_user_code_expects(run: Callable[[Main], None],
     run(main)
 
 
-def test_a_client_that_moves_is_heard_from_where_it_is(
-    run: Callable[[Main], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_client_that_moves_is_heard_from_where_it_is(run: Callable[[Main], None], tmp_path: Path) -> None:
     """Events, ``peer``, the scope and the access log follow; the connection stays one."""
     observer = Observer()
     app = App()
@@ -177,6 +176,38 @@ def test_a_client_that_moves_is_heard_from_where_it_is(
         ("/third", "HTTP/3", "https"),
     ]
     assert [line["client"] for line in lines][::2] == ["127.0.0.1", "127.0.0.2"]
+
+
+def test_the_example_prints_each_address(
+    run: Callable[[Main], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    observer = Addresses()
+    places: list[tuple[str, int]] = []
+
+    async def main() -> None:
+        async with Server(App(), make_config(tmp_path, observers=[observer])) as server:
+            async with H3Client(server) as client:
+                for _ in range(2):
+                    await client.fetch()
+                    places.append(client.local)
+                    await client.move()
+                await client.fetch()
+                places.append(client.local)
+            _, writer = await asyncio.open_connection(*server.addresses[0], ssl=make_context())
+            writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            await turn_until(lambda: server.get_stats()["event_counts"]["Closed"] == 2)
+            writer.close()
+            assert observer.datagrams == len(client.sent)
+            assert observer.places == {}
+
+    run(main)
+    ports = [port for _, port in places]
+    assert capsys.readouterr().out.splitlines() == [
+        f"1 opened 127.0.0.1 {ports[0]}",
+        f"1 moved 127.0.0.1 {ports[1]}",
+        f"1 moved 127.0.0.1 {ports[2]}",
+        "1 closed",
+    ]
 
 
 # Ends.
