@@ -368,6 +368,26 @@ def test_the_account_of_a_churn(run: Callable[[Main], None], tmp_path: Path, cap
     assert lines == ["exception in the application: GET /fail"] * 3
 
 
+def test_a_client_that_breaks_the_protocol_is_a_fault_and_no_line_of_the_log(
+    run: Callable[[Main], None], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with Server(App(), make_config(tmp_path)) as server:
+            async with H3Client(server) as client:
+                await client.fetch()
+                client.quic.send_stream_data(client.quic.get_next_available_stream_id(), b"\x00\x01x")  # DATA is first
+                client.flush()
+                await turn_until(lambda: client.terminated)
+                assert client.terminated is not None
+                assert client.terminated.error_code == 0x105
+            await turn_until(lambda: not server.connections)
+            assert take_snapshot(server)["protocol_faults"] == {"h3": {"H3_FRAME_UNEXPECTED": 1}}
+
+    with caplog.at_level(logging.DEBUG, "fastserver.error"):
+        run(main)
+    assert [record.getMessage() for record in caplog.records if record.levelno > logging.DEBUG] == []
+
+
 def test_handshakes_and_proofs_are_seen(run: Callable[[Main], None], tmp_path: Path) -> None:
     async def main() -> None:
         async with Server(App(), make_config(tmp_path, quic_retry="always")) as server:
