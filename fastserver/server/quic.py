@@ -160,7 +160,7 @@ def make_tls_facts(wire: Any, server_cert_pem: str | None) -> dict[str, Any] | N
 class QUICService:
     """HTTP/3 in one worker: its UDP ports, whose datagrams one dispatcher sorts.  It belongs to the running loop.
 
-    It goes down in two steps: ``stop_admitting``, and ``close`` once the connections are gone.
+    It goes down in steps: ``stop_admitting``, ``end_connections`` where some are not done in time, and ``close``.
     """
 
     def __init__(self, place: QUICPlace, config: Config, host: Host) -> None:
@@ -211,6 +211,12 @@ class QUICService:
         for port in self._ports:
             port.on_readable()
         self._dispatcher.stop_admitting(is_retiring=is_retiring)
+
+    def end_connections(self) -> None:
+        """Tell the clients of all connections that are left that this is the end; the loop has to turn to say it."""
+        for connection in list(self._host.connections):
+            if connection.protocol == HTTP3:
+                connection.wire.leave()
 
     def close(self) -> None:
         """Say what is left to say and close the sockets; safe to repeat."""

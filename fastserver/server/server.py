@@ -379,6 +379,9 @@ class Server:
             _, left = await asyncio.wait(tasks, timeout=CANCEL_S)
             if left:
                 self._log.error("%d requests ignore their cancellation", len(left))
+        if self._quic is not None:
+            self._quic.end_connections()
+            await _turn_loop()
         self._drop_connections(host)
         await _turn_loop()
 

@@ -304,6 +304,34 @@ def test_close_idle_takes_connections_of_http3_too(run: Callable[[Main], None], 
     run(main)
 
 
+@pytest.mark.parametrize("is_busy", [False, True])
+def test_a_stop_is_heard_to_the_end(run: Callable[[Main], None], tmp_path: Path, is_busy: bool) -> None:
+    """Also of a connection that is not done in time; asynchronous observers hear it too."""
+    observer, later = Observer(), Observer()
+    app = App()
+
+    async def main() -> None:
+        config = make_config(
+            tmp_path, observers=[observer, later.hear], timeout_graceful_shutdown=0.2, timeout_keep_alive_min=0.1
+        )
+        server = Server(app, config)
+        await server.start()
+        async with H3Client(server) as client:
+            await client.fetch()
+            if is_busy:
+                client.begin("/wait")
+                await turn_until(lambda: app.begun == 2)
+            await server.shutdown()
+            await turn_until(lambda: client.terminated)
+        snapshot = take_snapshot(server)
+        assert snapshot["connections_opened"] == snapshot["events"]["closed"] == 1
+        assert snapshot["requests"]["h3"]["5xx"] == is_busy  # one that was cancelled
+
+    run(main)
+    assert observer.kinds[-1] == "out Closed()"
+    assert [event for _, _, event, *_ in later.told] == [event for _, _, event, *_ in observer.told]
+
+
 # Metrics.
 
 

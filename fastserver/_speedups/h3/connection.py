@@ -131,6 +131,10 @@ class H3Connection(Intake):
         self._tell_drain()
         self.speak()
 
+    def leave(self):
+        """The server ends now, whatever is open: the client is told, instead of waiting for an answer (Q-14)."""
+        self._end(H3_NO_ERROR, "")
+
     # What concerns all streams.
 
     def _check_streams(self, now):
