@@ -3,14 +3,22 @@
 import asyncio
 import json
 import logging
+import re
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from examples.events.datagrams import Addresses
 from fastserver import Server
 from fastserver.events import Closed, ConnectionState, RawData, Updated
+from tests.e2e.peers import wait_for, wait_up
+from tests.e2e.processes import PATIENCE_S, ROOT, ServerProcess
+from tests.e2e.test_metrics import wait_samples
 from tests.h3live import Answer, H3Client, make_config, make_context, turn_until
 from tests.site import LOOPS, run_in_loop
 
@@ -132,9 +140,7 @@ def test_addresses_are_those_that_user_code_expects(run: Callable[[Main], None],
     run(main)
 
 
-def test_a_client_that_moves_is_heard_from_where_it_is(
-    run: Callable[[Main], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_client_that_moves_is_heard_from_where_it_is(run: Callable[[Main], None], tmp_path: Path) -> None:
     """Events, ``peer``, the scope and the access log follow; the connection stays one."""
     observer = Observer()
     app = App()
@@ -170,6 +176,38 @@ def test_a_client_that_moves_is_heard_from_where_it_is(
         ("/third", "HTTP/3", "https"),
     ]
     assert [line["client"] for line in lines][::2] == ["127.0.0.1", "127.0.0.2"]
+
+
+def test_the_example_prints_each_address(
+    run: Callable[[Main], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    observer = Addresses()
+    places: list[tuple[str, int]] = []
+
+    async def main() -> None:
+        async with Server(App(), make_config(tmp_path, observers=[observer])) as server:
+            async with H3Client(server) as client:
+                for _ in range(2):
+                    await client.fetch()
+                    places.append(client.local)
+                    await client.move()
+                await client.fetch()
+                places.append(client.local)
+            _, writer = await asyncio.open_connection(*server.addresses[0], ssl=make_context())
+            writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            await turn_until(lambda: server.get_stats()["event_counts"]["Closed"] == 2)
+            writer.close()
+            assert observer.datagrams == len(client.sent)
+            assert observer.places == {}
+
+    run(main)
+    ports = [port for _, port in places]
+    assert capsys.readouterr().out.splitlines() == [
+        f"1 opened 127.0.0.1 {ports[0]}",
+        f"1 moved 127.0.0.1 {ports[1]}",
+        f"1 moved 127.0.0.1 {ports[2]}",
+        "1 closed",
+    ]
 
 
 # Ends.
@@ -266,6 +304,34 @@ def test_close_idle_takes_connections_of_http3_too(run: Callable[[Main], None], 
     run(main)
 
 
+@pytest.mark.parametrize("is_busy", [False, True])
+def test_a_stop_is_heard_to_the_end(run: Callable[[Main], None], tmp_path: Path, is_busy: bool) -> None:
+    """Also of a connection that is not done in time; asynchronous observers hear it too."""
+    observer, later = Observer(), Observer()
+    app = App()
+
+    async def main() -> None:
+        config = make_config(
+            tmp_path, observers=[observer, later.hear], timeout_graceful_shutdown=0.2, timeout_keep_alive_min=0.1
+        )
+        server = Server(app, config)
+        await server.start()
+        async with H3Client(server) as client:
+            await client.fetch()
+            if is_busy:
+                client.begin("/wait")
+                await turn_until(lambda: app.begun == 2)
+            await server.shutdown()
+            await turn_until(lambda: client.terminated)
+        snapshot = take_snapshot(server)
+        assert snapshot["connections_opened"] == snapshot["events"]["closed"] == 1
+        assert snapshot["requests"]["h3"]["5xx"] == is_busy  # one that was cancelled
+
+    run(main)
+    assert observer.kinds[-1] == "out Closed()"
+    assert [event for _, _, event, *_ in later.told] == [event for _, _, event, *_ in observer.told]
+
+
 # Metrics.
 
 
@@ -330,6 +396,26 @@ def test_the_account_of_a_churn(run: Callable[[Main], None], tmp_path: Path, cap
     assert lines == ["exception in the application: GET /fail"] * 3
 
 
+def test_a_client_that_breaks_the_protocol_is_a_fault_and_no_line_of_the_log(
+    run: Callable[[Main], None], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with Server(App(), make_config(tmp_path)) as server:
+            async with H3Client(server) as client:
+                await client.fetch()
+                client.quic.send_stream_data(client.quic.get_next_available_stream_id(), b"\x00\x01x")  # DATA is first
+                client.flush()
+                await turn_until(lambda: client.terminated)
+                assert client.terminated is not None
+                assert client.terminated.error_code == 0x105
+            await turn_until(lambda: not server.connections)
+            assert take_snapshot(server)["protocol_faults"] == {"h3": {"H3_FRAME_UNEXPECTED": 1}}
+
+    with caplog.at_level(logging.DEBUG, "fastserver.error"):
+        run(main)
+    assert [record.getMessage() for record in caplog.records if record.levelno > logging.DEBUG] == []
+
+
 def test_handshakes_and_proofs_are_seen(run: Callable[[Main], None], tmp_path: Path) -> None:
     async def main() -> None:
         async with Server(App(), make_config(tmp_path, quic_retry="always")) as server:
@@ -384,6 +470,37 @@ def test_every_atom_of_the_access_log(run: Callable[[Main], None], tmp_path: Pat
         "127.0.0.1 - user GET /a%20b?c=d HTTP/3 GET /a%20b c=d HTTP/3 https 200 OK 5 5 there "
         "a \\x22client\\x22 localhost a tag\n"
     )
+
+
+def test_operators_of_several_workers_see_it(tmp_path: Path) -> None:
+    """Their log, their page and ``fastserver top``, by a client that is none of ours."""
+    requests = pytest.importorskip("curl_cffi.requests")
+    pytest.importorskip("rich")
+    certfile = make_config(tmp_path).certfile
+    assert certfile is not None
+    flags = ("--certfile", certfile, "--quic-bind", "127.0.0.1:0", "--metrics-bind", "127.0.0.1:0", "--observer")
+    with ServerProcess("examples.hello:app", "--workers", "2", *flags, "tests.e2e.extensions:Witness") as server:
+        _, found = wait_up(server, 2, 2)
+        line = re.compile(r"listening on https://127\.0\.0\.1:(\d+) \(HTTP/3, UDP\)$", re.MULTILINE)
+        wait_for(lambda: line.search(server.text) is not None, "line of HTTP/3")
+        (port,) = line.findall(server.text)
+        metrics = f"127.0.0.1:{found['metrics']}"
+        with requests.Session(verify=False) as session:
+            for _ in range(5):
+                answer = session.get(f"https://127.0.0.1:{port}/", http_version="v3only")
+                assert (answer.status_code, answer.http_version) == (200, 30)
+            wait_samples(found["metrics"], {"requests_total{protocol=h3,status=2xx}": 5, "quic_handshakes": 0})
+            command = [sys.executable, "-m", "fastserver", "top", "--once", "--interval", "0.1", metrics]
+            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert re.search(r"^h3 +0 +0 +1 +0 +0 ", done.stdout, re.MULTILINE)
+        server.send(signal.SIGTERM)
+        assert server.wait_exit() == 0
+        told = [line.split()[3:] for line in server.output.splitlines() if line.startswith("heard")]
+    assert told[0] == ["out", "idle", "0"]
+    assert told[-1][1] == "Closed"
+    assert told[1] == ["in", "RawData", "1200"]
+    assert "ERROR" not in server.text
 
 
 def test_the_log_says_where_it_is_served(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

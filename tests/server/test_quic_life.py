@@ -249,8 +249,10 @@ def test_datagrams_from_worker_to_worker(parts: FakeParts, settings: dict[str, A
             service.start()
         parts.ports[1].forward(1, b"data", ("192.0.2.1", 5), b"\x7f\x00\x00\x01")
         parts.ports[2].forward(0, b"back", ("192.0.2.1", 6), None)
+        parts.ports[0].forward(3, b"lost", ("192.0.2.1", 7), None)  # there is no such worker
         while any(len(port.calls) < 2 for port in (parts.ports[3], parts.ports[0])):
             await asyncio.sleep(0)
+        assert host.metrics.snapshot()["datagrams"] == {"in": 0, "out": 0, "dropped": 1, "forwarded": 2}
         for service in services:
             service.close()
 
