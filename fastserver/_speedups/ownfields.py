@@ -14,8 +14,16 @@ class OwnFields:
         self._extra = [split_line(line) for line in host.extra_fields.split(b"\r\n") if line]
 
     def add(self, head, fields):
-        """``fields`` and what the server adds to them: a list that may be ``fields`` itself."""
+        """``fields`` and what the server adds to them: a list that may be ``fields`` itself.
+
+        Upgrade is of HTTP/1.1 alone (RFC 9113 section 8.2.2, RFC 9114 section 4.2); its kin never come this far.
+        """
         host = self._host
+        for field in fields:
+            name = field[0]
+            if len(name) == 7 and name.lower() == b"upgrade":
+                fields = [field for field in fields if field[0].lower() != b"upgrade"]
+                break
         if host.date_header and not head.has_date:
             fields = [*fields, split_line(host.clock.date_field)]
         if host.server_field and not head.has_server:

@@ -17,8 +17,15 @@ from ..qpack.errors import FieldSectionTooLarge
 from .bounds import DISCARD_BYTES, EMPTY_FRAMES
 from .budget import Budget
 from .codes import DATA, NOTHING
-from .errors import H3_EXCESSIVE_LOAD, H3_FRAME_ERROR, H3_REQUEST_INCOMPLETE, ConnectionFault, FrameTooLarge
-from .errors import H3_REQUEST_REJECTED as REJECTED
+from .errors import (
+    H3_EXCESSIVE_LOAD,
+    H3_FRAME_ERROR,
+    H3_FRAME_UNEXPECTED,
+    H3_REQUEST_INCOMPLETE,
+    H3_REQUEST_REJECTED,
+    ConnectionFault,
+    FrameTooLarge,
+)
 from .outlet import Outlet
 from .stream import H3Stream
 
@@ -85,7 +92,7 @@ class Intake(Outlet):
                 self._take_head(stream, block, ends and kind < 0 and reader.is_between)
                 block = None
                 if not stream.is_open:
-                    return
+                    break
             if kind < 0:
                 break
             if kind == DATA:
@@ -96,7 +103,7 @@ class Intake(Outlet):
                 self._take_trailers(stream, reader.payload)
         if is_too_large and stream.request is None:
             self.refuse_head(stream, WireError(431, "request head too large"), [])
-        elif is_too_large:
+        elif is_too_large and stream.is_open:
             self.fail_malformed(stream, "trailers too large")
         if reader.empty_frames > EMPTY_FRAMES:
             raise ConnectionFault(H3_EXCESSIVE_LOAD, "too many empty frames")
@@ -109,7 +116,7 @@ class Intake(Outlet):
         host = self.host
         limit = host.limits.h3.streams
         if stream_id >= self.refused_from or self.running >= limit or len(self.streams) >= limit:
-            self.pass_over(stream_id, REJECTED)
+            self.pass_over(stream_id, H3_REQUEST_REJECTED)
             if stream_id >= self.refused_from:
                 self._late += 1
             if stream_id < self.refused_from or self._late > limit:
@@ -201,16 +208,15 @@ class Intake(Outlet):
     def _take_trailers(self, stream, block):
         """A request's trailers are checked and dropped."""
         limits = self.host.limits
+        if stream.request.protocol:
+            # Of a session's stream DATA is all that there is (RFC 9114 section 4.4).
+            raise ConnectionFault(H3_FRAME_UNEXPECTED, "HEADERS on a session's stream")
         try:
             check_trailers(decode_fields(block, limits.h3.field_section), limits)
         except FieldSectionTooLarge:
             self.fail_malformed(stream, "trailers too large")
         except WireError as error:
             self.fail_malformed(stream, error.reason)
-        else:
-            if stream.request.protocol:
-                # Of a session's stream DATA is all that there is (RFC 9114 section 4.4).
-                self.fail_malformed(stream, "trailers on a session's stream")
 
     def _end_request(self, stream):
         """The client has said all on a stream."""
