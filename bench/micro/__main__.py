@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bench.macro.report import render_table
-from bench.micro import events, exchange, frames, hpack, kernels, websocket
+from bench.micro import events, exchange, frames, h3, hpack, kernels, websocket
 from bench.micro.rooms import open_rooms
 from bench.micro.timing import REPEATS, Effort, Row
 
@@ -20,6 +20,7 @@ SUITES = {
     "frames": frames.measure,
     "websocket": websocket.measure,
     "exchange": exchange.measure,
+    "h3": h3.measure,
 }
 
 
