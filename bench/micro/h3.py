@@ -20,6 +20,7 @@ from fastserver.config.model import Config
 PEER = ("127.0.0.1", 50000)
 PSEUDO = [(b":scheme", b"https"), (b":authority", b"127.0.0.1:8000")]
 BROWSER = [(name.lower().encode(), value.encode()) for name, value in BROWSER_FIELDS if name != "Connection"]
+BODY = b"x" * 1024
 
 
 def render_varint(value: int) -> bytes:
@@ -35,9 +36,11 @@ def make_requests(room: Room) -> dict[str, bytes]:
     """What a client says on one stream, by name."""
     encode = room.module("qpack.encoder").encode_fields
     get = [(b":method", b"GET"), *PSEUDO, (b":path", b"/plaintext")]
+    post = [(b":method", b"POST"), *PSEUDO, (b":path", b"/echo"), (b"content-length", b"%d" % len(BODY))]
     return {
         "plaintext": render_frame(1, encode(get)),
         "plaintext, browser": render_frame(1, encode([*get, *BROWSER])),
+        "echo 1 KiB": render_frame(1, encode(post)) + render_frame(0, BODY),
     }
 
 

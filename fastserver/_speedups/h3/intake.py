@@ -75,6 +75,21 @@ class Intake(Outlet):
             self.engine.acknowledge(stream_id, len(data) - self._charged)
         if ends:
             self._end_request(stream)
+        if stream.is_due:
+            self._start(stream)
+
+    def _start(self, stream):
+        """Let the application of a new request take its first step, with all of the body that has come with the head.
+
+        An application that has to wait for its body costs a task and a turn of the loop.
+        """
+        stream.is_due = False
+        if stream.is_open:
+            exchange = stream.exchange
+            exchange.start()
+        else:
+            # What came with the head has ended the stream: nobody is called.
+            stream.release()
 
     def _read_frames(self, stream, data, ends):
         reader = stream.reader
@@ -163,7 +178,7 @@ class Intake(Outlet):
         self._begin(stream)
 
     def _begin(self, stream):
-        """Open the exchange of a request and let its application take the first step."""
+        """Open the exchange of a request; its application is called once all that has come with the head is read."""
         host = self.host
         request = stream.request
         connection = self.connection
@@ -178,7 +193,10 @@ class Intake(Outlet):
             self.enter_draining()
         if self.is_draining:
             exchange.on_drain()
-        exchange.start()
+        if request.protocol:
+            exchange.start()
+        else:
+            stream.is_due = True
 
     def _take_data(self, stream, data):
         """Body bytes, or a session's."""
