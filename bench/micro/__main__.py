@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from bench.macro.report import render_table
-from bench.micro import datagrams, events, exchange, frames, hpack, kernels, qpack, websocket
+from bench.micro import datagrams, events, exchange, frames, h3, hpack, kernels, qpack, websocket
 from bench.micro.rooms import open_rooms
 from bench.micro.timing import REPEATS, Effort, Row
 
@@ -23,6 +23,7 @@ SUITES = {
     "websocket": websocket.measure,
     "exchange": exchange.measure,
     "datagrams": datagrams.measure,
+    "h3": h3.measure,
 }
 if find_spec("aioquic") is not None:
     from bench.micro import dispatch

@@ -12,7 +12,7 @@ cdef class OwnFields:
     cdef Host _host
     cdef list _extra
 
-    @cython.locals(host=Host)
+    @cython.locals(host=Host, name=bytes)
     cpdef list add(self, ResponseHead head, list fields, bytes alt_svc=*)
 
 

@@ -18,9 +18,15 @@ class OwnFields:
     def add(self, head, fields, alt_svc=b""):
         """``fields`` and what the server adds to them: a list that may be ``fields`` itself.
 
-        ``alt_svc`` is a line for responses that say nothing themselves of where else the server is (RFC 7838).
+        ``alt_svc`` is a line for responses that say nothing themselves of where else the server is (RFC 7838).  Upgrade
+        is of HTTP/1.1 alone (RFC 9113 section 8.2.2, RFC 9114 section 4.2); its kin never come this far.
         """
         host = self._host
+        for field in fields:
+            name = field[0]
+            if len(name) == 7 and name.lower() == b"upgrade":
+                fields = [field for field in fields if field[0].lower() != b"upgrade"]
+                break
         if host.date_header and not head.has_date:
             fields = [*fields, split_line(host.clock.date_field)]
         if host.server_field and not head.has_server:

@@ -128,9 +128,10 @@ class H3Connection(Intake):
 
     def on_idle_timeout(self):
         if not self.streams and self._state not in _ENDED:
-            # What the client sends at this moment it may send again elsewhere (RFC 9114 section 5.3).
-            self._lanes.go_away(min(self.refused_from, self.next_stream))
-            self.flush(self.host.clock.now)
+            if self._state is not H3State.LEAVING:
+                # What the client sends at this moment it may send again elsewhere (RFC 9114 section 5.3).
+                self._lanes.go_away(self.next_stream)
+                self.flush(self.host.clock.now)
             self._end(H3_NO_ERROR, "")
 
     def pause_writing(self):

@@ -33,6 +33,8 @@ cdef class Intake(Outlet):
 
     @cython.locals(stream=H3Stream, size=Py_ssize_t)
     cdef read_stream(self, long long stream_id, bytes data, bint ends)
+    @cython.locals(exchange=Exchange)
+    cdef _start(self, H3Stream stream)
     @cython.locals(reader=FrameReader, kind=int, block=bytes, is_too_large=bint)
     cdef _read_frames(self, H3Stream stream, bytes data, bint ends)
     @cython.locals(host=Host, limit="long long", stream=H3Stream)

@@ -17,8 +17,15 @@ from ..qpack.errors import FieldSectionTooLarge
 from .bounds import DISCARD_BYTES, EMPTY_FRAMES
 from .budget import Budget
 from .codes import DATA, NOTHING
-from .errors import H3_EXCESSIVE_LOAD, H3_FRAME_ERROR, H3_REQUEST_INCOMPLETE, ConnectionFault, FrameTooLarge
-from .errors import H3_REQUEST_REJECTED as REJECTED
+from .errors import (
+    H3_EXCESSIVE_LOAD,
+    H3_FRAME_ERROR,
+    H3_FRAME_UNEXPECTED,
+    H3_REQUEST_INCOMPLETE,
+    H3_REQUEST_REJECTED,
+    ConnectionFault,
+    FrameTooLarge,
+)
 from .outlet import Outlet
 from .stream import H3Stream
 
@@ -68,6 +75,21 @@ class Intake(Outlet):
             self.engine.acknowledge(stream_id, len(data) - self._charged)
         if ends:
             self._end_request(stream)
+        if stream.is_due:
+            self._start(stream)
+
+    def _start(self, stream):
+        """Let the application of a new request take its first step, with all of the body that has come with the head.
+
+        An application that has to wait for its body costs a task and a turn of the loop.
+        """
+        stream.is_due = False
+        if stream.is_open:
+            exchange = stream.exchange
+            exchange.start()
+        else:
+            # What came with the head has ended the stream: nobody is called.
+            stream.release()
 
     def _read_frames(self, stream, data, ends):
         reader = stream.reader
@@ -85,7 +107,7 @@ class Intake(Outlet):
                 self._take_head(stream, block, ends and kind < 0 and reader.is_between)
                 block = None
                 if not stream.is_open:
-                    return
+                    break
             if kind < 0:
                 break
             if kind == DATA:
@@ -96,7 +118,7 @@ class Intake(Outlet):
                 self._take_trailers(stream, reader.payload)
         if is_too_large and stream.request is None:
             self.refuse_head(stream, WireError(431, "request head too large"), [])
-        elif is_too_large:
+        elif is_too_large and stream.is_open:
             self.fail_malformed(stream, "trailers too large")
         if reader.empty_frames > EMPTY_FRAMES:
             raise ConnectionFault(H3_EXCESSIVE_LOAD, "too many empty frames")
@@ -109,7 +131,7 @@ class Intake(Outlet):
         host = self.host
         limit = host.limits.h3.streams
         if stream_id >= self.refused_from or self.running >= limit or len(self.streams) >= limit:
-            self.pass_over(stream_id, REJECTED)
+            self.pass_over(stream_id, H3_REQUEST_REJECTED)
             if stream_id >= self.refused_from:
                 self._late += 1
             if stream_id < self.refused_from or self._late > limit:
@@ -156,7 +178,7 @@ class Intake(Outlet):
         self._begin(stream)
 
     def _begin(self, stream):
-        """Open the exchange of a request and let its application take the first step."""
+        """Open the exchange of a request; its application is called once all that has come with the head is read."""
         host = self.host
         request = stream.request
         connection = self.connection
@@ -171,7 +193,10 @@ class Intake(Outlet):
             self.enter_draining()
         if self.is_draining:
             exchange.on_drain()
-        exchange.start()
+        if request.protocol:
+            exchange.start()
+        else:
+            stream.is_due = True
 
     def _take_data(self, stream, data):
         """Body bytes, or a session's."""
@@ -201,16 +226,15 @@ class Intake(Outlet):
     def _take_trailers(self, stream, block):
         """A request's trailers are checked and dropped."""
         limits = self.host.limits
+        if stream.request.protocol:
+            # Of a session's stream DATA is all that there is (RFC 9114 section 4.4).
+            raise ConnectionFault(H3_FRAME_UNEXPECTED, "HEADERS on a session's stream")
         try:
             check_trailers(decode_fields(block, limits.h3.field_section), limits)
         except FieldSectionTooLarge:
             self.fail_malformed(stream, "trailers too large")
         except WireError as error:
             self.fail_malformed(stream, error.reason)
-        else:
-            if stream.request.protocol:
-                # Of a session's stream DATA is all that there is (RFC 9114 section 4.4).
-                self.fail_malformed(stream, "trailers on a session's stream")
 
     def _end_request(self, stream):
         """The client has said all on a stream."""

@@ -23,6 +23,7 @@ cdef class H3Stream(Sink):
     cdef bint started
     cdef bint is_open
     cdef bint is_full
+    cdef bint is_due
     cdef bint is_released
     cdef bint _ends
     cdef bint _bodyless

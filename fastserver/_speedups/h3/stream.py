@@ -33,6 +33,8 @@ class H3Stream(Sink):
         self.started = False
         self.is_open = True
         self.is_full = False
+        # The exchange is opened and its application not called yet.
+        self.is_due = False
         self._ends = False
         self._bodyless = False
         self._owes_continue = False

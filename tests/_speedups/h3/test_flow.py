@@ -284,3 +284,33 @@ def test_small_windows_do_not_matter_to_what_is_given_back() -> None:
     stream = wire.request(body=b"")
     assert wire.answer(stream).status == 200
     wire.hang_up()
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_what_comes_with_the_head_is_there_when_the_application_begins(ends: bool) -> None:
+    """It does not have to wait: what has come is one message, which says whether it is all."""
+    recorder = Recorder(echo)
+    wire = H3Wire(recorder)
+    stream = wire.take_id()
+    with wire.loop.running():
+        wire.tell(stream, wire.head(POST.items()) + frame(DATA, b"one ") + frame(DATA, b"two"), ends)
+        assert recorder.call.received == [{"type": "http.request", "body": b"one two", "more_body": not ends}]
+        assert recorder.call.returned == ends
+    wire.settle()
+    wire.send(stream, b"", True) if not ends else None
+    assert wire.answer(stream).body == b"POST / one two"
+    wire.hang_up()
+
+
+@pytest.mark.parametrize("said", [frame(DATA, b"too long"), frame(DATA, b"x") + b"\x01\x80\x10\0\0"])
+def test_what_comes_with_the_head_and_is_malformed_calls_nobody(said: bytes) -> None:
+    """And no place is taken by an application that was never called."""
+    recorder = Recorder(echo)
+    wire = H3Wire(recorder, h3=H3Limits(streams=1))
+    for _ in range(3):
+        stream = wire.take_id()
+        wire.send(stream, wire.head([*POST.items(), (b"content-length", b"2")]) + said)
+        assert wire.answer(stream).reset == 0x10E
+    assert recorder.calls == []
+    assert wire.answer(wire.request()).status == 200
+    wire.hang_up()

@@ -10,21 +10,17 @@ import pytest
 
 from fastserver._speedups.contract import ClientDisconnected, H3Limits
 from fastserver._speedups.events import Updated
-from fastserver._speedups.h3.codes import LARGEST_VARINT
 from fastserver._speedups.h3.errors import (
     H3_EXCESSIVE_LOAD,
     H3_FRAME_UNEXPECTED,
     H3_INTERNAL_ERROR,
     H3_NO_ERROR,
     H3_REQUEST_CANCELLED,
-    H3_REQUEST_REJECTED,
 )
 from fastserver._speedups.h3.state import H3State
 from tests.fakes import Gate, Message, Receive, Recorder, Send, echo, ignore, read_body, respond
 from tests.h3wire import DATA, REQUEST, H3Wire, frame
 
-#: The first GOAWAY: the last stream that there can be.
-FIRST = LARGEST_VARINT - 3
 #: What is made for a connection.
 NAMES = {"H3Connection", "FakeEngine", "H3Stream", "FrameReader", "HTTPExchange", "Request", "Lanes", "Driver",
          "DatagramConnection", "Budget", "BodyClock"}  # fmt: skip
@@ -339,102 +335,6 @@ def test_a_handshake_has_its_time(until: int) -> None:
     assert wire.host.metrics.handshakes_failed == (until > 5)
     assert wire.host.metrics.snapshot()["protocol_faults"] == {}
     wire.vanish()
-
-
-# ---- Drains ----------------------------------------------------------------------------------------------------------
-
-
-def test_a_drain_of_an_idle_connection() -> None:
-    wire = H3Wire(ignore)
-    wire.drain()
-    assert (wire.went_away, wire.protocol.state) == ([FIRST], H3State.DRAINING)
-    wire.advance(1)
-    wire.advance(1)
-    assert wire.went_away == [FIRST, 0]
-    assert wire.engine.closed == (H3_NO_ERROR, "")
-    assert wire.over
-    wire.hang_up()
-
-
-def test_a_drain_before_the_handshake_is_said_behind_it() -> None:
-    wire = H3Wire(ignore, shakes=False)
-    wire.drain()
-    assert 3 not in wire.engine.said
-    wire.shake()
-    assert (wire.went_away, wire.protocol.state) == ([FIRST], H3State.DRAINING)
-    assert wire.answer(wire.request()).status == 200
-    wire.hang_up()
-
-
-def test_a_drain_twice_is_one() -> None:
-    wire = H3Wire(wait)
-    wire.request(method=b"POST", ends=False)
-    for _ in range(4):
-        wire.drain()
-        wire.advance(1)
-    assert wire.went_away == [FIRST, 4]
-    wire.drain()
-    assert wire.protocol.state is H3State.LEAVING
-    wire.hang_up()
-
-
-def test_a_drain_of_what_is_over() -> None:
-    wire = H3Wire(ignore)
-    wire.send(0, frame(0x5))
-    wire.drain()
-    assert wire.went_away == []
-    wire.hang_up()
-    wire.drain()
-
-
-def test_a_drain_waits_for_what_has_not_arrived() -> None:
-    wire = H3Wire(ignore)
-    stream = wire.request()
-    wire.drain()
-    wire.advance(1.5)
-    assert not wire.over
-    wire.acknowledge(stream)
-    wire.advance(1)
-    assert wire.over
-    wire.hang_up()
-
-
-def test_a_drain_does_not_wait_for_what_was_refused() -> None:
-    wire = H3Wire(ignore)
-    wire.drain()
-    wire.advance(1)
-    late = wire.request()
-    assert wire.answer(late).reset in (None, H3_REQUEST_REJECTED)
-    wire.advance(3)
-    assert wire.over
-    wire.hang_up()
-
-
-def test_an_idle_end_behind_a_drain_never_takes_a_goaway_back() -> None:
-    wire = H3Wire(wait)
-    stream = wire.request(method=b"POST", ends=False)
-    wire.drain()
-    wire.advance(2)
-    for _ in range(3):
-        wire.request()
-    wire.reset(stream)
-    wire.advance(5)
-    assert wire.went_away == sorted(wire.went_away, reverse=True)
-    wire.hang_up()
-
-
-def test_requests_behind_the_last_goaway_are_counted() -> None:
-    """As many as may have been under way cost nothing; beyond them each is a reset."""
-    wire = H3Wire(wait, h3=H3Limits(streams=10, resets=5))
-    wire.request(method=b"POST", ends=False)
-    wire.drain()
-    wire.advance(1)
-    late = [wire.request() for _ in range(10 + 5)]
-    assert all(wire.answer(stream).reset == H3_REQUEST_REJECTED for stream in late)
-    assert not wire.over
-    wire.request()
-    assert wire.engine.closed == (H3_EXCESSIVE_LOAD, "too many streams reset")
-    wire.hang_up()
 
 
 # ---- The end ---------------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 import pytest
 
 from fastserver._speedups.contract import H3Limits
-from fastserver._speedups.h3.errors import H3_INTERNAL_ERROR, H3_MESSAGE_ERROR, H3_REQUEST_CANCELLED
+from fastserver._speedups.h3.errors import H3_FRAME_UNEXPECTED, H3_INTERNAL_ERROR, H3_REQUEST_CANCELLED
 from fastserver._speedups.http import HTTPApplication
 from fastserver._speedups.websocket.settings import WebSocketSettings
 from tests.exchange.sessions import TEXT, Frame, Talk, close, closing, split_frames, text
@@ -187,12 +187,12 @@ def test_a_client_that_never_answers_the_close_is_cut() -> None:
     wire.hang_up()
 
 
-def test_trailers_have_no_place_in_a_session() -> None:
+def test_headers_have_no_place_in_a_session() -> None:
     talk = Talk()
     wire = open_wire(talk)
     stream = connect(wire)
     wire.send(stream, wire.head([(b"x", b"y")]))
-    assert wire.answer(stream).reset == H3_MESSAGE_ERROR
+    assert wire.engine.closed == (H3_FRAME_UNEXPECTED, "HEADERS on a session's stream")
     assert talk.told == [(1006, "")]
     wire.hang_up()
 
