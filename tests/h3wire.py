@@ -68,6 +68,8 @@ class FakeEngine:
         self.ended: set[int] = set()
         self.resets: dict[int, int] = {}
         self.stops: dict[int, int] = {}
+        self.fed: dict[int, int] = {}
+        self.finished: set[int] = set()
         self.credit: dict[int, int] = {}
         self.closed: tuple[int, str] | None = None
         self.is_closed = False
@@ -119,10 +121,13 @@ class FakeEngine:
         self.resets.setdefault(stream, code)
 
     def stop(self, stream: int, code: int) -> None:
-        self.stops.setdefault(stream, code)
+        if stream not in self.finished:
+            self.stops.setdefault(stream, code)
 
     def acknowledge(self, stream: int, size: int) -> None:
+        assert size >= 0
         self.credit[stream] = self.credit.get(stream, 0) + size
+        assert self.credit[stream] <= self.fed.get(stream, 0), "more is given back than has come"
 
     def close(self, code: int, reason: str, is_application: bool = True) -> None:
         if self.closed is None:
@@ -130,7 +135,9 @@ class FakeEngine:
             self.is_closed = True
 
     def detach(self) -> None:
+        """The listener is gone, and the circle with it."""
         self.is_detached = True
+        self.listener = None
 
 
 class DatagramConnection(FakeConnection):
@@ -205,8 +212,16 @@ class H3Wire(Wire):
         if not (self.over or self.connection.lost):
             with self.loop.running():
                 self.protocol.handle(RawData(b"a datagram", PEER))
-                self.protocol.on_stream_data(stream, data, ends)
+                self.tell(stream, data, ends)
         self.settle()
+
+    def tell(self, stream: int, data: bytes, ends: bool = False) -> None:
+        """What an engine does with a frame; to be called where the loop runs."""
+        engine = self.engine
+        engine.fed[stream] = engine.fed.get(stream, 0) + len(data)
+        if ends:
+            engine.finished.add(stream)
+        self.protocol.on_stream_data(stream, data, ends)
 
     def open_lane(self, kind: int, data: bytes = b"") -> int:
         """A unidirectional stream of the client's."""
@@ -248,14 +263,27 @@ class H3Wire(Wire):
 
     def reset(self, stream: int, code: int = 0x10C) -> None:
         """The client resets its side."""
+        self.engine.finished.add(stream)
         with self.loop.running():
             self.protocol.on_stream_reset(stream, code)
         self.settle()
 
     def stop(self, stream: int, code: int = 0x10C) -> None:
-        """The client asks the server to stop."""
+        """The client asks the server to stop: the engine resets its side, as RFC 9000 section 3.5 demands."""
+        self.engine.reset(stream, code)
         with self.loop.running():
             self.protocol.on_stop_sending(stream, code)
+        self.settle()
+
+    def take_datagram(self, data: bytes) -> None:
+        """A datagram without a frame of a stream; to be called where the loop runs."""
+        self.protocol.handle(RawData(data, PEER))
+
+    def terminate(self) -> None:
+        """QUIC is over: the client has closed the connection."""
+        self.engine.is_closed = True
+        with self.loop.running():
+            self.protocol.on_terminated(0x100, "", True)
         self.settle()
 
     def acknowledge(self, stream: int) -> None:
@@ -270,6 +298,19 @@ class H3Wire(Wire):
         with self.loop.running():
             self.protocol.on_timer(self.host.clock.now)
         self.settle()
+
+    @property
+    def owed(self) -> dict[int, int]:
+        """By stream, the bytes of requests that are over and of lanes that were not given back."""
+        credit = self.engine.credit
+        left = {stream: size - credit.get(stream, 0) for stream, size in self.engine.fed.items()}
+        return {stream: size for stream, size in left.items() if size and stream not in self.protocol.streams}
+
+    def hang_up(self) -> None:
+        assert self.over or self.connection.lost or self.owed == {}
+        super().hang_up()
+        assert (self.protocol.streams, self.protocol.tails, self.protocol.passed) == ({}, {}, set())
+        assert self.engine.is_detached
 
     # ---- What came of it -------------------------------------------------------------------------------------------
 

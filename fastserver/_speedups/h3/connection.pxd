@@ -2,7 +2,7 @@
 # all others are the connection's own.
 cimport cython
 
-from ..contract cimport Connection, Exchange, Host, Limits, H3Limits, note_refusal
+from ..contract cimport Connection, Exchange, Host, Limits, H3Limits, Request, note_refusal
 from ..events cimport Closed, RawData, Updated
 from .intake cimport Intake
 from .lanes cimport Lanes
@@ -24,7 +24,6 @@ cdef tuple _HEAD
 cdef class H3Connection(Intake):
     # The bases' methods have their signatures in outlet.pxd and intake.pxd.
     cdef object _state
-    cdef dict _tails
     cdef double _leave_at
     cdef double _handshaken_by
     cdef Lanes _lanes
@@ -50,8 +49,10 @@ cdef class H3Connection(Intake):
 
     @cython.locals(exchange=Exchange)
     cdef _disconnect(self, H3Stream stream)
-    @cython.locals(stream=H3Stream, tail=H3Stream)
+    @cython.locals(stream=H3Stream)
     cdef _cancel(self, long long stream_id, bint reset)
+    @cython.locals(tail=H3Stream)
+    cdef _cancel_tail(self, long long stream_id, bint reset)
     @cython.locals(rest="long long")
     cdef _let_go(self, H3Stream stream)
     cdef _finish_turn(self)
@@ -60,7 +61,7 @@ cdef class H3Connection(Intake):
     cdef _check_stream(self, H3Stream stream, double now)
     @cython.locals(limits=H3Limits)
     cdef _judge_body(self, H3Stream stream, double now)
-    @cython.locals(unsent="long long")
+    @cython.locals(unsent="long long", gone="long long")
     cdef _check_stall(self, H3Stream stream, double now)
     cdef _enter_leaving(self)
     cdef _fail(self, fault)

@@ -9,7 +9,7 @@ peer's windows when the application has taken them, or when their stream is over
 applications until they end, not until their streams do (Q-9); no fault of the peer's leaves through the engine.
 """
 
-from ..contract import WireError, note_refusal
+from ..contract import Request, WireError, note_refusal
 from ..events import CLOSED, IDLE, Closed, RawData
 from ..qpack.errors import QPACKError
 from .bounds import DISCARD_BYTES, DISCARD_S, LEAVE_S
@@ -41,8 +41,6 @@ class H3Connection(Intake):
     def __init__(self, connection, host, make_engine):
         Intake.__init__(self, connection, host)
         self._state = H3State.HANDSHAKING
-        # Streams that are over here, of which the peer has not acknowledged all.
-        self._tails = {}
         self._leave_at = _NEVER
         self._handshaken_by = host.clock.now + host.limits.h3.timeout_handshake
         self.engine = make_engine(self)
@@ -87,8 +85,12 @@ class H3Connection(Intake):
         engine = self.engine
         if now >= engine.get_deadline():
             engine.on_deadline(now)
+        if not self.streams and 0 < self.host.limits.keep_alive_max_requests <= self.connection.requests:
+            # Behind the last response: some clients give up what is open at a GOAWAY, and some send at once what they
+            # have next.  One that always has something open is not waited for long.
+            self.enter_draining()
         self.flush(now)
-        if engine.is_closed and self._state is not H3State.CLOSING:
+        if engine.is_closed and self._state not in _ENDED:
             self._enter_closing()
         self._finish_turn()
         if self._state is not H3State.CLOSED:
@@ -103,17 +105,24 @@ class H3Connection(Intake):
         if now >= self._handshaken_by:
             self._handshaken_by = _NEVER
             self.host.metrics.handshakes_failed += 1
-            self._fail(ConnectionFault(H3_NO_ERROR, "QUIC handshake took too long"))
+            self._end(H3_NO_ERROR, "QUIC handshake took too long")
             return
-        self._check_streams(now)
+        try:
+            self._check_streams(now)
+        except ConnectionFault as fault:
+            self._fail(fault)
+            return
         if now >= self._leave_at and self._state is H3State.DRAINING:
             self._enter_leaving()
         self.speak()
-        if not self.streams and not self._tails and self._handshaken_by == self._leave_at == _NEVER:
+        if not self.streams and not self.tails and self._handshaken_by == self._leave_at == _NEVER:
             self.deadline = _NEVER
 
     def on_idle_timeout(self):
         if not self.streams and self._state not in _ENDED:
+            # What the client sends at this moment it may send again elsewhere (RFC 9114 section 5.3).
+            self._lanes.go_away(min(self.refused_from, self.next_stream))
+            self.flush(self.host.clock.now)
             self._end(H3_NO_ERROR, "")
 
     def pause_writing(self):
@@ -134,7 +143,7 @@ class H3Connection(Intake):
     def _check_streams(self, now):
         for stream in list(self.streams.values()):
             self._check_stream(stream, now)
-        for stream in list(self._tails.values()):
+        for stream in list(self.tails.values()):
             self._check_stall(stream, now)
 
     def _tell_drain(self):
@@ -191,7 +200,8 @@ class H3Connection(Intake):
         if stream_id & 2:
             self._lanes.forget(stream_id)
         else:
-            self._tails.pop(stream_id, None)
+            self.tails.pop(stream_id, None)
+            self.passed.discard(stream_id)
 
     def on_connection_id(self, cid, is_new):
         self.connection.note_connection_id(cid, is_new)
@@ -235,9 +245,10 @@ class H3Connection(Intake):
                 return
             stream = self.streams.get(stream_id)
             if stream is None:
-                tail = self._tails.get(stream_id)
-                if tail is not None and tail.unsent:
-                    self.budget.count_reset(self.host.clock.now)
+                self._cancel_tail(stream_id, reset)
+                return
+            if not (reset or stream.is_open):
+                # Its response is whole, and the rest of its request still comes.
                 return
             if reset:
                 stream.receiving = False
@@ -247,6 +258,17 @@ class H3Connection(Intake):
             self._disconnect(stream)
         except ConnectionFault as fault:
             self._fail(fault)
+
+    def _cancel_tail(self, stream_id, reset):
+        """The same for a stream that is over here, or of which nothing has come: its data may be lost or behind."""
+        tail = self.tails.get(stream_id)
+        if tail is not None:
+            # A client that was asked to send no more has to reset its side.
+            if not reset and tail.stalled_since != _NEVER:
+                self.budget.count_reset(self.host.clock.now)
+        elif stream_id not in self.passed:
+            self.pass_over(stream_id, H3_REQUEST_CANCELLED)
+            self.budget.count_reset(self.host.clock.now)
 
     def fail_malformed(self, stream, reason):
         """The request turned out malformed (RFC 9114 section 4.1.2)."""
@@ -261,6 +283,7 @@ class H3Connection(Intake):
             self.fail_malformed(stream, error.reason)
             return
         note_refusal(self.host, self.connection, error.status, error.reason)
+        stream.request = Request()
         self.answer(stream, error, _HEAD in fields)
 
     def refuse(self, stream, error):
@@ -285,8 +308,7 @@ class H3Connection(Intake):
         A client that still sends may be asked at once to stop (RFC 9114 section 4.1), but some take that for a failure.
         It is asked where more is announced than would be thrown away.
         """
-        request = stream.request
-        if stream.receiving and request is not None and not request.protocol and stream.remaining <= DISCARD_BYTES:
+        if stream.receiving and not stream.request.protocol and stream.remaining <= DISCARD_BYTES:
             self._let_go(stream)
             stream.received = 0
             stream.deadline = self.host.clock.now + DISCARD_S
@@ -297,7 +319,7 @@ class H3Connection(Intake):
     def close_stream(self, stream):
         if self.streams.pop(stream.number, None) is not None:
             self._let_go(stream)
-            self._tails[stream.number] = stream
+            self.tails[stream.number] = stream
 
     def _let_go(self, stream):
         """Part a stream from its exchange, and give back what that has not taken."""
@@ -313,7 +335,7 @@ class H3Connection(Intake):
             self._close()
         elif self.streams or self.unsent_bytes:
             return
-        elif self._state is H3State.LEAVING and not self._tails:
+        elif self._state is H3State.LEAVING and not self.tails:
             self._end(H3_NO_ERROR, "")
         elif not self.is_idle:
             self.is_idle = True
@@ -329,7 +351,7 @@ class H3Connection(Intake):
                 self.close_stream(stream)
                 return
             if stream.request is None:
-                self.refuse_head(stream, WireError(408, "request head took too long"), ())
+                self.refuse_head(stream, WireError(408, "request head took too long"), [])
                 return
             exchange = stream.exchange
             exchange.on_deadline(now)
@@ -354,17 +376,18 @@ class H3Connection(Intake):
     def _check_stall(self, stream, now):
         """Cut a stream of which the peer takes nothing (Q-8): the engine lets all have their turns."""
         unsent = self.get_unsent(stream)
+        gone = stream.said - unsent
         if unsent == 0:
             stream.stalled_since = _NEVER
-        elif unsent != stream.unsent or stream.stalled_since == _NEVER:
+        elif gone != stream.gone or stream.stalled_since == _NEVER:
             stream.stalled_since = now
         elif 0 < self.host.limits.timeout_write <= now - stream.stalled_since:
             stream.stalled_since = _NEVER
             self.host.metrics.timeouts_write += 1
             self.close_both_ways(stream, H3_REQUEST_CANCELLED)
             self._disconnect(stream)
-            return
-        stream.unsent = unsent
+            self.budget.count_reset(now)
+        stream.gone = gone
 
     # Ends of the connection.
 
@@ -413,7 +436,8 @@ class H3Connection(Intake):
             self._move(H3Step.CLOSE)
         self.deadline = _NEVER
         self._disconnect_all()
-        self._tails = {}
+        self.tails = {}
+        self.passed = set()
         self.full = []
         self._lanes.close()
         self.engine.detach()

@@ -17,21 +17,27 @@ cdef double _EVERY_TICK
 cdef long long DISCARD_BYTES
 cdef long long EMPTY_FRAMES
 cdef int DATA
+cdef int NOTHING
 
 
 cdef class Intake(Outlet):
     cdef readonly dict streams
+    cdef readonly dict tails
+    cdef readonly set passed
+    cdef long long _charged
+    cdef long long _late
     cdef bint is_idle
     cdef bint is_draining
     cdef long long refused_from
     cdef long long next_stream
 
-    @cython.locals(stream=H3Stream, before="long long", body_size="long long")
+    @cython.locals(stream=H3Stream, size=Py_ssize_t)
     cdef read_stream(self, long long stream_id, bytes data, bint ends)
-    @cython.locals(reader=FrameReader, kind=int, block=bytes)
+    @cython.locals(reader=FrameReader, kind=int, block=bytes, is_too_large=bint)
     cdef _read_frames(self, H3Stream stream, bytes data, bint ends)
     @cython.locals(host=Host, limit="long long", stream=H3Stream)
     cdef H3Stream _open_stream(self, long long stream_id)
+    cdef pass_over(self, long long stream_id, code)
     @cython.locals(limits=Limits, fields=list, request=Request)
     cdef _take_head(self, H3Stream stream, bytes block, bint ends)
     @cython.locals(host=Host, request=Request, connection=Connection, exchange=Exchange, limit="long long")

@@ -16,7 +16,7 @@ from ..qpack.decoder import decode_fields
 from ..qpack.errors import FieldSectionTooLarge
 from .bounds import DISCARD_BYTES, EMPTY_FRAMES
 from .budget import Budget
-from .codes import DATA
+from .codes import DATA, NOTHING
 from .errors import H3_EXCESSIVE_LOAD, H3_FRAME_ERROR, H3_REQUEST_INCOMPLETE, ConnectionFault, FrameTooLarge
 from .errors import H3_REQUEST_REJECTED as REJECTED
 from .outlet import Outlet
@@ -35,6 +35,13 @@ class Intake(Outlet):
     def __init__(self, connection, host):
         Outlet.__init__(self, connection, host, Budget(host.limits))
         self.streams = {}
+        # Streams that are over here and not yet in the engine, and those of which nothing was ever read.
+        self.tails = {}
+        self.passed = set()
+        # Bytes of what is read just now that wait for an application.
+        self._charged = 0
+        # Requests that came behind the last that is served.
+        self._late = 0
         self.is_idle = True
         self.is_draining = host.draining
         # The streams of the client from here on are refused, once a drain has been announced for good.
@@ -46,29 +53,33 @@ class Intake(Outlet):
         """Bytes of a request stream; ``ends`` says that they are the last.  Raises ``ConnectionFault``."""
         stream = self.streams.get(stream_id)
         if stream is None:
-            stream = self._open_stream(stream_id)
+            # One packet may bring more of a stream whose first part has ended it.
+            if stream_id not in self.tails and stream_id not in self.passed:
+                stream = self._open_stream(stream_id)
             if stream is None:
                 self.engine.acknowledge(stream_id, len(data))
                 return
         if not stream.is_open:
             self._discard(stream, len(data), ends)
             return
-        before = stream.received
-        try:
-            self._read_frames(stream, data, ends)
-        except FrameTooLarge:
-            self.refuse_head(stream, WireError(431, "request head too large"), [])
-        body_size = stream.received - before if stream.is_open else 0
-        self.engine.acknowledge(stream_id, len(data) - body_size)
+        self._charged = 0
+        self._read_frames(stream, data, ends)
+        if len(data) > self._charged:
+            self.engine.acknowledge(stream_id, len(data) - self._charged)
         if ends:
             self._end_request(stream)
 
     def _read_frames(self, stream, data, ends):
         reader = stream.reader
         block = None
+        is_too_large = False
         reader.feed(data)
         while stream.is_open:
-            kind = reader.read()
+            try:
+                kind = reader.read()
+            except FrameTooLarge:
+                is_too_large = True
+                kind = NOTHING
             if block is not None:
                 # Whether there is a body is known only behind the head.
                 self._take_head(stream, block, ends and kind < 0 and reader.is_between)
@@ -83,6 +94,10 @@ class Intake(Outlet):
                 block = reader.payload
             else:
                 self._take_trailers(stream, reader.payload)
+        if is_too_large and stream.request is None:
+            self.refuse_head(stream, WireError(431, "request head too large"), [])
+        elif is_too_large:
+            self.fail_malformed(stream, "trailers too large")
         if reader.empty_frames > EMPTY_FRAMES:
             raise ConnectionFault(H3_EXCESSIVE_LOAD, "too many empty frames")
         if reader.skipped_bytes > stream.skipped:
@@ -93,14 +108,15 @@ class Intake(Outlet):
         """The client has begun a stream: ``None`` where it is refused (RFC 9114 sections 4.1.1 and 5.2)."""
         host = self.host
         limit = host.limits.h3.streams
-        self.next_stream = max(self.next_stream, stream_id + 4)
         if stream_id >= self.refused_from or self.running >= limit or len(self.streams) >= limit:
-            self.engine.reset(stream_id, REJECTED)
-            self.engine.stop(stream_id, REJECTED)
-            if stream_id < self.refused_from:
+            self.pass_over(stream_id, REJECTED)
+            if stream_id >= self.refused_from:
+                self._late += 1
+            if stream_id < self.refused_from or self._late > limit:
                 # The client has been told how many; its resets do not end the applications that it has started (Q-9).
                 self.budget.count_reset(host.clock.now)
             return None
+        self.next_stream = max(self.next_stream, stream_id + 4)
         stream = H3Stream.__new__(H3Stream)
         stream.begin(self, stream_id, host.limits.h3.field_section)
         stream.deadline = host.clock.now + host.limits.timeout_request_header
@@ -110,6 +126,13 @@ class Intake(Outlet):
             self.connection.send(ACTIVE)
         self.deadline = _EVERY_TICK
         return stream
+
+    def pass_over(self, stream_id, code):
+        """A stream is over before anything was read of it."""
+        self.next_stream = max(self.next_stream, stream_id + 4)
+        self.passed.add(stream_id)
+        self.engine.reset(stream_id, code)
+        self.engine.stop(stream_id, code)
 
     def _take_head(self, stream, block, ends):
         """The head of a request has come."""
@@ -128,7 +151,8 @@ class Intake(Outlet):
             return
         # What HTTP/1 says by Transfer-Encoding: there is a body, of unknown length.
         request.chunked = not ends and request.content_length < 0 and not request.protocol
-        stream.take_request(request, not ends)
+        # A session hears of the client's end behind its beginning.
+        stream.take_request(request, True if request.protocol else not ends)
         self._begin(stream)
 
     def _begin(self, stream):
@@ -143,7 +167,7 @@ class Intake(Outlet):
         if stream.receiving and not (request.expect_continue or request.protocol):
             stream.body_clock = BodyClock(host.clock.now, host.limits)
         limit = host.limits.keep_alive_max_requests
-        if limit > 0 and connection.requests >= limit:
+        if limit > 0 and connection.requests >= limit + host.limits.h3.streams:
             self.enter_draining()
         if self.is_draining:
             exchange.on_drain()
@@ -154,6 +178,7 @@ class Intake(Outlet):
         host = self.host
         request = stream.request
         size = len(data)
+        self._charged += size
         stream.received += size
         stream.unread += size
         self.unread += size
@@ -237,5 +262,5 @@ class Intake(Outlet):
         raise NotImplementedError
 
     def enter_draining(self):
-        """The connection has had its share of requests."""
+        """The connection has had more than its share of requests."""
         raise NotImplementedError

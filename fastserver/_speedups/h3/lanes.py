@@ -102,9 +102,14 @@ class Lanes:
             self.lose(stream_id)
 
     def lose(self, stream_id):
-        """The client has ended or reset a stream: some must live as long as the connection (section 6.2.1)."""
+        """A stream was ended, reset or stopped: some must live as long as the connection (section 6.2.1)."""
+        if stream_id == self._control:
+            raise ConnectionFault(H3_CLOSED_CRITICAL_STREAM, "control stream stopped")
         if stream_id in self._critical:
             raise ConnectionFault(H3_CLOSED_CRITICAL_STREAM, f"{self._critical[stream_id]} closed")
+        if type(self._readers.get(stream_id, b"")) is bytes:
+            # It has never said what it is.
+            self._budget.count_lane()
 
     def forget(self, stream_id):
         """The stream is over."""
@@ -166,6 +171,7 @@ class Lanes:
             self._go_away = identifier
             self._budget.count_skipped(len(payload))
         elif kind == CANCEL_PUSH:
+            read_push_id(payload)
             raise ConnectionFault(H3_ID_ERROR, "CANCEL_PUSH of what was never promised")
         else:
             limit = read_push_id(payload)

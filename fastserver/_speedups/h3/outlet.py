@@ -141,6 +141,7 @@ class Outlet(Protocol):
             return
         size = len(data)
         self.engine.send(stream.number, data, ends)
+        stream.said += size
         self.unsent_bytes += size
         self.budget.count_payload(size)
         self.speak()

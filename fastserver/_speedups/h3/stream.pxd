@@ -32,7 +32,8 @@ cdef class H3Stream(Sink):
     cdef long long unread
     cdef BodyClock body_clock
     cdef long long skipped
-    cdef long long unsent
+    cdef long long said
+    cdef long long gone
     cdef double stalled_since
     cdef double deadline
 

@@ -44,8 +44,10 @@ class H3Stream(Sink):
         self.body_clock = None
         # What of ``reader.skipped_bytes`` is in the budget.
         self.skipped = 0
-        # What was unsent at the last look, and since when it has been as much; never where nothing was.
-        self.unsent = 0
+        # What has been said, what of it was in packets at the last look, and since when it has been as much; never
+        # where all of it was.
+        self.said = 0
+        self.gone = 0
         self.stalled_since = _NEVER
         self.deadline = _NEVER
         self.is_released = False
@@ -131,7 +133,9 @@ class H3Stream(Sink):
         wire = self._wire
         if not self.is_open or not wire.unsent_bytes:
             return True
-        if wire.get_unsent(self) < STREAM_UNSENT_BYTES and wire.unsent_bytes < CONNECTION_UNSENT_BYTES:
+        if wire.unsent_bytes < CONNECTION_UNSENT_BYTES and (
+            self.said < STREAM_UNSENT_BYTES or wire.get_unsent(self) < STREAM_UNSENT_BYTES
+        ):
             return True
         wire.note_full(self)
         return False

@@ -17,5 +17,5 @@ cdef class DecoderStreamReader:
     cdef bint _is_inside
     cdef int _shift
 
-    @cython.locals(byte="unsigned char")
+    @cython.locals(place=Py_ssize_t, byte=int)
     cpdef feed(self, bytes data)

@@ -32,7 +32,8 @@ class DecoderStreamReader:
 
     def feed(self, data):
         """Take what has come; ``DecoderStreamError`` for every other instruction, and for a number that never ends."""
-        for byte in data:
+        for place in range(len(data)):
+            byte = data[place] & 0xFF
             if self._is_inside:
                 if byte < 0x80:
                     self._is_inside = False

@@ -1,9 +1,13 @@
 """One HTTP/3 connection from its handshake to its end."""
 
-from fastserver._speedups.contract import H3Limits
+import math
+
+import pytest
+
+from fastserver._speedups.contract import ClientDisconnected, H3Limits
 from fastserver._speedups.h3.state import H3State
-from tests.fakes import Gate, Message, Receive, Recorder, Send, echo, ignore, respond
-from tests.h3wire import DATA, H3Wire, frame, read_varint
+from tests.fakes import Gate, Message, Receive, Recorder, Send, echo, ignore, read_body, respond
+from tests.h3wire import DATA, HEADERS, H3Wire, frame, read_varint, split_frames
 
 
 def test_a_request_and_its_answer() -> None:
@@ -125,3 +129,156 @@ def test_a_handshake_has_its_time() -> None:
     wire.advance(2)
     assert wire.over
     assert wire.host.metrics.handshakes_failed == 1
+
+
+@pytest.mark.parametrize("size", [0, 1, 4095, 4096, 65536, 250_000])
+def test_bodies_of_any_size_go_both_ways(size: int) -> None:
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await respond(send, await read_body(receive) or b"")
+
+    wire = H3Wire(app)
+    body = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+    answer = wire.answer(wire.request(body=body))
+    assert (answer.body, answer.ended) == (body, True)
+    wire.hang_up()
+
+
+@pytest.mark.parametrize("te", [True, False])
+def test_trailers_are_for_those_who_ask(te: bool) -> None:
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [], "trailers": True})
+        await send({"type": "http.response.body", "body": b"body"})
+        await send({"type": "http.response.trailers", "headers": [(b"X-Sum", b"7")]})
+
+    wire = H3Wire(app)
+    answer = wire.answer(wire.request(b"/", *([(b"te", b"trailers")] if te else [])))
+    assert (answer.body, answer.ended) == (b"body", True)
+    assert answer.trailers == ([(b"x-sum", b"7")] if te else None)
+    wire.hang_up()
+
+
+def test_trailers_of_a_request_are_checked_and_dropped() -> None:
+    wire = H3Wire(echo)
+    stream = wire.request(body=b"a", ends=False)
+    wire.send(stream, wire.head([(b"x-sum", b"7")]), True)
+    assert wire.answer(stream).body == b"POST / a"
+    wire.hang_up()
+
+
+def test_early_hints() -> None:
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.early_hint", "links": [b"</a>; rel=preload"]})
+        await respond(send, b"body")
+
+    wire = H3Wire(app)
+    answer = wire.answer(wire.request())
+    assert answer.interim == [(103, [(b"link", b"</a>; rel=preload")])]
+    assert (answer.status, answer.body) == (200, b"body")
+    wire.hang_up()
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_continue_is_said_to_those_whose_body_is_wanted(reads: bool) -> None:
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await respond(send, await read_body(receive) or b"" if reads else b"unread")
+
+    wire = H3Wire(app)
+    stream = wire.request(b"/", (b"expect", b"100-continue"), method=b"POST", ends=False)
+    answer = wire.answer(stream)
+    if reads:
+        assert (answer.interim, answer.status) == ([(100, [])], 0)
+        wire.send(stream, frame(DATA, b"body"), True)
+        answer = wire.answer(stream)
+        assert (answer.interim, answer.status, answer.body) == ([(100, [])], 200, b"body")
+    else:
+        assert (answer.interim, answer.status, answer.body, answer.reset) == ([], 200, b"unread", None)
+    wire.hang_up()
+
+
+@pytest.mark.parametrize("body", [b"body", b""])
+def test_no_continue_where_the_body_came_uncalled(body: bytes) -> None:
+    gate = Gate()
+
+    async def late(scope: Message, receive: Receive, send: Send) -> None:
+        await gate.wait()
+        await respond(send, await read_body(receive) or b"")
+
+    wire = H3Wire(late)
+    stream = wire.request(b"/", (b"expect", b"100-continue"), body=body)
+    gate.open(wire)
+    answer = wire.answer(stream)
+    assert (answer.interim, answer.body) == ([], body)
+    wire.hang_up()
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "length"), [(b"HEAD", 200, [b"4"]), (b"GET", 204, []), (b"GET", 304, [b"4"])]
+)
+def test_responses_without_a_body(method: bytes, status: int, length: list[bytes]) -> None:
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await respond(send, b"body", status)
+
+    wire = H3Wire(app)
+    stream = wire.request(method=method)
+    answer = wire.answer(stream)
+    assert (answer.status, answer.body, answer.ended) == (status, b"", True)
+    assert answer.header(b"content-length") == length
+    assert [kind for kind, _ in split_frames(bytes(wire.engine.said[stream]))] == [HEADERS]
+    wire.hang_up()
+
+
+@pytest.mark.parametrize(("method", "status"), [(b"HEAD", 200), (b"GET", 204), (b"GET", 304)])
+def test_endless_body_that_is_not_sent_is_stopped(method: bytes, status: int) -> None:
+    """The client has the whole response with its head; the application is told that it has left."""
+    errors: list[BaseException] = []
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": status})
+        try:
+            for _ in range(1000):
+                await send({"type": "http.response.body", "body": b"x", "more_body": True})
+        except ClientDisconnected as error:
+            errors.append(error)
+            raise
+
+    wire = H3Wire(app)
+    for _ in range(2):
+        answer = wire.answer(wire.request(method=method))
+        assert (answer.status, answer.body, answer.ended, answer.reset) == (status, b"", True, None)
+    assert len(errors) == 2
+    assert wire.log == []
+    wire.hang_up()
+
+
+@pytest.mark.parametrize("path", [b"/" + b"a" * 9000, b"/"])
+def test_refusals_of_head_have_no_body(path: bytes) -> None:
+    wire = H3Wire(echo)
+    fields = [] if len(path) > 1 else [(b"expect", b"x")]
+    stream = wire.request(path, *fields, method=b"HEAD")
+    answer = wire.answer(stream)
+    assert answer.status in (414, 417)
+    assert (answer.body, answer.ended) == (b"", True)
+    assert [kind for kind, _ in split_frames(bytes(wire.engine.said[stream]))] == [HEADERS]
+    wire.hang_up()
+
+
+def test_what_the_engine_tells_goes_on_to_the_transport() -> None:
+    wire = H3Wire(echo)
+    wire.protocol.on_connection_id(b"01234567", True)
+    wire.protocol.on_path(("192.0.2.8", 4434))
+    assert wire.connection.handshaken
+    assert wire.connection.cids == [(b"01234567", True)]
+    assert wire.connection.moves == [("192.0.2.8", 4434)]
+    wire.hang_up()
+
+
+def test_the_timer_is_the_engines() -> None:
+    """The end of a turn where something is to be said, else the engine's deadline; a deadline is told, once."""
+    wire = H3Wire(echo)
+    wire.engine.deadline = wire.host.clock.now + 0.5
+    wire.request()
+    assert wire.connection.timer == wire.host.clock.now + 0.5
+    wire.advance(0.6)
+    assert wire.engine.deadline == math.inf
+    assert wire.connection.timer == math.inf
+    wire.hang_up()
