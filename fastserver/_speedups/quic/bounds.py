@@ -11,8 +11,6 @@ HIGH_WATER = 64 * 1024
 LOW_WATER = 32 * 1024
 #: What is sent and not acknowledged, whatever the congestion window says; bytes.
 FLIGHT_BYTES = 4 * 1024 * 1024
-#: Packets in flight beside which those that ask for no acknowledgement are not remembered (Q-6).
-SENT_PACKETS = 4096
 #: Ranges of packet numbers that are remembered and acknowledged (RFC 9000 section 13.2.3).
 ACK_RANGES = 64
 #: How long an acknowledgement waits for something to ride on, seconds; we promise 25 ms (RFC 9000 section 13.2.1).

@@ -253,12 +253,7 @@ class Engine(Sender):
             raise QuicConnectionError(INTERNAL_ERROR, PADDING, "malformed") from error
         if self._handshake_complete and self._state not in END_STATES:
             self._refresh_keys()
-        if self._network_paths and self._network_paths[0].addr != self._address:
-            is_new = self._address is not None
-            self._address = self._network_paths[0].addr
-            if is_new:
-                self._loss.size.start_over()
-                self._listener.on_path(self._address)
+        self._note_path()
 
     def _receive_short(self, data, address, now):
         """A 1-RTT packet on the validated path with the connection ID in use; ``False`` for anything else."""
@@ -384,8 +379,10 @@ class Engine(Sender):
         buffer.seek(reader.at)
         try:
             entry[0](context, kind, buffer)
-        except ValueError as error:
-            # Among others of what BufferReadError is.
+        except QuicConnectionError:
+            raise
+        except Exception as error:
+            # A frame that ends too early, and what aioquic does not expect of a peer.
             raise TransportFault(FRAME_ENCODING_ERROR, "failed to parse frame") from error
         reader.at = buffer.tell()
         return kind not in (TRANSPORT_CLOSE, APPLICATION_CLOSE)

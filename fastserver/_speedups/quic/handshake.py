@@ -4,19 +4,17 @@ No ticket is given and none is taken, so nothing comes before the handshake (Q-1
 """
 
 import math
-from functools import cache
 
 from aioquic import tls
 from aioquic._buffer import Buffer
-from aioquic.quic import connection
 from aioquic.quic.congestion.base import create_congestion_control
 from aioquic.quic.connection import CRYPTO_BUFFER_SIZE, QuicConnection, QuicConnectionError, QuicConnectionId
-from aioquic.quic.crypto import CryptoPair
 from aioquic.quic.packet_builder import QuicDeliveryState, QuicPacketBuilderStop
 from aioquic.quic.stream import QuicStream
 
 from .bounds import BASE_DATAGRAM, CONNECTION_IDS, CRYPTO_BYTES, UNI_STREAMS
 from .errors import CRYPTO_BUFFER_EXCEEDED, PROTOCOL_VIOLATION
+from .keys import KeyPair
 from .packets import Draft, Reader, Space
 from .protection import Opener, Sealer
 from .recovery import Recovery
@@ -33,9 +31,6 @@ CIPHER_SUITES = [
     tls.CipherSuite.AES_256_GCM_SHA384,
     tls.CipherSuite.CHACHA20_POLY1305_SHA256,
 ]
-
-# aioquic computes thirty such sets for each connection, an eighth of a handshake; there are eight of them.
-connection.EPOCHS = cache(connection.EPOCHS)
 
 
 class Silence:
@@ -58,7 +53,7 @@ class InitialKeys(dict):
         self._cid = cid
 
     def __missing__(self, version):
-        pair = self[version] = CryptoPair()
+        pair = self[version] = KeyPair()
         pair.setup_initial(cid=self._cid, is_client=False, version=version)
         return pair
 
@@ -207,7 +202,7 @@ class Connection(QuicConnection):
         context.alpn_cb = self._alpn_handler
         context.update_traffic_key_cb = self._update_traffic_key
         self._cryptos_initial = InitialKeys(peer_cid)
-        self._cryptos = {epoch: CryptoPair() for epoch in (tls.Epoch.ZERO_RTT, tls.Epoch.HANDSHAKE, ONE_RTT)}
+        self._cryptos = {epoch: KeyPair() for epoch in (tls.Epoch.ZERO_RTT, tls.Epoch.HANDSHAKE, ONE_RTT)}
         self._cryptos[tls.Epoch.INITIAL] = self._cryptos_initial[self._version]
         epochs = (tls.Epoch.INITIAL, tls.Epoch.HANDSHAKE, ONE_RTT)
         self._crypto_buffers = {epoch: Buffer(capacity=CRYPTO_BUFFER_SIZE) for epoch in epochs}
@@ -250,5 +245,14 @@ class Connection(QuicConnection):
         deadline = self._path_validation_deadline()
         if deadline is not None and now >= deadline:
             self._abandon_path_validation()
-            if self._network_paths:
-                self._address = self._network_paths[0].addr
+            self._note_path()
+
+    def _note_path(self):
+        """Tell where the peer is, if that has changed."""
+        if not self._network_paths or self._network_paths[0].addr == self._address:
+            return
+        is_new = self._address is not None
+        self._address = self._network_paths[0].addr
+        if is_new:
+            self._loss.size.start_over()
+            self._listener.on_path(self._address)

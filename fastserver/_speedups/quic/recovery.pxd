@@ -10,7 +10,6 @@ cdef int BURST_PACKETS
 cdef double BURST_S
 cdef int LARGE_DATAGRAM
 cdef int LOST_LARGE_PACKETS
-cdef int SENT_PACKETS
 cdef int SIZE_PROBES
 cdef double TIMER_S
 cdef int PACKET_THRESHOLD
@@ -19,6 +18,7 @@ cdef double GRANULARITY_S
 cdef int PERSISTENT_PERIODS
 cdef double PACING_GAIN
 cdef int LARGEST_BACKOFF
+cdef int PROBES
 
 
 @cython.final
@@ -56,7 +56,7 @@ cdef class Recovery:
     cdef public double max_ack_delay
     cdef public bint peer_completed_address_validation
     cdef public list spaces
-    cdef public bint wants_probe
+    cdef public int probes
     cdef readonly Pacer pacer
     cdef readonly DatagramSize size
     cdef Table _table
@@ -79,7 +79,7 @@ cdef class Recovery:
     cpdef double compute_due(self, bint is_limited) except -1.0
     @cython.locals(space=Space, found=Space)
     cdef Space _find_loss_space(self)
-    @cython.locals(space=Space, packet=SentPacket)
+    @cython.locals(space=Space, packet=SentPacket, oldest=list)
     cdef _repeat_oldest(self, double now)
     cpdef add(self, SentPacket packet, Space space)
     @cython.locals(

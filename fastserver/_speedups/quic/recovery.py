@@ -6,7 +6,7 @@ acknowledged or lost, never both: one that a probe repeats early counts as lost 
 
 import math
 
-from .bounds import BASE_DATAGRAM, BURST_PACKETS, BURST_S, LARGE_DATAGRAM, LOST_LARGE_PACKETS, SENT_PACKETS, SIZE_PROBES, TIMER_S
+from .bounds import BASE_DATAGRAM, BURST_PACKETS, BURST_S, LARGE_DATAGRAM, LOST_LARGE_PACKETS, SIZE_PROBES, TIMER_S
 from .packets import SentPacket
 
 PACKET_THRESHOLD = 3
@@ -15,8 +15,10 @@ GRANULARITY_S = 0.001
 PERSISTENT_PERIODS = 3
 #: The pacing rate is this many windows a round trip (RFC 9002 section 7.7).
 PACING_GAIN = 1.25
-#: Timeouts double up to here.
-LARGEST_BACKOFF = 16
+#: Timeouts double so often: a path that loses a third both ways is not silent for longer than its loss takes.
+LARGEST_BACKOFF = 6
+#: Packets that a timeout sends and repeats early (RFC 9002 section 6.2.4).
+PROBES = 2
 
 
 class Pacer:
@@ -106,7 +108,7 @@ class Recovery:
         self.max_ack_delay = 0.025
         self.peer_completed_address_validation = True
         self.spaces = []
-        self.wants_probe = False
+        self.probes = 0
         self.pacer = Pacer()
         self.size = DatagramSize()
         self._table = table
@@ -191,16 +193,22 @@ class Recovery:
                 repeats_handshake = True
         if not repeats_handshake and not speed_up_handshake:
             self._repeat_oldest(now)
-        self.wants_probe = True
+        self.probes = PROBES
 
     def _repeat_oldest(self, now):
+        """What the oldest packets said is said again by the probes."""
         for space in self.spaces:
             if space.is_application_data and not self.handshake_confirmed:
                 continue
+            oldest = []
             for packet in space.sent_packets.values():
                 if packet.is_ack_eliciting:
-                    self._declare_lost(space, [packet], now, False)
-                    return
+                    oldest.append(packet)
+                    if len(oldest) == PROBES:
+                        break
+            if oldest:
+                self._declare_lost(space, oldest, now, False)
+                return
 
     def discard_space(self, space):
         """The keys of a space are gone, and its packets with them."""
@@ -222,8 +230,11 @@ class Recovery:
         self.add(sent, space)
 
     def add(self, packet, space):
-        """A packet has left; one that asks for no acknowledgement is not remembered beside very many others."""
-        if not packet.in_flight and len(space.sent_packets) >= SENT_PACKETS:
+        """A packet has left.
+
+        One that asks for no acknowledgement is forgotten: a peer that never sends one would have us keep them all.
+        """
+        if not packet.is_ack_eliciting and not packet.in_flight:
             return
         space.sent_packets[packet.number] = packet
         if packet.is_ack_eliciting:
@@ -305,7 +316,7 @@ class Recovery:
         for packet in space.sent_packets.values():
             if packet.number > largest:
                 break
-            if packet.number > largest - PACKET_THRESHOLD and packet.sent_time > now - delay:
+            if packet.number > largest - PACKET_THRESHOLD and packet.sent_time + delay > now:
                 space.loss_time = packet.sent_time + delay
                 break
             if lost is None:

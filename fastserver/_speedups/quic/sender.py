@@ -23,8 +23,8 @@ class Sender(Connection):
 
     def _take_foreign(self, now):
         """The handshake, a close, and probes of other paths: aioquic's part."""
-        if self._loss.wants_probe and not self._handshake_confirmed:
-            self._loss.wants_probe = False
+        if self._loss.probes and not self._handshake_confirmed:
+            self._loss.probes = 0
             self._probe_pending = True
         out = self.datagrams_to_send(now)
         if self._state in END_STATES:
@@ -46,13 +46,13 @@ class Sender(Connection):
             space = self._space
             wants_ack = space.ack_at is not None and space.ack_at <= now
             wants_control = self._has_control(path)
-            if not (wants_ack or wants_control or loss.wants_probe or table.has_words() or table.has_data()):
+            if not (wants_ack or wants_control or loss.probes or table.has_words() or table.has_data()):
                 return
             size = loss.size.current
             control = self._control
             window = min(control.congestion_window, FLIGHT_BYTES)
-            may_fly = loss.wants_probe or control.bytes_in_flight + size <= window
-            if may_fly and not loss.wants_probe:
+            may_fly = loss.probes > 0 or control.bytes_in_flight + size <= window
+            if may_fly and not loss.probes:
                 at = loss.pacer.get_time(now)
                 if at > 0.0:
                     self._pacing_at = at
@@ -91,8 +91,8 @@ class Sender(Connection):
         if may_fly:
             if wants_control:
                 self._write_control(path, number, now)
-            if loss.wants_probe:
-                loss.wants_probe = False
+            if loss.probes:
+                loss.probes -= 1
                 self._write_ping()
             self._table.write(draft)
         if not draft.out:

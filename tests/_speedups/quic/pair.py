@@ -258,3 +258,10 @@ def varint(value: int) -> bytes:
 def stream_frame(stream_id: int, offset: int, data: bytes, *, ends: bool = False) -> bytes:
     kind = 0x0E | (1 if ends else 0)
     return bytes([kind]) + varint(stream_id) + varint(offset) + varint(len(data)) + data
+
+
+def connect(limits: H3Limits | None = None, **settings: Any) -> Pair:
+    """A pair whose handshake is done."""
+    pair = Pair(limits, **settings)
+    pair.connect()
+    return pair

@@ -11,7 +11,16 @@ from aioquic.quic.connection import QuicConnection
 
 from fastserver._speedups.contract import H3Limits
 from fastserver._speedups.quic.bounds import CRYPTO_BYTES, HIGH_WATER
-from tests._speedups.quic.pair import CLIENT, SERVER, Pair, make_client, make_server_configuration, stream_frame, varint
+from tests._speedups.quic.pair import (
+    CLIENT,
+    SERVER,
+    Pair,
+    connect,
+    make_client,
+    make_server_configuration,
+    stream_frame,
+    varint,
+)
 
 WINDOW = 64 * 1024
 LIMITS = H3Limits(stream_window=WINDOW, connection_window=2 * WINDOW)
@@ -58,12 +67,6 @@ def connect_stock() -> tuple[Pair, Stock]:
     return pair, stock
 
 
-def connect(limits: H3Limits = LIMITS) -> Pair:
-    pair = Pair(limits)
-    pair.connect()
-    return pair
-
-
 def test_stock_window_doubles_whatever_is_consumed() -> None:
     """Q-7: nothing was consumed, and the peer may send ever more."""
     pair, stock = connect_stock()
@@ -73,7 +76,7 @@ def test_stock_window_doubles_whatever_is_consumed() -> None:
 
 
 def test_window_follows_consumption() -> None:
-    pair = connect()
+    pair = connect(LIMITS)
     pair.client.send_stream_data(0, bytes(8 * WINDOW))
     pair.settle(5)
     assert len(pair.ear.data[0]) == WINDOW
@@ -90,7 +93,7 @@ def test_stock_fills_gaps_with_zeros() -> None:
 
 
 def test_gaps_take_no_memory() -> None:
-    pair = connect()
+    pair = connect(LIMITS)
     pair.inject(stream_frame(0, WINDOW - 1, b"x"))
     assert pair.server._table.streams[0].held == 1
 
@@ -106,7 +109,7 @@ def test_stock_send_takes_any_amount() -> None:
 
 
 def test_unsent_is_counted_and_its_end_is_told() -> None:
-    pair = connect()
+    pair = connect(LIMITS)
     pair.client.send_stream_data(0, b"x")
     pair.settle()
     pair.server.send(0, bytes(HIGH_WATER + 1), False)
@@ -125,7 +128,7 @@ def test_stock_takes_half_a_mebibyte_of_handshake() -> None:
 
 def test_handshake_messages_are_bounded() -> None:
     for offset, is_refused in ((CRYPTO_BYTES - 1, False), (CRYPTO_BYTES, True)):
-        pair = connect()
+        pair = connect(LIMITS)
         pair.inject(b"\x06" + varint(offset) + varint(1) + b"x")
         pair.settle(0.05)
         assert (pair.ear.terminated is not None) == is_refused
@@ -133,7 +136,7 @@ def test_handshake_messages_are_bounded() -> None:
 
 def test_both_hold_the_limits_of_connection_ids_and_challenges() -> None:
     """Q-6: these aioquic has; they must stay."""
-    for pair in (connect(), connect_stock()[0]):
+    for pair in (connect(LIMITS), connect_stock()[0]):
         quic = getattr(pair.server, "quic", pair.server)
         for number in range(40):
             pair.inject(b"\x1a" + number.to_bytes(8, "big"))
