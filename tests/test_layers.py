@@ -90,7 +90,7 @@ GUESTS = {
     "rich": ("fastserver.top",),
     # The extra http3 brings both.
     "aioquic": (
-        *(f"fastserver._speedups.quic.{name}" for name in ("handshake", "sender", "engine")),
+        *(f"fastserver._speedups.quic.{name}" for name in ("keys", "handshake", "sender", "engine")),
         "fastserver.protocol.quic",
         "fastserver.server.quic",
     ),

@@ -11,7 +11,7 @@ from aioquic._buffer import Buffer
 from aioquic.quic import events
 from aioquic.quic.connection import END_STATES, QuicConnectionError, QuicConnectionState, QuicReceiveContext
 
-from .bounds import ACK_DELAY_S, ACK_PACKETS, ACK_RANGES, FAREWELLS, REASON_CHARACTERS
+from .bounds import ACK_DELAY_S, ACK_PACKETS, ACK_RANGES, FAREWELLS, PACKET_LOAD, RARE_LOAD, REASON_CHARACTERS
 from .codes import (
     ACK,
     ACK_ECN,
@@ -319,6 +319,7 @@ class Engine(Sender):
         asks = False
         probes = True
         kind = 0
+        load = 0
         try:
             if not payload:
                 raise TransportFault(PROTOCOL_VIOLATION, "packet contains no frames")
@@ -327,6 +328,10 @@ class Engine(Sender):
                 if kind == PADDING:
                     reader.skip_padding()
                     continue
+                is_light = kind == PING or RESET_STREAM <= kind <= STOP_SENDING or STREAM <= kind <= STREAMS_BLOCKED_UNI
+                load += 1 if is_light else RARE_LOAD
+                if load > PACKET_LOAD:
+                    raise TransportFault(PROTOCOL_VIOLATION, "too many frames in a packet")
                 if kind in (ACK, ACK_ECN):
                     probes = False
                     self._on_ack(reader, kind, now)

@@ -76,3 +76,17 @@ def test_q_6_gaps_between_packets_are_bounded() -> None:
         pair.inject(b"\x01\0\0\0")
     assert pair.server._space.ack_queue.count() == ACK_RANGES
     assert pair.server._space.is_duplicate(pair.server._space.largest_received_packet - 2 * ACK_RANGES - 1)
+
+
+@pytest.mark.parametrize(
+    ("frame", "most"),
+    [(b"\x01", 512), (b"\x14\x07", 512), (b"\x1a12345678", 32), (b"\x02\0\0\0\0", 32), (b"\x06\x10\x01x", 32)],
+    ids=["ping", "blocked", "challenge", "ack", "crypto"],
+)
+def test_q_6_a_packet_has_so_many_frames(frame: bytes, most: int) -> None:
+    for count, is_refused in ((most - 1, False), (most, False), (most + 1, True)):
+        pair = connect()
+        pair.inject(frame * count)
+        pair.server.take_datagrams(pair.now)
+        assert (pair.ear.terminated is not None) == is_refused
+        assert pair.ear.terminated is None or pair.ear.terminated[0] == 0xA
