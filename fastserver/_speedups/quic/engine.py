@@ -378,6 +378,8 @@ class Engine(Sender):
         entry = self._foreign_handlers.get(kind)
         if entry is None or ONE_RTT not in entry[1]:
             raise TransportFault(FRAME_ENCODING_ERROR, "unknown frame type")
+        if not self._rare_frames.take(now):
+            raise TransportFault(PROTOCOL_VIOLATION, "too many frames of a kind that is rare")
         if context is None:
             context = QuicReceiveContext(ONE_RTT, self.host_cid, self._network_paths[0], None, now, None)
         buffer = Buffer(data=reader.data)

@@ -90,3 +90,20 @@ def test_q_6_a_packet_has_so_many_frames(frame: bytes, most: int) -> None:
         pair.server.take_datagrams(pair.now)
         assert (pair.ear.terminated is not None) == is_refused
         assert pair.ear.terminated is None or pair.ear.terminated[0] == 0xA
+
+
+def test_q_6_rare_frames_have_a_rate() -> None:
+    pair = connect()
+    for _ in range(7):
+        pair.inject(b"\x1a12345678" * 32)
+        pair.server.take_datagrams(pair.now)
+    pair.now += 1.0
+    for _ in range(8):
+        pair.inject(b"\x1a12345678" * 2)
+    pair.server.take_datagrams(pair.now)
+    assert pair.ear.terminated is None
+    pair.inject(b"\x1a12345678" * 32)
+    pair.inject(b"\x1a12345678" * 32)
+    pair.server.take_datagrams(pair.now)
+    assert pair.ear.terminated is not None
+    assert pair.ear.terminated[0] == 0xA
