@@ -1,4 +1,4 @@
-"""The application that is flooded: what it raises at a client that goes would be its own fault, so it raises nothing."""
+"""The application that is flooded: it raises nothing at clients that go, so what the log says is the server's."""
 
 import asyncio
 

@@ -1,5 +1,6 @@
-"""Clients of HTTP/3 on real sockets: a good one on aioquic, and one that seals whatever it is told with the same keys."""
+"""Clients of HTTP/3 on real sockets: a good one on aioquic, and one that seals whatever it is told with its keys."""
 
+import contextlib
 import math
 import select
 import socket
@@ -8,11 +9,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import pytest
 
 pytest.importorskip("aioquic")
-pylsqpack = pytest.importorskip("pylsqpack")
 
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
@@ -23,6 +24,11 @@ from aioquic.tls import Epoch
 from tests.e2e.processes import PATIENCE_S
 from tests.h2wire import Answer
 from tests.h3wire import DATA, HEADERS, frame, read_varint, settings, varint
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+pylsqpack = pytest.importorskip("pylsqpack")
 
 HOST = "127.0.0.1"
 #: A client's control stream, and a server's.
@@ -102,7 +108,7 @@ class QuicPeer:
         self.quic.connect((HOST, port), time.monotonic())
         self.flush()
 
-    def __enter__(self) -> "QuicPeer":
+    def __enter__(self) -> "Self":
         self.wait(lambda: self.is_open, "a handshake")
         self.quic.send_stream_data(CONTROL, varint(0) + settings())
         self.flush()
@@ -148,10 +154,8 @@ class QuicPeer:
 
     def send(self, data: bytes) -> None:
         """One datagram; lost where the socket is full, as on any network."""
-        try:
+        with contextlib.suppress(BlockingIOError):
             self.sock.send(data)
-        except BlockingIOError:
-            pass
 
     # What it hears.
 
@@ -215,7 +219,7 @@ class QuicPeer:
 
 
 class Attacker(QuicPeer):
-    """A client that says what no client says; what it reads in between keeps its keys and its acknowledgements right."""
+    """A client that says what no client says; what it reads in between keeps keys and acknowledgements right."""
 
     def craft(self, payload: bytes, epoch: Epoch = Epoch.ONE_RTT, number: int | None = None) -> bytes:
         """A packet of these frames."""

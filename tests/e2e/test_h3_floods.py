@@ -51,10 +51,9 @@ def stream_frame(stream: int, offset: int, data: bytes, ends: bool = False) -> b
 
 @dataclass
 class Bench:
-    """A server that is attacked: ``quiet`` is how many lines its log had when it was up."""
+    """A server that is attacked."""
 
     site: Served
-    quiet: int = 0
 
     @property
     def port(self) -> int:
@@ -77,10 +76,8 @@ class Bench:
 
     def read_log(self) -> list[str]:
         """Lines that are new."""
-        lines = []
-        while not self.site.server._lines.empty():
-            lines.append(self.site.server._lines.get())
-        return lines
+        waiting = self.site.server._lines
+        return [waiting.get() for _ in range(waiting.qsize())]
 
 
 def start(serve: Serve, *arguments: str) -> Bench:
@@ -162,8 +159,8 @@ def test_q_3_initials_from_many_ports_have_to_prove_their_addresses(serve: Serve
         # Of a handshake come two or three datagrams, and some again.
         assert len(retries) > 200
         assert len(heard) - len(retries) < 64 * 3 * 3
-        for _ in range(2000):  # IDs of a client's choice, and nothing that can be opened
-            socks[_ % 100].send(first_of_nobody())
+        for number in range(2000):  # IDs of a client's choice, and nothing that can be opened
+            socks[number % 100].send(first_of_nobody())
         deadline = time.monotonic() + 4.0
         while True:  # until a stranger needs no proof any more
             with make_socket(bench.port) as sock:
@@ -181,7 +178,7 @@ def first_of_nobody() -> bytes:
 
 
 def test_q_3_handshakes_that_do_not_end_have_a_number_and_a_deadline(strict: Bench) -> None:
-    """FI-12: all have proved their addresses; 64 are let in at once, the others refused, each until a second is over."""
+    """FI-12: all have proved their addresses; 64 are let in, the others refused, until a second is over."""
     with strict.watch(visits=False) as good:
         peers = [QuicPeer(strict.port) for _ in range(200)]
         asked = len(good.latencies)
@@ -363,11 +360,10 @@ def test_q_8_optimistic_acknowledgements_open_no_memory(bench: Bench) -> None:
     """RFC 9000 section 21.4: 4 MiB are in flight at the most, whatever is acknowledged."""
     with bench.watch(), Attacker(bench.port, window=1 << 30) as attacker:
         attacker.say(stream_frame(0, 0, attacker.head("/pieces?100000"), ends=True))
-        for number in range(300):
-            attacker.say(b"\x02" + varint(10 * number) + b"\0\0\0")
+        for _ in range(20):
+            for largest in range(300):
+                attacker.say(b"\x02" + varint(largest) + b"\0\0\0")
             drain(attacker.sock)
-            if collect(attacker.sock, 0.001):
-                continue
 
 
 @pytest.mark.parametrize("is_begun", [True, False])
@@ -396,7 +392,7 @@ def test_q_9_frames_and_pieces_of_one_byte(bench: Bench) -> None:
     body = b"".join(frame(DATA, b"x") for _ in range(20000))
     with bench.watch(), Attacker(bench.port) as attacker:
         stream = attacker.request("/take", b"", ends=False)
-        offset = len(attacker.quic._streams[stream].sender._buffer) + attacker.quic._streams[stream].sender._buffer_start
+        offset = attacker.quic._streams[stream].sender._buffer_stop
         deadline = time.monotonic() + 3.0
         while body and time.monotonic() < deadline and attacker.over is None:
             attacker.say(b"".join(stream_frame(stream, offset + n, body[n : n + 1]) for n in range(190)))
