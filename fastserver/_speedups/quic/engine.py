@@ -236,6 +236,9 @@ class Engine(Sender):
         self._QuicConnection__frame_handlers = {}
         if self._spaces:
             self.tls.alpn_cb = self.tls.update_traffic_key_cb = None
+        for space in self._spaces.values():
+            space.sent_packets.clear()  # each may hold handlers, which are methods of this connection
+        self._draft.begin(0, 0)
         self._cryptos = {}
         self._cryptos_initial = {}
         self._opener = self._sealer = None

@@ -1,6 +1,8 @@
 """What a peer can make of few bytes, where the engine's own time or memory is the aim (Q-6)."""
 
+import gc
 import time
+import weakref
 
 import pytest
 
@@ -107,3 +109,25 @@ def test_q_6_rare_frames_have_a_rate() -> None:
     pair.server.take_datagrams(pair.now)
     assert pair.ear.terminated is not None
     assert pair.ear.terminated[0] == 0xA
+
+
+def test_q_15_a_client_that_leaves_at_once_leaves_no_circle() -> None:
+    """What it has not acknowledged would hold aioquic's handlers, and they the connection."""
+    pair = Pair()
+    pair.client.connect(SERVER, pair.now)
+    pair.run(lambda: any(entry[0] == "handshake" for entry in pair.ear.told))
+    pair.flush()
+    assert any(packet.handlers for packet in pair.server._space.sent_packets.values())
+    gc.collect()
+    gc.disable()
+    try:
+        pair.client.close()
+        for data, _ in pair.client.datagrams_to_send(pair.now):
+            pair.server.receive(data, CLIENT, pair.now)
+        pair.server.take_datagrams(pair.now)
+        pair.server.detach()
+        engine = weakref.ref(pair.server)
+        pair.server = None
+        assert engine() is None
+    finally:
+        gc.enable()
