@@ -10,6 +10,7 @@ from hypothesis import settings
 
 pytest.register_assert_rewrite("tests.fakes", "tests.responses", "tests.conformance.cases")
 pytest.register_assert_rewrite("tests.conformance.h2cases", "tests.conformance.h2attack")
+pytest.register_assert_rewrite("tests.conformance.h3cases", "tests.h3wire")
 
 from tests.fakes import App, Wire  # noqa: E402  (after the assert rewriting that it is subject to)
 

@@ -11,6 +11,13 @@ HIGH_WATER = 64 * 1024
 LOW_WATER = 32 * 1024
 #: What is sent and not acknowledged, whatever the congestion window says; bytes.
 FLIGHT_BYTES = 4 * 1024 * 1024
+#: Frames of one packet (Q-6): each counts once, and one of those that a packet has a few of at the most so many times.
+PACKET_LOAD = 512
+RARE_LOAD = 16
+#: Frames about connection IDs, paths and keys, of which a connection has some at its start and when a peer moves: at
+#: once, and per second (Q-6).
+RARE_BURST = 256.0
+RARE_RATE = 16.0
 #: Ranges of packet numbers that are remembered and acknowledged (RFC 9000 section 13.2.3).
 ACK_RANGES = 64
 #: How long an acknowledgement waits for something to ride on, seconds; we promise 25 ms (RFC 9000 section 13.2.1).

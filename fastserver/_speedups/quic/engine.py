@@ -11,7 +11,7 @@ from aioquic._buffer import Buffer
 from aioquic.quic import events
 from aioquic.quic.connection import END_STATES, QuicConnectionError, QuicConnectionState, QuicReceiveContext
 
-from .bounds import ACK_DELAY_S, ACK_PACKETS, ACK_RANGES, FAREWELLS, REASON_CHARACTERS
+from .bounds import ACK_DELAY_S, ACK_PACKETS, ACK_RANGES, FAREWELLS, PACKET_LOAD, RARE_LOAD, REASON_CHARACTERS
 from .codes import (
     ACK,
     ACK_ECN,
@@ -236,6 +236,9 @@ class Engine(Sender):
         self._QuicConnection__frame_handlers = {}
         if self._spaces:
             self.tls.alpn_cb = self.tls.update_traffic_key_cb = None
+        for space in self._spaces.values():
+            space.sent_packets.clear()  # each may hold handlers, which are methods of this connection
+        self._draft.begin(0, 0)
         self._cryptos = {}
         self._cryptos_initial = {}
         self._opener = self._sealer = None
@@ -319,6 +322,7 @@ class Engine(Sender):
         asks = False
         probes = True
         kind = 0
+        load = 0
         try:
             if not payload:
                 raise TransportFault(PROTOCOL_VIOLATION, "packet contains no frames")
@@ -327,6 +331,10 @@ class Engine(Sender):
                 if kind == PADDING:
                     reader.skip_padding()
                     continue
+                is_light = kind == PING or RESET_STREAM <= kind <= STOP_SENDING or STREAM <= kind <= STREAMS_BLOCKED_UNI
+                load += 1 if is_light else RARE_LOAD
+                if load > PACKET_LOAD:
+                    raise TransportFault(PROTOCOL_VIOLATION, "too many frames in a packet")
                 if kind in (ACK, ACK_ECN):
                     probes = False
                     self._on_ack(reader, kind, now)
@@ -373,6 +381,8 @@ class Engine(Sender):
         entry = self._foreign_handlers.get(kind)
         if entry is None or ONE_RTT not in entry[1]:
             raise TransportFault(FRAME_ENCODING_ERROR, "unknown frame type")
+        if not self._rare_frames.take(now):
+            raise TransportFault(PROTOCOL_VIOLATION, "too many frames of a kind that is rare")
         if context is None:
             context = QuicReceiveContext(ONE_RTT, self.host_cid, self._network_paths[0], None, now, None)
         buffer = Buffer(data=reader.data)

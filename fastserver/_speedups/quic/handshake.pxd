@@ -9,6 +9,8 @@ from .table cimport Table
 cdef int BASE_DATAGRAM
 cdef int CONNECTION_IDS
 cdef int CRYPTO_BYTES
+cdef double RARE_BURST
+cdef double RARE_RATE
 cdef int UNI_STREAMS
 cdef int CRYPTO_BUFFER_EXCEEDED
 cdef int PROTOCOL_VIOLATION

@@ -12,7 +12,8 @@ from aioquic.quic.connection import CRYPTO_BUFFER_SIZE, QuicConnection, QuicConn
 from aioquic.quic.packet_builder import QuicDeliveryState, QuicPacketBuilderStop
 from aioquic.quic.stream import QuicStream
 
-from .bounds import BASE_DATAGRAM, CONNECTION_IDS, CRYPTO_BYTES, UNI_STREAMS
+from ..bucket import TokenBucket
+from .bounds import BASE_DATAGRAM, CONNECTION_IDS, CRYPTO_BYTES, RARE_BURST, RARE_RATE, UNI_STREAMS
 from .errors import CRYPTO_BUFFER_EXCEEDED, PROTOCOL_VIOLATION
 from .keys import KeyPair
 from .packets import Draft, Reader, Space
@@ -137,6 +138,7 @@ class Connection(QuicConnection):
         self._reader = Reader()
         self._draft = Draft()
         self._shelf = FrameShelf()
+        self._rare_frames = TokenBucket(RARE_BURST, RARE_RATE)
         self._address = None
         self._ack_exponent = 3
         self._handshake_by = math.inf
