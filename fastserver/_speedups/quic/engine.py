@@ -222,6 +222,7 @@ class Engine(Sender):
     def _tell_event(self, event):
         listener = self._listener
         if isinstance(event, events.HandshakeCompleted):
+            self._crypto_buffers = {}  # three of 16 KiB, and TLS has nothing more to say
             listener.on_handshake(event.alpn_protocol)
         elif isinstance(event, events.ConnectionIdRetired):
             listener.on_connection_id(event.connection_id, False)
