@@ -44,7 +44,11 @@ SAMPLED_BYTES = 1 + 4 + 16
 
 
 class Engine(Sender):
-    """One connection.  ``cids`` makes connection IDs and their stateless reset tokens."""
+    """One connection.
+
+    ``cids`` makes connection IDs and their stateless reset tokens; ``make_token(address)`` the token that spares the
+    client a Retry the next time, if it shall have one.
+    """
 
     # What the wire asks for.
 
@@ -222,6 +226,7 @@ class Engine(Sender):
     def _tell_event(self, event):
         listener = self._listener
         if isinstance(event, events.HandshakeCompleted):
+            self._owes_token = self._make_token is not None
             listener.on_handshake(event.alpn_protocol)
         elif isinstance(event, events.ConnectionIdRetired):
             listener.on_connection_id(event.connection_id, False)

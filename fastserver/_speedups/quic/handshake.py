@@ -98,7 +98,7 @@ class FrameShelf:
 class Connection(QuicConnection):
     """What the engine keeps and changes of aioquic's handshake, keys, connection IDs and timers."""
 
-    def __init__(self, listener, configuration, limits, cids, original_cid, retry_cid=None):
+    def __init__(self, listener, configuration, limits, cids, original_cid, retry_cid=None, make_token=None):
         super().__init__(
             configuration=configuration,
             original_destination_connection_id=original_cid,
@@ -108,6 +108,8 @@ class Connection(QuicConnection):
         self._listener = listener
         self._cids = cids
         self._limits = limits
+        self._make_token = make_token
+        self._owes_token = False
         first = cids.make()
         self._host_cids = [QuicConnectionId(first, 0, cids.make_reset_token(first), True)]
         self.host_cid = self._local_initial_source_connection_id = first
@@ -140,6 +142,7 @@ class Connection(QuicConnection):
         self._address = None
         self._ack_exponent = 3
         self._handshake_by = math.inf
+        self._has_new_cids = False
         self._is_first_told = False
         self._is_end_told = False
         self._is_released = False
@@ -224,7 +227,18 @@ class Connection(QuicConnection):
             cid = self._cids.make()
             self._host_cids.append(QuicConnectionId(cid, self._host_cid_seq, self._cids.make_reset_token(cid)))
             self._host_cid_seq += 1
+            self._has_new_cids = True
             self._listener.on_connection_id(cid, True)
+
+    def _on_new_connection_id_delivery(self, delivery, connection_id):
+        """What became of a NEW_CONNECTION_ID frame."""
+        super()._on_new_connection_id_delivery(delivery, connection_id)
+        self._has_new_cids = self._has_new_cids or delivery is not QuicDeliveryState.ACKED
+
+    def _on_token_delivery(self, delivery):
+        """What became of a NEW_TOKEN frame: a lost one is made anew."""
+        if delivery is not QuicDeliveryState.ACKED:
+            self._owes_token = True
 
     def _idle_timeout(self):
         """Seconds of silence that end the connection (RFC 9000 section 10.1)."""
@@ -251,8 +265,10 @@ class Connection(QuicConnection):
         """Tell where the peer is, if that has changed."""
         if not self._network_paths or self._network_paths[0].addr == self._address:
             return
-        is_new = self._address is not None
+        before = self._address
         self._address = self._network_paths[0].addr
-        if is_new:
+        if before is not None:
+            if before[0] != self._address[0]:
+                self._owes_token = self._handshake_complete and self._make_token is not None
             self._loss.size.start_over()
             self._listener.on_path(self._address)

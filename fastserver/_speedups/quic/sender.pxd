@@ -4,6 +4,7 @@ cdef int BASE_DATAGRAM
 cdef Py_ssize_t FLIGHT_BYTES
 cdef Py_ssize_t KEY_PACKETS
 cdef int TURN_DATAGRAMS
+cdef int NEW_TOKEN
 cdef int PADDING
 cdef int PING
 cdef int TAG_BYTES

@@ -7,7 +7,7 @@ from aioquic.quic.connection import END_STATES
 from aioquic.quic.packet_builder import QuicPacketBuilderStop
 
 from .bounds import ACK_PROBE_PACKETS, BASE_DATAGRAM, FLIGHT_BYTES, KEY_PACKETS, TURN_DATAGRAMS
-from .codes import PADDING, PING
+from .codes import NEW_TOKEN, PADDING, PING
 from .handshake import ONE_RTT, Connection
 
 #: An AEAD's tag, a short header without its connection ID, and the least payload that leaves a sample.
@@ -70,9 +70,9 @@ class Sender(Connection):
         """Whether a frame is due that aioquic's connection writes."""
         if self._handshake_done_pending or self._retire_connection_ids or path.remote_challenges:
             return True
-        if not path.is_validated and not path.local_challenge_sent:
-            return True
-        return any(not connection_id.was_sent for connection_id in self._host_cids)
+        if not path.is_validated:
+            return self._has_new_cids or not path.local_challenge_sent
+        return self._has_new_cids or self._owes_token
 
     def _write_packet(self, out, path, size, may_fly, wants_control, now):
         """One packet of at most ``size`` bytes; ``False`` where there was nothing to write or no room to."""
@@ -135,18 +135,30 @@ class Sender(Connection):
                 self._write_path_response_frame(shelf, path.remote_challenges[0])
                 path.remote_challenges.popleft()
                 is_probe = True
-            for connection_id in self._host_cids:
-                if not connection_id.was_sent:
-                    self._write_new_connection_id_frame(shelf, connection_id)
+            if self._has_new_cids:
+                for connection_id in self._host_cids:
+                    if not connection_id.was_sent:
+                        self._write_new_connection_id_frame(shelf, connection_id)
+                self._has_new_cids = False
             while self._retire_connection_ids:
                 self._write_retire_connection_id_frame(shelf, self._retire_connection_ids[0])
                 self._retire_connection_ids.pop(0)
+            if self._owes_token and path.is_validated:
+                self._write_token(shelf, path)
         except QuicPacketBuilderStop:
             pass
         shelf.end_frame()
         if is_probe:
             # RFC 9000 section 8.2.1: expanded to 1200 bytes.
             self._pad(BASE_DATAGRAM)
+
+    def _write_token(self, shelf, path):
+        """NEW_TOKEN (RFC 9000 section 19.7)."""
+        token = self._make_token(path.addr)
+        buffer = shelf.start_frame(NEW_TOKEN, 2 + len(token), self._on_token_delivery)
+        buffer.push_uint_var(len(token))
+        buffer.push_bytes(token)
+        self._owes_token = False
 
     def _pad(self, size):
         """Pad the datagram to ``size`` bytes, or to what it may have."""
