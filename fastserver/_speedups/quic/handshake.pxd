@@ -1,12 +1,12 @@
 # A class of Python above aioquic's connection.  Error contract: what aioquic calls may raise QuicConnectionError.
 cimport cython
 
+from .congestion cimport Reno
 from .packets cimport Draft, Reader, Space
 from .protection cimport Opener, Sealer
 from .recovery cimport Recovery
 from .table cimport Table
 
-cdef int BASE_DATAGRAM
 cdef int CONNECTION_IDS
 cdef int CRYPTO_BYTES
 cdef int UNI_STREAMS

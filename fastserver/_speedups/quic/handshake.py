@@ -7,12 +7,18 @@ import math
 
 from aioquic import tls
 from aioquic._buffer import Buffer
-from aioquic.quic.congestion.base import create_congestion_control
-from aioquic.quic.connection import CRYPTO_BUFFER_SIZE, QuicConnection, QuicConnectionError, QuicConnectionId
+from aioquic.quic.connection import (
+    CRYPTO_BUFFER_SIZE,
+    END_STATES,
+    QuicConnection,
+    QuicConnectionError,
+    QuicConnectionId,
+)
 from aioquic.quic.packet_builder import QuicDeliveryState, QuicPacketBuilderStop
 from aioquic.quic.stream import QuicStream
 
-from .bounds import BASE_DATAGRAM, CONNECTION_IDS, CRYPTO_BYTES, UNI_STREAMS
+from .bounds import CONNECTION_IDS, CRYPTO_BYTES, UNI_STREAMS
+from .congestion import Reno
 from .errors import CRYPTO_BUFFER_EXCEEDED, PROTOCOL_VIOLATION
 from .keys import KeyPair
 from .packets import Draft, Reader, Space
@@ -122,9 +128,7 @@ class Connection(QuicConnection):
         self._local_max_streams_uni.value = UNI_STREAMS
         self._ack_delay = 0.0
         self._table = Table(listener, limits)
-        self._control = create_congestion_control(
-            configuration.congestion_control_algorithm, max_datagram_size=BASE_DATAGRAM
-        )
+        self._control = Reno()
         self._loss = Recovery(
             self._table,
             self._control,
@@ -132,6 +136,7 @@ class Connection(QuicConnection):
             QuicDeliveryState.ACKED,
             QuicDeliveryState.LOST,
         )
+        self._loss.idle_s = configuration.idle_timeout
         self._foreign_handlers = self._QuicConnection__frame_handlers
         self._space = None
         self._opener = None
@@ -143,6 +148,7 @@ class Connection(QuicConnection):
         self._ack_exponent = 3
         self._handshake_by = math.inf
         self._has_new_cids = False
+        self._is_ending = False
         self._is_first_told = False
         self._is_end_told = False
         self._is_released = False
@@ -176,6 +182,8 @@ class Connection(QuicConnection):
             self._remote_max_stream_data_uni,
             self._remote_max_streams_uni,
         )
+        if self._remote_max_idle_timeout:
+            self._loss.idle_s = min(self._loss.idle_s, self._remote_max_idle_timeout)
         buffer = Buffer(data=data)
         while not buffer.eof():
             name = buffer.pull_uint_var()
@@ -185,6 +193,11 @@ class Connection(QuicConnection):
             elif name == ACK_DELAY_EXPONENT:
                 self._ack_exponent = buffer.pull_uint_var()
             buffer.seek(end)
+
+    def _set_state(self, state):
+        """Another state: one of ``END_STATES`` is not left again for others."""
+        super()._set_state(state)
+        self._is_ending = state in END_STATES
 
     # Keys, connection IDs and timers.
 
@@ -241,11 +254,8 @@ class Connection(QuicConnection):
             self._owes_token = True
 
     def _idle_timeout(self):
-        """Seconds of silence that end the connection (RFC 9000 section 10.1)."""
-        timeout = self._configuration.idle_timeout
-        if self._remote_max_idle_timeout:
-            timeout = min(timeout, self._remote_max_idle_timeout)
-        return max(timeout, 3 * self._loss.compute_timeout(True))
+        """Seconds of silence that end the connection: aioquic asks too."""
+        return self._loss.compute_idle_timeout()
 
     def _check_timers(self, now):
         """Loss, probes, and the validation of a path."""

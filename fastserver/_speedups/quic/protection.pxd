@@ -2,6 +2,7 @@
 cimport cython
 
 cdef int SAMPLE_BYTES
+cdef int IV_BYTES
 cdef int NUMBER_BYTES
 
 
@@ -11,7 +12,7 @@ cdef class Opener:
     cdef readonly Py_ssize_t number
     cdef readonly int first
     cdef object _open
-    cdef object _iv
+    cdef bytes _iv
     cdef object _mask
     cdef Py_ssize_t _number_at
 
@@ -28,7 +29,7 @@ cdef class Sealer:
     cdef readonly bytes cid
     cdef object _aead
     cdef object _seal
-    cdef object _iv
+    cdef bytes _iv
     cdef object _mask
     cdef int _first
 
@@ -37,5 +38,7 @@ cdef class Sealer:
     cpdef bytes seal(self, bytearray payload, Py_ssize_t number)
 
 
+@cython.locals(nonce=bytearray, at=Py_ssize_t)
+cdef bytearray make_nonce(bytes iv, Py_ssize_t number)
 @cython.locals(window=Py_ssize_t, half=Py_ssize_t, number=Py_ssize_t)
 cdef Py_ssize_t decode_number(Py_ssize_t truncated, int bits, Py_ssize_t expected) noexcept

@@ -3,6 +3,7 @@
 from cryptography.exceptions import InvalidTag
 
 SAMPLE_BYTES = 16
+IV_BYTES = 12
 #: Of a packet number as we send it.
 NUMBER_BYTES = 2
 
@@ -15,7 +16,7 @@ class Opener:
         self.number = 0
         self.first = 0
         self._open = context.aead._aead.decrypt
-        self._iv = context.aead._iv
+        self._iv = context.aead._iv.to_bytes(IV_BYTES, "big")
         self._mask = select_mask(context.hp)
         self._number_at = 1 + cid_bytes
 
@@ -41,7 +42,7 @@ class Opener:
         self.first = first
         self.number = number
         try:
-            return self._open((self._iv ^ number).to_bytes(12, "big"), data[at + size :], header)
+            return self._open(make_nonce(self._iv, number), data[at + size :], header)
         except InvalidTag:
             self.number = -1
             return b""
@@ -55,7 +56,7 @@ class Sealer:
         self.cid = cid
         self._aead = context.aead
         self._seal = context.aead._aead.encrypt
-        self._iv = context.aead._iv
+        self._iv = context.aead._iv.to_bytes(IV_BYTES, "big")
         self._mask = select_mask(context.hp)
         self._first = 0x40 | (4 if context.key_phase else 0) | (NUMBER_BYTES - 1)
 
@@ -71,12 +72,23 @@ class Sealer:
         header += self.cid
         header.append(number >> 8 & 0xFF)
         header.append(number & 0xFF)
-        sealed = self._seal((self._iv ^ number).to_bytes(12, "big"), payload, header)
+        sealed = self._seal(make_nonce(self._iv, number), payload, header)
         mask = self._mask(sealed[2 : 2 + SAMPLE_BYTES])
         header[0] ^= mask[0] & 0x1F
         header[at] ^= mask[1]
         header[at + 1] ^= mask[2]
         return bytes(header) + sealed
+
+
+def make_nonce(iv, number):
+    """The nonce of a packet (RFC 9001 section 5.3)."""
+    nonce = bytearray(iv)
+    at = IV_BYTES
+    while number:
+        at -= 1
+        nonce[at] ^= number & 0xFF
+        number >>= 8
+    return nonce
 
 
 def select_mask(protection):
