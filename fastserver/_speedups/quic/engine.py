@@ -16,14 +16,18 @@ from .codes import (
     ACK,
     ACK_ECN,
     APPLICATION_CLOSE,
+    CRYPTO,
     DATA_BLOCKED,
+    HANDSHAKE_DONE,
     LAST_STREAM,
     MAX_DATA,
     MAX_STREAM_DATA,
     MAX_STREAMS_BIDI,
     MAX_STREAMS_UNI,
     NEW_CONNECTION_ID,
+    NEW_TOKEN,
     PADDING,
+    PATH_CHALLENGE,
     PATH_RESPONSE,
     PING,
     RESET_STREAM,
@@ -43,6 +47,18 @@ LARGEST_STREAM_COUNT = 1 << 60
 SAMPLED_BYTES = 1 + 4 + 16
 #: Of an ACK frame, as it stands there; what is above is cut all the same (RFC 9002 section 5.3).
 LARGEST_ACK_DELAY = 1 << 40
+#: The frames of 1-RTT packets that aioquic's connection handles, by its methods.
+FOREIGN = {
+    CRYPTO: "_handle_crypto_frame",
+    NEW_TOKEN: "_handle_new_token_frame",
+    NEW_CONNECTION_ID: "_handle_new_connection_id_frame",
+    RETIRE_CONNECTION_ID: "_handle_retire_connection_id_frame",
+    PATH_CHALLENGE: "_handle_path_challenge_frame",
+    PATH_RESPONSE: "_handle_path_response_frame",
+    TRANSPORT_CLOSE: "_handle_connection_close_frame",
+    APPLICATION_CLOSE: "_handle_connection_close_frame",
+    HANDSHAKE_DONE: "_handle_handshake_done_frame",
+}
 #: What the frames of a packet amount to: it asks for an acknowledgement, it only probes a path.
 ASKS = 1
 PROBES = 2
@@ -208,6 +224,7 @@ class Engine(Sender):
     def _tell_event(self, event):
         listener = self._listener
         if isinstance(event, events.HandshakeCompleted):
+            self._let_go_of_handshake()
             self._owes_token = self._make_token is not None
             listener.on_handshake(event.alpn_protocol)
         elif isinstance(event, events.ConnectionIdRetired):
@@ -219,10 +236,9 @@ class Engine(Sender):
         if self._is_first_told:
             for connection_id in self._host_cids:
                 self._listener.on_connection_id(connection_id.cid, False)
-        self._foreign_handlers = {}
         self._QuicConnection__frame_handlers = {}
-        if self._spaces:
-            self.tls.alpn_cb = self.tls.update_traffic_key_cb = None
+        if self._spaces and not self._handshake_complete:
+            self.tls = None
         self._cryptos = {}
         self._cryptos_initial = {}
         self._opener = self._sealer = None
@@ -271,15 +287,15 @@ class Engine(Sender):
 
     def _read_foreign(self, reader, kind, context, now):
         """A frame that aioquic's connection handles."""
-        entry = self._foreign_handlers.get(kind)
-        if entry is None or ONE_RTT not in entry[1]:
+        name = FOREIGN.get(kind)
+        if name is None:
             raise TransportFault(FRAME_ENCODING_ERROR, "unknown frame type")
         if context is None:
             context = QuicReceiveContext(ONE_RTT, self.host_cid, self._network_paths[0], None, now, None)
         buffer = Buffer(data=reader.data)
         buffer.seek(reader.at)
         try:
-            entry[0](context, kind, buffer)
+            getattr(self, name)(context, kind, buffer)
         except QuicConnectionError:
             raise
         except Exception as error:

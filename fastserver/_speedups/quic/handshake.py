@@ -14,12 +14,13 @@ from aioquic.quic.connection import (
     QuicConnectionError,
     QuicConnectionId,
 )
+from aioquic.quic.packet import QuicProtocolVersion
 from aioquic.quic.packet_builder import QuicDeliveryState, QuicPacketBuilderStop
 from aioquic.quic.stream import QuicStream
 
 from .bounds import CONNECTION_IDS, CRYPTO_BYTES, UNI_STREAMS
 from .congestion import Reno
-from .errors import CRYPTO_BUFFER_EXCEEDED, PROTOCOL_VIOLATION
+from .errors import CRYPTO_BUFFER_EXCEEDED, PROTOCOL_VIOLATION, UNEXPECTED_MESSAGE
 from .keys import KeyPair
 from .packets import Draft, Reader, Space
 from .protection import Opener, Sealer
@@ -62,6 +63,28 @@ class InitialKeys(dict):
         pair = self[version] = KeyPair()
         pair.setup_initial(cid=self._cid, is_client=False, version=version)
         return pair
+
+
+class Agreed:
+    """What is kept of TLS when the handshake is over, by aioquic's names."""
+
+    __slots__ = ("alpn_negotiated", "cipher_suite")
+
+    def __init__(self, context):
+        self.alpn_negotiated = context.alpn_negotiated
+        self.cipher_suite = context.key_schedule.cipher_suite
+
+    @property
+    def key_schedule(self):
+        """Where aioquic has the cipher suite."""
+        return self
+
+
+#: For all connections whose handshake is over, what opens and seals no handshake packet, and where none is remembered.
+NO_KEYS = KeyPair()
+NO_INITIAL_KEYS = dict.fromkeys((QuicProtocolVersion.VERSION_1, QuicProtocolVersion.VERSION_2), NO_KEYS)
+NO_SPACE = Space()
+NO_SPACE.discarded = True
 
 
 class FrameShelf:
@@ -119,6 +142,7 @@ class Connection(QuicConnection):
         first = cids.make()
         self._host_cids = [QuicConnectionId(first, 0, cids.make_reset_token(first), True)]
         self.host_cid = self._local_initial_source_connection_id = first
+        self._local_active_connection_id_limit = CONNECTION_IDS
         self._cid_bytes = len(first)
         self._local_max_data.value = limits.connection_window
         self._local_max_stream_data_bidi_local = limits.stream_window
@@ -137,7 +161,6 @@ class Connection(QuicConnection):
             QuicDeliveryState.LOST,
         )
         self._loss.idle_s = configuration.idle_timeout
-        self._foreign_handlers = self._QuicConnection__frame_handlers
         self._space = None
         self._opener = None
         self._sealer = None
@@ -164,8 +187,26 @@ class Connection(QuicConnection):
         buf.seek(at)
         super()._handle_ack_frame(context, frame_type, buf)
 
+    def _let_go_of_handshake(self):
+        """Forget what only the handshake needs: three quarters of what a connection takes."""
+        self.tls = Agreed(self.tls)
+        self._crypto_buffers = {}
+        self._crypto_streams = {}
+        self._cryptos_initial = NO_INITIAL_KEYS
+        self._cryptos = {
+            tls.Epoch.INITIAL: NO_KEYS,
+            tls.Epoch.ZERO_RTT: NO_KEYS,
+            tls.Epoch.HANDSHAKE: NO_KEYS,
+            ONE_RTT: self._cryptos[ONE_RTT],
+        }
+        self._spaces = {tls.Epoch.INITIAL: NO_SPACE, tls.Epoch.HANDSHAKE: NO_SPACE, ONE_RTT: self._space}
+        self._loss.spaces = [self._space]
+        self._QuicConnection__frame_handlers = {}
+
     def _handle_crypto_frame(self, context, frame_type, buf):
         """Hold the messages of a handshake to ``CRYPTO_BYTES`` before aioquic makes room for them."""
+        if self._handshake_complete:
+            raise QuicConnectionError(UNEXPECTED_MESSAGE, frame_type, "the handshake is over")
         at = buf.tell()
         stop = buf.pull_uint_var() + buf.pull_uint_var()
         if stop > CRYPTO_BYTES:
