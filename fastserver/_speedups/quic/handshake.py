@@ -31,6 +31,9 @@ from .table import Table
 MAX_UDP_PAYLOAD_SIZE = 0x03
 ACK_DELAY_EXPONENT = 0x0A
 
+#: Room for a ServerHello, and for what TLS says after the handshake: nothing.
+SHORT_MESSAGES = 1024
+
 ONE_RTT = tls.Epoch.ONE_RTT
 #: The least work first.
 CIPHER_SUITES = [
@@ -262,7 +265,8 @@ class Connection(QuicConnection):
         self._cryptos = {epoch: KeyPair() for epoch in (tls.Epoch.ZERO_RTT, tls.Epoch.HANDSHAKE, ONE_RTT)}
         self._cryptos[tls.Epoch.INITIAL] = self._cryptos_initial[self._version]
         epochs = (tls.Epoch.INITIAL, tls.Epoch.HANDSHAKE, ONE_RTT)
-        self._crypto_buffers = {epoch: Buffer(capacity=CRYPTO_BUFFER_SIZE) for epoch in epochs}
+        sizes = (SHORT_MESSAGES, CRYPTO_BUFFER_SIZE, SHORT_MESSAGES)
+        self._crypto_buffers = {epoch: Buffer(capacity=size) for epoch, size in zip(epochs, sizes, strict=True)}
         self._crypto_streams = {epoch: QuicStream() for epoch in epochs}
         self._spaces = {epoch: Space(epoch is ONE_RTT) for epoch in epochs}
         self._space = self._spaces[ONE_RTT]
