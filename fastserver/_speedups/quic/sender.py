@@ -112,9 +112,9 @@ def write_short(sender, out, now):
     sealer = sender._sealer
     if sealer is None or sealer.cid != sender._peer_cid.cid or sealer.sealed > KEY_PACKETS:
         sender._change_keys()
+    wants_control = has_control(sender, path)
     for _ in range(TURN_DATAGRAMS):
         wants_ack = space.ack_at is not None and space.ack_at <= now
-        wants_control = has_control(sender, path)
         if not (wants_ack or wants_control or loss.probes or table.has_words() or table.has_data()):
             return
         size = loss.size.current
@@ -132,6 +132,8 @@ def write_short(sender, out, now):
             continue
         if not write_packet(sender, out, path, size, may_fly, wants_control, now):
             return
+        if wants_control:
+            wants_control = has_control(sender, path)
     sender._pacing_at = now
 
 
