@@ -311,6 +311,8 @@ class Connection(QuicConnection):
         loss = self._loss
         if now >= loss.compute_due(is_blocked):
             loss.on_loss_detection_timeout(now=now)
+        if path.is_validated:
+            return
         deadline = self._path_validation_deadline()
         if deadline is not None and now >= deadline:
             self._abandon_path_validation()
