@@ -341,7 +341,7 @@ def receive_short(engine, data, address, now):
         or len(data) < size + SAMPLED_BYTES
         or data[0] & 0xC0 != 0x40
         or address != engine._address
-        or data[1 : 1 + size] != engine.host_cid
+        or not data.startswith(engine.host_cid, 1)
         or not engine._network_paths[0].is_validated
     ):
         return False

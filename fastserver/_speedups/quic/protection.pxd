@@ -4,6 +4,7 @@ cimport cython
 cdef int SAMPLE_BYTES
 cdef int IV_BYTES
 cdef int NUMBER_BYTES
+cdef int LARGEST_NUMBER_BYTES
 
 
 @cython.final
@@ -15,6 +16,8 @@ cdef class Opener:
     cdef bytes _iv
     cdef object _mask
     cdef Py_ssize_t _number_at
+    cdef bytearray _nonce
+    cdef list _headers
 
     @cython.locals(
         at=Py_ssize_t, mask=bytes, first=int, size=Py_ssize_t, header=bytearray, number=Py_ssize_t, index=Py_ssize_t,
@@ -32,13 +35,17 @@ cdef class Sealer:
     cdef bytes _iv
     cdef object _mask
     cdef int _first
+    cdef bytearray _nonce
+    cdef bytearray _header
 
     cpdef bint is_of(self, object context) except -1
     @cython.locals(at=Py_ssize_t, header=bytearray, sealed=bytes, mask=bytes)
     cpdef bytes seal(self, bytearray payload, Py_ssize_t number)
 
 
-@cython.locals(nonce=bytearray, at=Py_ssize_t)
-cdef bytearray make_nonce(bytes iv, Py_ssize_t number)
+@cython.locals(at=Py_ssize_t)
+cdef write_nonce(bytearray nonce, bytes iv, Py_ssize_t number)
+
+
 @cython.locals(window=Py_ssize_t, half=Py_ssize_t, number=Py_ssize_t)
 cdef Py_ssize_t decode_number(Py_ssize_t truncated, int bits, Py_ssize_t expected) noexcept
