@@ -69,15 +69,20 @@ async def turn_until(condition: Callable[[], object]) -> None:
 class H3Client(asyncio.DatagramProtocol):
     """One connection; use it as a context manager.
 
-    ``local`` is where the server sees it, ``sent`` and ``received`` are the sizes of its datagrams.  One that
-    ``keeps_silent`` takes nothing of what the server says.
+    ``local`` is where the server sees it, ``sent`` and ``received`` are the sizes of its datagrams, and
+    ``tokens`` those of NEW_TOKEN, of which it shows one that it is given.  One that ``keeps_silent`` takes nothing of
+    what the server says.
     """
 
-    def __init__(self, server: Server, *, alpn: list[str] | None = None, keeps_silent: bool = False) -> None:
+    def __init__(
+        self, server: Server, *, alpn: list[str] | None = None, keeps_silent: bool = False, token: bytes = b""
+    ) -> None:
         configuration = QuicConfiguration(is_client=True, alpn_protocols=alpn or H3_ALPN, server_name="localhost")
+        configuration.token = token
         configuration.load_verify_locations(cadata=AUTHORITY.cert_pem.bytes())
         configuration.verify_mode = ssl.CERT_REQUIRED
-        self.quic = QuicConnection(configuration=configuration)
+        self.tokens: list[bytes] = []
+        self.quic = QuicConnection(configuration=configuration, token_handler=self.tokens.append)
         self.http = H3Connection(self.quic)
         self.sent: list[int] = []
         self.received: list[int] = []

@@ -26,9 +26,10 @@ SUITES = {
     "h3": h3.measure,
 }
 if find_spec("aioquic") is not None:
-    from bench.micro import dispatch
+    from bench.micro import dispatch, quic
 
     SUITES["dispatch"] = dispatch.measure
+    SUITES["quic"] = quic.measure
 
 
 def render(title: str, rows: Sequence[Row]) -> str:

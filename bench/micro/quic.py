@@ -169,7 +169,7 @@ def time_requests(make_server: Callable[[Listener, bytes], Any], batch: int, rou
     return line.taken_s / (rounds * batch) * 1e9
 
 
-def time_download(make_server: Callable[[Listener, bytes], Any]) -> float:
+def time_download(make_server: Callable[[Listener, bytes], Any], size: int = DOWNLOAD_BYTES) -> float:
     """Nanoseconds for each KiB of a large answer that is given in parts."""
     line = Line(make_server, b"")
     line.client.send_stream_data(0, REQUEST)
@@ -180,18 +180,18 @@ def time_download(make_server: Callable[[Listener, bytes], Any]) -> float:
 
     def feed() -> None:
         nonlocal given
-        while given < DOWNLOAD_BYTES and line.server.get_unsent(0) <= len(PART):
+        while given < size and line.server.get_unsent(0) <= len(PART):
             line.server.send(0, PART, False)
             given += len(PART)
 
     line.feed = feed
-    while line.got < DOWNLOAD_BYTES:
+    while line.got < size:
         line.turn()
-    return line.taken_s / (DOWNLOAD_BYTES / 1024) * 1e9
+    return line.taken_s / (size / 1024) * 1e9
 
 
-def measure(rooms: list[Room], effort: Effort) -> list[Row]:
-    """Nanoseconds a handshake, a request, and a KiB of a download: the least of some tries each."""
+def list_makers(rooms: list[Room]) -> dict[str, Callable[[Listener, bytes], Any]]:
+    """What makes the server's side: the engine of each room, and aioquic's connection."""
     configuration = make_configuration()
     cids = CIDs()
 
@@ -202,6 +202,12 @@ def measure(rooms: list[Room], effort: Effort) -> list[Row]:
 
     makers = {room.name: select(room) for room in rooms}
     makers["aioquic"] = lambda listener, original: Stock(listener, configuration, original)
+    return makers
+
+
+def measure(rooms: list[Room], effort: Effort) -> list[Row]:
+    """Nanoseconds a handshake, a request, and a KiB of a download: the least of some tries each."""
+    makers = list_makers(rooms)
     tries = range(max(1, effort.repeats // 10))
     cases: dict[str, Callable[[Callable[[Listener, bytes], Any]], float]] = {
         "handshake": lambda maker: min(Line(maker).taken_s for _ in range(10)) * 1e9,

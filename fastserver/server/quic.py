@@ -177,9 +177,13 @@ class QUICService:
         self._parts = _load_parts()
         self._configuration = make_configuration(config)
         self._cids = ConnectionIDs(group.secret, number)
+        tokens = Tokens(group.secret)
+        self._make_token: Callable[[Address], bytes] | None = None
+        if config.quic_retry != "never":
+            self._make_token = lambda address: tokens.seal_address(address, host.clock.wall_s)
         self._dispatcher: Dispatcher[Any] = Dispatcher(
             self._cids,
-            Tokens(group.secret),
+            tokens,
             lambda: host.clock.wall_s,
             retry=config.quic_retry,
             max_half_open=config.quic_max_half_open,
@@ -224,7 +228,7 @@ class QUICService:
 
         def make_engine(listener: Any) -> Any:
             return self._parts.make_engine(
-                listener, self._configuration, host.limits.h3, self._cids, original_cid, retry_cid
+                listener, self._configuration, host.limits.h3, self._cids, original_cid, retry_cid, self._make_token
             )
 
         return self._parts.open_wire(connection, host, make_engine)

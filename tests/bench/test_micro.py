@@ -55,6 +55,18 @@ def test_every_suite_runs_in_every_room(measure: Callable[[list[Room], Effort], 
     assert all(ns > 0 for row in rows for ns in row.ns.values())
 
 
+def test_quic_is_timed_where_aioquic_is() -> None:
+    pytest.importorskip("aioquic")
+    from bench.micro import quic
+
+    rooms = open_rooms()
+    makers = quic.list_makers(rooms)
+    assert set(makers) == {room.name for room in rooms} | {"aioquic"}
+    for maker in makers.values():
+        assert quic.time_requests(maker, 2, 1) > 0
+        assert quic.time_download(maker, 64 * 1024) > 0
+
+
 def test_a_table_divides_the_last_variant_by_the_first() -> None:
     rows = [Row("one", {"compiled": 20.0, "plain": 1500.0}), Row("two", {"compiled": 5.0})]
     assert [line.split() for line in render("things", rows).splitlines()] == [

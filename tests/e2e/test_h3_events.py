@@ -422,6 +422,10 @@ def test_handshakes_and_proofs_are_seen(run: Callable[[Main], None], tmp_path: P
             async with H3Client(server) as client:
                 await client.fetch()
             assert take_snapshot(server)["quic_replies"]["retry"] == 1
+            (token,) = client.tokens
+            async with H3Client(server, token=token) as client:
+                await client.fetch()
+            assert take_snapshot(server)["quic_replies"]["retry"] == 1
             async with H3Client(server, keeps_silent=True) as client:
                 await turn_until(lambda: server.get_stats()["quic"]["handshakes"] == 1)
             await turn_until(lambda: server.get_stats()["quic"]["handshakes"] == 0)

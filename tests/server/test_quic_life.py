@@ -216,10 +216,11 @@ def test_what_a_connection_is_made_of(parts: FakeParts, settings: dict[str, Any]
             connection, listener = object(), object()
             kind, wired, host, make_engine = port.open_wire(connection, port.host, b"original", b"retried.")
             assert (kind, wired, host) == ("wire", connection, port.host)
-            engine, heard, configuration, limits, cids, original, retried = make_engine(listener)
+            engine, heard, configuration, limits, cids, original, retried, make_token = make_engine(listener)
             assert (engine, heard, original, retried) == ("engine", listener, b"original", b"retried.")
             assert (limits is host.limits.h3, limits.streams) == (True, 7)
             assert cids.find_worker(cids.make()) == 0
+            assert make_token(("127.0.0.1", 1)) != make_token(("127.0.0.1", 1))
             assert configuration.is_client is False
             schedule = SimpleNamespace(cipher_suite=0x1303)
             facts = port.make_tls_facts(

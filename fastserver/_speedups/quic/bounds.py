@@ -44,8 +44,8 @@ TIMER_S = 0.001
 FAREWELLS = 16
 #: What may wait of a handshake's messages, of which a ClientHello takes a tenth at the most; bytes (Q-6).
 CRYPTO_BYTES = 64 * 1024
-#: Connection IDs that we have out at once.
-CONNECTION_IDS = 8
+#: Connection IDs that we have out at once, and that the peer may: one in use, others for paths to come.
+CONNECTION_IDS = 4
 #: Packets under one key before it is changed; AES-GCM may protect 2**23 (RFC 9001 section 6.6).
 KEY_PACKETS = 1 << 22
 #: Of a reason that we give with a close; characters.

@@ -9,21 +9,25 @@ import math
 
 from aioquic._buffer import Buffer
 from aioquic.quic import events
-from aioquic.quic.connection import END_STATES, QuicConnectionError, QuicConnectionState, QuicReceiveContext
+from aioquic.quic.connection import QuicConnectionError, QuicConnectionState, QuicReceiveContext
 
 from .bounds import ACK_DELAY_S, ACK_PACKETS, ACK_RANGES, FAREWELLS, PACKET_LOAD, RARE_LOAD, REASON_CHARACTERS
 from .codes import (
     ACK,
     ACK_ECN,
     APPLICATION_CLOSE,
+    CRYPTO,
     DATA_BLOCKED,
+    HANDSHAKE_DONE,
     LAST_STREAM,
     MAX_DATA,
     MAX_STREAM_DATA,
     MAX_STREAMS_BIDI,
     MAX_STREAMS_UNI,
     NEW_CONNECTION_ID,
+    NEW_TOKEN,
     PADDING,
+    PATH_CHALLENGE,
     PATH_RESPONSE,
     PING,
     RESET_STREAM,
@@ -36,15 +40,36 @@ from .codes import (
 )
 from .errors import FRAME_ENCODING_ERROR, INTERNAL_ERROR, NO_ERROR, PROTOCOL_VIOLATION, TransportFault
 from .handshake import ONE_RTT
-from .sender import Sender
+from .sender import Sender, write_short
 
 LARGEST_STREAM_COUNT = 1 << 60
 #: The least short-header packet without its connection ID that can be sampled.
 SAMPLED_BYTES = 1 + 4 + 16
+#: Of an ACK frame, as it stands there; what is above is cut all the same (RFC 9002 section 5.3).
+LARGEST_ACK_DELAY = 1 << 40
+#: The frames of 1-RTT packets that aioquic's connection handles, by its methods.
+FOREIGN = {
+    CRYPTO: "_handle_crypto_frame",
+    NEW_TOKEN: "_handle_new_token_frame",
+    NEW_CONNECTION_ID: "_handle_new_connection_id_frame",
+    RETIRE_CONNECTION_ID: "_handle_retire_connection_id_frame",
+    PATH_CHALLENGE: "_handle_path_challenge_frame",
+    PATH_RESPONSE: "_handle_path_response_frame",
+    TRANSPORT_CLOSE: "_handle_connection_close_frame",
+    APPLICATION_CLOSE: "_handle_connection_close_frame",
+    HANDSHAKE_DONE: "_handle_handshake_done_frame",
+}
+#: What the frames of a packet amount to: it asks for an acknowledgement, it only probes a path.
+ASKS = 1
+PROBES = 2
 
 
 class Engine(Sender):
-    """One connection.  ``cids`` makes connection IDs and their stateless reset tokens."""
+    """One connection.
+
+    ``cids`` makes connection IDs and their stateless reset tokens; ``make_token(address)`` the token that spares the
+    client a Retry the next time, if it shall have one.
+    """
 
     # What the wire asks for.
 
@@ -105,16 +130,15 @@ class Engine(Sender):
 
     def receive(self, data, address, now):
         """A datagram has come."""
-        state = self._state
-        if state in END_STATES:
-            self._note_late(state)
+        if self._is_ending:
+            self._note_late()
             return
         if not self._is_first_told:
             self._is_first_told = True
             self._handshake_by = now + self._limits.timeout_handshake
             self._listener.on_connection_id(self.host_cid, True)
         try:
-            if not self._receive_short(data, address, now):
+            if not receive_short(self, data, address, now):
                 self._receive_any(data, address, now)
         except QuicConnectionError as fault:
             self.close(fault.error_code, fault.reason_phrase, frame_type=fault.frame_type or PADDING)
@@ -126,7 +150,7 @@ class Engine(Sender):
             return
         if self._close_at is not None and now >= self._close_at:
             self._end("idle timeout")
-        elif self._state not in END_STATES:
+        elif not self._is_ending:
             if now >= self._handshake_by and not self._handshake_complete:
                 self._end("handshake timeout")
             else:
@@ -135,33 +159,11 @@ class Engine(Sender):
 
     def get_deadline(self):
         """When ``on_deadline`` and ``take_datagrams`` are due; infinity for never."""
-        if self._state is QuicConnectionState.TERMINATED:
-            return math.inf
-        due = math.inf if self._close_at is None else self._close_at
-        if self._state in END_STATES:
-            return due
-        if not self._handshake_complete:
-            due = min(due, self._handshake_by)
-        if not self._spaces:
-            return due
-        ack_blocked = probe_blocked = False
-        if not self._network_paths[0].is_validated:
-            ack_blocked, probe_blocked = self._amplification_blocked_timers()
-            deadline = self._path_validation_deadline()
-            if deadline is not None:
-                due = min(due, deadline)
-        loss = self._loss
-        if not ack_blocked:
-            for space in loss.spaces:
-                if space.ack_at is not None and space.ack_at < due:
-                    due = space.ack_at
-        if self._pacing_at is not None and self._pacing_at < due:
-            due = self._pacing_at
-        return min(due, loss.compute_due(probe_blocked))
+        return compute_deadline(self)
 
     def take_datagrams(self, now):
         """What is to be sent now, ``(data, address)`` each."""
-        if self._state in END_STATES:
+        if self._is_ending:
             if not self._owes_farewell:
                 return []
             self._owes_farewell = False
@@ -174,8 +176,8 @@ class Engine(Sender):
         out = []
         if self._close_pending or not self._handshake_confirmed or len(self._network_paths) > 1:
             out = self._take_foreign(now)
-        if self._handshake_complete and self._state not in END_STATES:
-            self._write_short(out, now)
+        if self._handshake_complete and not self._is_ending:
+            write_short(self, out, now)
         self._tell()
         return out
 
@@ -189,9 +191,9 @@ class Engine(Sender):
 
     # The end.
 
-    def _note_late(self, state):
+    def _note_late(self):
         """After our close, datagrams are answered with it again, ever more rarely (RFC 9000 section 10.2.1)."""
-        if state is QuicConnectionState.CLOSING and self._late_datagrams < 1 << FAREWELLS:
+        if self._state is QuicConnectionState.CLOSING and self._late_datagrams < 1 << FAREWELLS:
             self._late_datagrams += 1
             if self._late_datagrams & (self._late_datagrams - 1) == 0:
                 self._owes_farewell = True
@@ -208,7 +210,7 @@ class Engine(Sender):
             self._tell_event(self._events.popleft())
         table = self._table
         table.tell()
-        if self._state not in END_STATES:
+        if not self._is_ending:
             return
         table.is_closed = True
         if not self._is_end_told:
@@ -222,7 +224,8 @@ class Engine(Sender):
     def _tell_event(self, event):
         listener = self._listener
         if isinstance(event, events.HandshakeCompleted):
-            self._crypto_buffers = {}  # three of 16 KiB, and TLS has nothing more to say
+            self._let_go_of_handshake()
+            self._owes_token = self._make_token is not None
             listener.on_handshake(event.alpn_protocol)
         elif isinstance(event, events.ConnectionIdRetired):
             listener.on_connection_id(event.connection_id, False)
@@ -233,10 +236,9 @@ class Engine(Sender):
         if self._is_first_told:
             for connection_id in self._host_cids:
                 self._listener.on_connection_id(connection_id.cid, False)
-        self._foreign_handlers = {}
         self._QuicConnection__frame_handlers = {}
-        if self._spaces:
-            self.tls.alpn_cb = self.tls.update_traffic_key_cb = None
+        if self._spaces and not self._handshake_complete:
+            self.tls = None
         for space in self._spaces.values():
             space.sent_packets.clear()  # each may hold handlers, which are methods of this connection
         self._draft.begin(0, 0)
@@ -255,107 +257,16 @@ class Engine(Sender):
         except Exception as error:
             # aioquic's parsers of TLS and of transport parameters raise what they like.
             raise QuicConnectionError(INTERNAL_ERROR, PADDING, "malformed") from error
-        if self._handshake_complete and self._state not in END_STATES:
+        if self._handshake_complete and not self._is_ending:
             self._refresh_keys()
         self._note_path()
-
-    def _receive_short(self, data, address, now):
-        """A 1-RTT packet on the validated path with the connection ID in use; ``False`` for anything else."""
-        opener = self._opener
-        size = self._cid_bytes
-        if (
-            opener is None
-            or len(data) < size + SAMPLED_BYTES
-            or data[0] & 0xC0 != 0x40
-            or address != self._address
-            or data[1 : 1 + size] != self.host_cid
-            or not self._network_paths[0].is_validated
-        ):
-            return False
-        space = self._space
-        payload = opener.open(data, space.expected_packet_number)
-        if payload is None:
-            return False
-        number = opener.number
-        if number < 0 or space.is_duplicate(number):
-            return True
-        if opener.first & 0x18:
-            raise QuicConnectionError(PROTOCOL_VIOLATION, PADDING, "reserved bits must be zero")
-        if number >= space.expected_packet_number:
-            space.expected_packet_number = number + 1
-        asks = self._read_frames(payload, None, now)[0]
-        if self._close_pending or self._state in END_STATES:
-            return True
-        self._close_at = now + self._idle_timeout()
-        self._ack_eliciting_sent_since_receipt = False
-        self._note_received(space, number, asks, now)
-        return True
-
-    def _note_received(self, space, number, asks, now):
-        """Remember a packet, and when to acknowledge it (RFC 9000 section 13.2.1)."""
-        is_next = number == space.largest_received_packet + 1
-        if number > space.largest_received_packet:
-            space.largest_received_packet = number
-            space.largest_received_time = now
-        queue = space.ack_queue
-        queue.add(number)
-        if queue.count() > ACK_RANGES:
-            queue.shift()
-        space.add(number)
-        if asks:
-            space.ack_waiting += 1
-            if space.ack_waiting >= ACK_PACKETS or not is_next:
-                space.ack_at = now
-            elif space.ack_at is None:
-                space.ack_at = now + ACK_DELAY_S
 
     def _payload_received(self, context, plain, crypto_frame_required=False):
         """aioquic's way in: whether the packet asks for an acknowledgement, and whether it only probes a path."""
         if context.epoch is ONE_RTT:
-            return self._read_frames(plain, context, context.time)
+            told = read_frames(self, plain, context, context.time)
+            return told & ASKS != 0, told & PROBES != 0
         return super()._payload_received(context, plain, crypto_frame_required)
-
-    def _read_frames(self, payload, context, now):
-        """Act upon the frames of a 1-RTT packet; ``QuicConnectionError`` where they break a rule."""
-        reader = self._reader
-        reader.begin(payload)
-        table = self._table
-        asks = False
-        probes = True
-        kind = 0
-        load = 0
-        try:
-            if not payload:
-                raise TransportFault(PROTOCOL_VIOLATION, "packet contains no frames")
-            while reader.at < reader.end:
-                kind = reader.read()
-                if kind == PADDING:
-                    reader.skip_padding()
-                    continue
-                is_light = kind == PING or RESET_STREAM <= kind <= STOP_SENDING or STREAM <= kind <= STREAMS_BLOCKED_UNI
-                load += 1 if is_light else RARE_LOAD
-                if load > PACKET_LOAD:
-                    raise TransportFault(PROTOCOL_VIOLATION, "too many frames in a packet")
-                if kind in (ACK, ACK_ECN):
-                    probes = False
-                    self._on_ack(reader, kind, now)
-                    continue
-                if kind < NEW_CONNECTION_ID or kind > PATH_RESPONSE or kind == RETIRE_CONNECTION_ID:
-                    probes = False
-                if STREAM <= kind <= LAST_STREAM:
-                    asks = True
-                    table.on_stream(reader, kind)
-                elif kind == MAX_STREAM_DATA:
-                    asks = True
-                    table.on_max_stream_data(reader)
-                elif kind == MAX_DATA:
-                    asks = True
-                    table.on_max_data(reader)
-                elif kind == PING or self._read_rare(reader, kind, context, now):
-                    asks = True
-        except TransportFault as fault:
-            raise QuicConnectionError(fault.code, kind, fault.reason) from fault
-        return asks, probes
 
     def _read_rare(self, reader, kind, context, now):
         """Any other frame; whether it asks for an acknowledgement."""
@@ -379,8 +290,8 @@ class Engine(Sender):
 
     def _read_foreign(self, reader, kind, context, now):
         """A frame that aioquic's connection handles."""
-        entry = self._foreign_handlers.get(kind)
-        if entry is None or ONE_RTT not in entry[1]:
+        name = FOREIGN.get(kind)
+        if name is None:
             raise TransportFault(FRAME_ENCODING_ERROR, "unknown frame type")
         if not self._rare_frames.take(now):
             raise TransportFault(PROTOCOL_VIOLATION, "too many frames of a kind that is rare")
@@ -389,7 +300,7 @@ class Engine(Sender):
         buffer = Buffer(data=reader.data)
         buffer.seek(reader.at)
         try:
-            entry[0](context, kind, buffer)
+            getattr(self, name)(context, kind, buffer)
         except QuicConnectionError:
             raise
         except Exception as error:
@@ -398,25 +309,149 @@ class Engine(Sender):
         reader.at = buffer.tell()
         return kind not in (TRANSPORT_CLOSE, APPLICATION_CLOSE)
 
-    def _on_ack(self, reader, kind, now):
-        """An ACK frame (RFC 9000 section 19.3)."""
-        largest = reader.read()
-        delay = reader.read()
-        count = reader.read()
-        low = largest - reader.read()
-        if largest >= self._packet_number:
-            raise TransportFault(PROTOCOL_VIOLATION, "packet was not sent")
-        ranges = [(low, largest + 1)]
-        for _ in range(count):
-            high = low - reader.read() - 2
-            low = high - reader.read()
-            ranges.append((low, high + 1))
-            if low < 0:
-                break
+
+def compute_deadline(engine):
+    """See ``Engine.get_deadline``."""
+    if engine._state is QuicConnectionState.TERMINATED:
+        return math.inf
+    due = math.inf if engine._close_at is None else engine._close_at
+    if engine._is_ending:
+        return due
+    if not engine._handshake_complete:
+        due = min(due, engine._handshake_by)
+    if not engine._spaces:
+        return due
+    ack_blocked = probe_blocked = False
+    if not engine._network_paths[0].is_validated:
+        ack_blocked, probe_blocked = engine._amplification_blocked_timers()
+        deadline = engine._path_validation_deadline()
+        if deadline is not None:
+            due = min(due, deadline)
+    loss = engine._loss
+    if not ack_blocked:
+        for space in loss.spaces:
+            if space.ack_at is not None and space.ack_at < due:
+                due = space.ack_at
+    if engine._pacing_at is not None and engine._pacing_at < due:
+        due = engine._pacing_at
+    return min(due, loss.compute_due(probe_blocked))
+
+
+def receive_short(engine, data, address, now):
+    """A 1-RTT packet on the validated path with the connection ID in use; ``False`` for anything else."""
+    opener = engine._opener
+    size = engine._cid_bytes
+    if (
+        opener is None
+        or len(data) < size + SAMPLED_BYTES
+        or data[0] & 0xC0 != 0x40
+        or address != engine._address
+        or not data.startswith(engine.host_cid, 1)
+        or not engine._network_paths[0].is_validated
+    ):
+        return False
+    space = engine._space
+    payload = opener.open(data, space.expected_packet_number)
+    if payload is None:
+        return False
+    number = opener.number
+    if number < 0 or space.is_duplicate(number):
+        return True
+    if opener.first & 0x18:
+        raise QuicConnectionError(PROTOCOL_VIOLATION, PADDING, "reserved bits must be zero")
+    if number >= space.expected_packet_number:
+        space.expected_packet_number = number + 1
+    asks = read_frames(engine, payload, None, now) & ASKS
+    if engine._close_pending or engine._is_ending:
+        return True
+    loss = engine._loss
+    engine._close_at = now + loss.compute_idle_timeout()
+    engine._ack_eliciting_sent_since_receipt = False
+    note_received(space, number, asks, now)
+    return True
+
+
+def note_received(space, number, asks, now):
+    """Remember a packet, and when to acknowledge it (RFC 9000 section 13.2.1)."""
+    is_next = number == space.largest_received_packet + 1
+    if number > space.largest_received_packet:
+        space.largest_received_packet = number
+        space.largest_received_time = now
+    queue = space.ack_queue
+    queue.add(number)
+    if queue.count() > ACK_RANGES:
+        queue.shift()
+    space.add(number)
+    if asks:
+        space.ack_waiting += 1
+        if space.ack_waiting >= ACK_PACKETS or not is_next:
+            space.ack_at = now
+        elif space.ack_at is None:
+            space.ack_at = now + ACK_DELAY_S
+
+
+def read_frames(engine, payload, context, now):
+    """Act upon the frames of a 1-RTT packet: ``ASKS``, ``PROBES``; ``QuicConnectionError`` for a broken rule."""
+    reader = engine._reader
+    reader.begin(payload)
+    table = engine._table
+    told = PROBES
+    kind = 0
+    load = 0
+    try:
+        if not payload:
+            raise TransportFault(PROTOCOL_VIOLATION, "packet contains no frames")
+        while reader.at < reader.end:
+            kind = reader.read()
+            if kind == PADDING:
+                reader.skip_padding()
+                continue
+            is_light = kind == PING or RESET_STREAM <= kind <= STOP_SENDING or STREAM <= kind <= STREAMS_BLOCKED_UNI
+            load += 1 if is_light else RARE_LOAD
+            if load > PACKET_LOAD:
+                raise TransportFault(PROTOCOL_VIOLATION, "too many frames in a packet")
+            if kind in (ACK, ACK_ECN):
+                told &= ~PROBES
+                on_ack(engine, reader, kind, now)
+                continue
+            if kind < NEW_CONNECTION_ID or kind > PATH_RESPONSE or kind == RETIRE_CONNECTION_ID:
+                told &= ~PROBES
+            if STREAM <= kind <= LAST_STREAM:
+                told |= ASKS
+                table.on_stream(reader, kind)
+            elif kind == MAX_STREAM_DATA:
+                told |= ASKS
+                table.on_max_stream_data(reader)
+            elif kind == MAX_DATA:
+                told |= ASKS
+                table.on_max_data(reader)
+            elif kind == PING or engine._read_rare(reader, kind, context, now):
+                told |= ASKS
+    except TransportFault as fault:
+        raise QuicConnectionError(fault.code, kind, fault.reason) from fault
+    return told
+
+
+def on_ack(engine, reader, kind, now):
+    """An ACK frame (RFC 9000 section 19.3)."""
+    largest = reader.read()
+    delay = reader.read()
+    count = reader.read()
+    low = largest - reader.read()
+    if largest >= engine._packet_number:
+        raise TransportFault(PROTOCOL_VIOLATION, "packet was not sent")
+    ranges = [(low, largest + 1)]
+    for _ in range(count):
         if low < 0:
-            raise TransportFault(FRAME_ENCODING_ERROR, "range is below zero")
-        ranges.reverse()
-        if kind == ACK_ECN:
-            for _ in range(3):
-                reader.read()
-        self._loss.on_acked(self._space, ranges, min(delay << self._ack_exponent, 1 << 40) / 1e6, now)
+            break
+        high = low - reader.read() - 2
+        low = high - reader.read()
+        ranges.append((low, high + 1))
+    if low < 0:
+        raise TransportFault(FRAME_ENCODING_ERROR, "range is below zero")
+    ranges.reverse()
+    if kind == ACK_ECN:
+        for _ in range(3):
+            reader.read()
+    loss = engine._loss
+    loss.on_acked(engine._space, ranges, (min(delay, LARGEST_ACK_DELAY) << engine._ack_exponent) / 1e6, now)

@@ -9,6 +9,8 @@ FINAL_SIZE_ERROR = 0x6
 FRAME_ENCODING_ERROR = 0x7
 PROTOCOL_VIOLATION = 0xA
 CRYPTO_BUFFER_EXCEEDED = 0xD
+#: TLS's alert of the name (RFC 9001 section 4.8).
+UNEXPECTED_MESSAGE = 0x10A
 
 #: The codes by which a connection can end, as metrics call them.
 NAMES = {

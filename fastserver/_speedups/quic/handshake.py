@@ -7,14 +7,21 @@ import math
 
 from aioquic import tls
 from aioquic._buffer import Buffer
-from aioquic.quic.congestion.base import create_congestion_control
-from aioquic.quic.connection import CRYPTO_BUFFER_SIZE, QuicConnection, QuicConnectionError, QuicConnectionId
+from aioquic.quic.connection import (
+    CRYPTO_BUFFER_SIZE,
+    END_STATES,
+    QuicConnection,
+    QuicConnectionError,
+    QuicConnectionId,
+)
+from aioquic.quic.packet import QuicProtocolVersion
 from aioquic.quic.packet_builder import QuicDeliveryState, QuicPacketBuilderStop
 from aioquic.quic.stream import QuicStream
 
 from ..bucket import TokenBucket
-from .bounds import BASE_DATAGRAM, CONNECTION_IDS, CRYPTO_BYTES, RARE_BURST, RARE_RATE, UNI_STREAMS
-from .errors import CRYPTO_BUFFER_EXCEEDED, PROTOCOL_VIOLATION
+from .bounds import CONNECTION_IDS, CRYPTO_BYTES, RARE_BURST, RARE_RATE, UNI_STREAMS
+from .congestion import Reno
+from .errors import CRYPTO_BUFFER_EXCEEDED, PROTOCOL_VIOLATION, UNEXPECTED_MESSAGE
 from .keys import KeyPair
 from .packets import Draft, Reader, Space
 from .protection import Opener, Sealer
@@ -24,6 +31,9 @@ from .table import Table
 #: Parameters of RFC 9000 section 18.2 that aioquic reads and forgets.
 MAX_UDP_PAYLOAD_SIZE = 0x03
 ACK_DELAY_EXPONENT = 0x0A
+
+#: Room for a ServerHello, and for what TLS says after the handshake: nothing.
+SHORT_MESSAGES = 1024
 
 ONE_RTT = tls.Epoch.ONE_RTT
 #: The least work first.
@@ -57,6 +67,28 @@ class InitialKeys(dict):
         pair = self[version] = KeyPair()
         pair.setup_initial(cid=self._cid, is_client=False, version=version)
         return pair
+
+
+class Agreed:
+    """What is kept of TLS when the handshake is over, by aioquic's names."""
+
+    __slots__ = ("alpn_negotiated", "cipher_suite")
+
+    def __init__(self, context):
+        self.alpn_negotiated = context.alpn_negotiated
+        self.cipher_suite = context.key_schedule.cipher_suite
+
+    @property
+    def key_schedule(self):
+        """Where aioquic has the cipher suite."""
+        return self
+
+
+#: For all connections whose handshake is over, what opens and seals no handshake packet, and where none is remembered.
+NO_KEYS = KeyPair()
+NO_INITIAL_KEYS = dict.fromkeys((QuicProtocolVersion.VERSION_1, QuicProtocolVersion.VERSION_2), NO_KEYS)
+NO_SPACE = Space()
+NO_SPACE.discarded = True
 
 
 class FrameShelf:
@@ -99,7 +131,7 @@ class FrameShelf:
 class Connection(QuicConnection):
     """What the engine keeps and changes of aioquic's handshake, keys, connection IDs and timers."""
 
-    def __init__(self, listener, configuration, limits, cids, original_cid, retry_cid=None):
+    def __init__(self, listener, configuration, limits, cids, original_cid, retry_cid=None, make_token=None):
         super().__init__(
             configuration=configuration,
             original_destination_connection_id=original_cid,
@@ -109,9 +141,12 @@ class Connection(QuicConnection):
         self._listener = listener
         self._cids = cids
         self._limits = limits
+        self._make_token = make_token
+        self._owes_token = False
         first = cids.make()
         self._host_cids = [QuicConnectionId(first, 0, cids.make_reset_token(first), True)]
         self.host_cid = self._local_initial_source_connection_id = first
+        self._local_active_connection_id_limit = CONNECTION_IDS
         self._cid_bytes = len(first)
         self._local_max_data.value = limits.connection_window
         self._local_max_stream_data_bidi_local = limits.stream_window
@@ -121,9 +156,7 @@ class Connection(QuicConnection):
         self._local_max_streams_uni.value = UNI_STREAMS
         self._ack_delay = 0.0
         self._table = Table(listener, limits)
-        self._control = create_congestion_control(
-            configuration.congestion_control_algorithm, max_datagram_size=BASE_DATAGRAM
-        )
+        self._control = Reno()
         self._loss = Recovery(
             self._table,
             self._control,
@@ -131,7 +164,7 @@ class Connection(QuicConnection):
             QuicDeliveryState.ACKED,
             QuicDeliveryState.LOST,
         )
-        self._foreign_handlers = self._QuicConnection__frame_handlers
+        self._loss.idle_s = configuration.idle_timeout
         self._space = None
         self._opener = None
         self._sealer = None
@@ -142,6 +175,8 @@ class Connection(QuicConnection):
         self._address = None
         self._ack_exponent = 3
         self._handshake_by = math.inf
+        self._has_new_cids = False
+        self._is_ending = False
         self._is_first_told = False
         self._is_end_told = False
         self._is_released = False
@@ -157,8 +192,26 @@ class Connection(QuicConnection):
         buf.seek(at)
         super()._handle_ack_frame(context, frame_type, buf)
 
+    def _let_go_of_handshake(self):
+        """Forget what only the handshake needs: three quarters of what a connection takes."""
+        self.tls = Agreed(self.tls)
+        self._crypto_buffers = {}
+        self._crypto_streams = {}
+        self._cryptos_initial = NO_INITIAL_KEYS
+        self._cryptos = {
+            tls.Epoch.INITIAL: NO_KEYS,
+            tls.Epoch.ZERO_RTT: NO_KEYS,
+            tls.Epoch.HANDSHAKE: NO_KEYS,
+            ONE_RTT: self._cryptos[ONE_RTT],
+        }
+        self._spaces = {tls.Epoch.INITIAL: NO_SPACE, tls.Epoch.HANDSHAKE: NO_SPACE, ONE_RTT: self._space}
+        self._loss.spaces = [self._space]
+        self._QuicConnection__frame_handlers = {}
+
     def _handle_crypto_frame(self, context, frame_type, buf):
         """Hold the messages of a handshake to ``CRYPTO_BYTES`` before aioquic makes room for them."""
+        if self._handshake_complete:
+            raise QuicConnectionError(UNEXPECTED_MESSAGE, frame_type, "the handshake is over")
         at = buf.tell()
         stop = buf.pull_uint_var() + buf.pull_uint_var()
         if stop > CRYPTO_BYTES:
@@ -175,6 +228,8 @@ class Connection(QuicConnection):
             self._remote_max_stream_data_uni,
             self._remote_max_streams_uni,
         )
+        if self._remote_max_idle_timeout:
+            self._loss.idle_s = min(self._loss.idle_s, self._remote_max_idle_timeout)
         buffer = Buffer(data=data)
         while not buffer.eof():
             name = buffer.pull_uint_var()
@@ -184,6 +239,11 @@ class Connection(QuicConnection):
             elif name == ACK_DELAY_EXPONENT:
                 self._ack_exponent = buffer.pull_uint_var()
             buffer.seek(end)
+
+    def _set_state(self, state):
+        """Another state: one of ``END_STATES`` is not left again for others."""
+        super()._set_state(state)
+        self._is_ending = state in END_STATES
 
     # Keys, connection IDs and timers.
 
@@ -207,7 +267,8 @@ class Connection(QuicConnection):
         self._cryptos = {epoch: KeyPair() for epoch in (tls.Epoch.ZERO_RTT, tls.Epoch.HANDSHAKE, ONE_RTT)}
         self._cryptos[tls.Epoch.INITIAL] = self._cryptos_initial[self._version]
         epochs = (tls.Epoch.INITIAL, tls.Epoch.HANDSHAKE, ONE_RTT)
-        self._crypto_buffers = {epoch: Buffer(capacity=CRYPTO_BUFFER_SIZE) for epoch in epochs}
+        sizes = (SHORT_MESSAGES, CRYPTO_BUFFER_SIZE, SHORT_MESSAGES)
+        self._crypto_buffers = {epoch: Buffer(capacity=size) for epoch, size in zip(epochs, sizes, strict=True)}
         self._crypto_streams = {epoch: QuicStream() for epoch in epochs}
         self._spaces = {epoch: Space(epoch is ONE_RTT) for epoch in epochs}
         self._space = self._spaces[ONE_RTT]
@@ -226,14 +287,22 @@ class Connection(QuicConnection):
             cid = self._cids.make()
             self._host_cids.append(QuicConnectionId(cid, self._host_cid_seq, self._cids.make_reset_token(cid)))
             self._host_cid_seq += 1
+            self._has_new_cids = True
             self._listener.on_connection_id(cid, True)
 
+    def _on_new_connection_id_delivery(self, delivery, connection_id):
+        """What became of a NEW_CONNECTION_ID frame."""
+        super()._on_new_connection_id_delivery(delivery, connection_id)
+        self._has_new_cids = self._has_new_cids or delivery is not QuicDeliveryState.ACKED
+
+    def _on_token_delivery(self, delivery):
+        """What became of a NEW_TOKEN frame: a lost one is made anew."""
+        if delivery is not QuicDeliveryState.ACKED:
+            self._owes_token = True
+
     def _idle_timeout(self):
-        """Seconds of silence that end the connection (RFC 9000 section 10.1)."""
-        timeout = self._configuration.idle_timeout
-        if self._remote_max_idle_timeout:
-            timeout = min(timeout, self._remote_max_idle_timeout)
-        return max(timeout, 3 * self._loss.compute_timeout(True))
+        """Seconds of silence that end the connection: aioquic asks too."""
+        return self._loss.compute_idle_timeout()
 
     def _check_timers(self, now):
         """Loss, probes, and the validation of a path."""
@@ -244,6 +313,8 @@ class Connection(QuicConnection):
         loss = self._loss
         if now >= loss.compute_due(is_blocked):
             loss.on_loss_detection_timeout(now=now)
+        if path.is_validated:
+            return
         deadline = self._path_validation_deadline()
         if deadline is not None and now >= deadline:
             self._abandon_path_validation()
@@ -253,8 +324,10 @@ class Connection(QuicConnection):
         """Tell where the peer is, if that has changed."""
         if not self._network_paths or self._network_paths[0].addr == self._address:
             return
-        is_new = self._address is not None
+        before = self._address
         self._address = self._network_paths[0].addr
-        if is_new:
+        if before is not None:
+            if before[0] != self._address[0]:
+                self._owes_token = self._handshake_complete and self._make_token is not None
             self._loss.size.start_over()
             self._listener.on_path(self._address)

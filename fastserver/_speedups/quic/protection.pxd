@@ -2,7 +2,9 @@
 cimport cython
 
 cdef int SAMPLE_BYTES
+cdef int IV_BYTES
 cdef int NUMBER_BYTES
+cdef int LARGEST_NUMBER_BYTES
 
 
 @cython.final
@@ -11,9 +13,11 @@ cdef class Opener:
     cdef readonly Py_ssize_t number
     cdef readonly int first
     cdef object _open
-    cdef object _iv
+    cdef bytes _iv
     cdef object _mask
     cdef Py_ssize_t _number_at
+    cdef bytearray _nonce
+    cdef list _headers
 
     @cython.locals(
         at=Py_ssize_t, mask=bytes, first=int, size=Py_ssize_t, header=bytearray, number=Py_ssize_t, index=Py_ssize_t,
@@ -28,13 +32,19 @@ cdef class Sealer:
     cdef readonly bytes cid
     cdef object _aead
     cdef object _seal
-    cdef object _iv
+    cdef bytes _iv
     cdef object _mask
     cdef int _first
+    cdef bytearray _nonce
+    cdef bytearray _header
 
     cpdef bint is_of(self, object context) except -1
     @cython.locals(at=Py_ssize_t, header=bytearray, sealed=bytes, mask=bytes)
     cpdef bytes seal(self, bytearray payload, Py_ssize_t number)
+
+
+@cython.locals(at=Py_ssize_t)
+cdef write_nonce(bytearray nonce, bytes iv, Py_ssize_t number)
 
 
 @cython.locals(window=Py_ssize_t, half=Py_ssize_t, number=Py_ssize_t)

@@ -3,8 +3,11 @@
 from cryptography.exceptions import InvalidTag
 
 SAMPLE_BYTES = 16
+IV_BYTES = 12
 #: Of a packet number as we send it.
 NUMBER_BYTES = 2
+#: A packet number has 62 bits.
+LARGEST_NUMBER_BYTES = 8
 
 
 class Opener:
@@ -15,9 +18,12 @@ class Opener:
         self.number = 0
         self.first = 0
         self._open = context.aead._aead.decrypt
-        self._iv = context.aead._iv
+        self._iv = context.aead._iv.to_bytes(IV_BYTES, "big")
         self._mask = select_mask(context.hp)
         self._number_at = 1 + cid_bytes
+        self._nonce = bytearray(self._iv)
+        # One for each length of a packet number.
+        self._headers = [bytearray(self._number_at + size) for size in (1, 2, 3, 4)]
 
     def open(self, data, expected):
         """The payload, ``None`` where it is of another key phase; ``number`` is -1 where it is not authentic.
@@ -30,8 +36,10 @@ class Opener:
         if first & 4 != self.phase:
             return None
         size = (first & 3) + 1
-        header = bytearray(data[: at + size])
+        header = self._headers[size - 1]
         header[0] = first
+        for index in range(1, at):
+            header[index] = data[index]
         number = 0
         for index in range(size):
             byte = data[at + index] ^ mask[index + 1]
@@ -40,8 +48,9 @@ class Opener:
         number = decode_number(number, size * 8, expected)
         self.first = first
         self.number = number
+        write_nonce(self._nonce, self._iv, number)
         try:
-            return self._open((self._iv ^ number).to_bytes(12, "big"), data[at + size :], header)
+            return self._open(self._nonce, data[at + size :], header)
         except InvalidTag:
             self.number = -1
             return b""
@@ -55,9 +64,11 @@ class Sealer:
         self.cid = cid
         self._aead = context.aead
         self._seal = context.aead._aead.encrypt
-        self._iv = context.aead._iv
+        self._iv = context.aead._iv.to_bytes(IV_BYTES, "big")
         self._mask = select_mask(context.hp)
         self._first = 0x40 | (4 if context.key_phase else 0) | (NUMBER_BYTES - 1)
+        self._nonce = bytearray(self._iv)
+        self._header = bytearray(1) + cid + bytes(NUMBER_BYTES)
 
     def is_of(self, context):
         """Whether the key is the one in use."""
@@ -67,16 +78,24 @@ class Sealer:
         """The packet ``number`` with ``payload``, which has at least two bytes."""
         self.sealed += 1
         at = 1 + len(self.cid)
-        header = bytearray((self._first,))
-        header += self.cid
-        header.append(number >> 8 & 0xFF)
-        header.append(number & 0xFF)
-        sealed = self._seal((self._iv ^ number).to_bytes(12, "big"), payload, header)
+        header = self._header
+        header[0] = self._first
+        header[at] = number >> 8 & 0xFF
+        header[at + 1] = number & 0xFF
+        write_nonce(self._nonce, self._iv, number)
+        sealed = self._seal(self._nonce, payload, header)
         mask = self._mask(sealed[2 : 2 + SAMPLE_BYTES])
         header[0] ^= mask[0] & 0x1F
         header[at] ^= mask[1]
         header[at + 1] ^= mask[2]
         return bytes(header) + sealed
+
+
+def write_nonce(nonce, iv, number):
+    """Make ``nonce`` that of the packet ``number`` (RFC 9001 section 5.3)."""
+    for at in range(IV_BYTES - 1, IV_BYTES - 1 - LARGEST_NUMBER_BYTES, -1):
+        nonce[at] = iv[at] ^ number & 0xFF
+        number >>= 8
 
 
 def select_mask(protection):

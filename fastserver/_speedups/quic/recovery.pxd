@@ -2,6 +2,7 @@
 # Error contract: nothing here raises of itself.
 cimport cython
 
+from .congestion cimport Reno
 from .packets cimport SentPacket, Space
 from .table cimport Table
 
@@ -57,10 +58,12 @@ cdef class Recovery:
     cdef public bint peer_completed_address_validation
     cdef public list spaces
     cdef public int probes
+    # What both ends have agreed upon; seconds.
+    cdef public double idle_s
     cdef readonly Pacer pacer
     cdef readonly DatagramSize size
     cdef Table _table
-    cdef object _control
+    cdef Reno _control
     cdef object _acked
     cdef object _lost
     cdef int _timeouts
@@ -75,6 +78,7 @@ cdef class Recovery:
 
     @cython.locals(timeout=double)
     cpdef double compute_timeout(self, bint with_ack_delay) noexcept
+    cpdef double compute_idle_timeout(self) noexcept
     @cython.locals(space=Space, asking=Py_ssize_t)
     cpdef double compute_due(self, bint is_limited) except -1.0
     @cython.locals(space=Space, found=Space)
@@ -86,7 +90,7 @@ cdef class Recovery:
         sent=dict, largest=Py_ssize_t, newest=SentPacket, asks=bint, number=object
     )
     cpdef on_acked(self, Space space, list ranges, double ack_delay, double now)
-    cdef _settle(self, Space space, SentPacket packet, double now)
+    cdef _settle(self, Space space, SentPacket packet)
     @cython.locals(raw=double)
     cdef _sample(self, double latest, double ack_delay, double now)
     @cython.locals(delay=double, largest=Py_ssize_t, lost=list, packet=SentPacket)

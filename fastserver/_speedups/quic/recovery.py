@@ -1,4 +1,4 @@
-"""Loss detection and its timers (RFC 9002), with aioquic's congestion control, in the place of aioquic's own recovery.
+"""Loss detection and its timers (RFC 9002), in the place of aioquic's own recovery.
 
 The names without our grammar are those by which aioquic's connection calls it during the handshake.  A packet is
 acknowledged or lost, never both: one that a probe repeats early counts as lost without being a congestion event.
@@ -109,6 +109,7 @@ class Recovery:
         self.peer_completed_address_validation = True
         self.spaces = []
         self.probes = 0
+        self.idle_s = 0.0
         self.pacer = Pacer()
         self.size = DatagramSize()
         self._table = table
@@ -145,6 +146,10 @@ class Recovery:
             return 2 * self._rtt_initial
         timeout = self._rtt + max(4 * self._rtt_variance, GRANULARITY_S)
         return timeout + self.max_ack_delay if with_ack_delay else timeout
+
+    def compute_idle_timeout(self):
+        """Seconds of silence that end the connection (RFC 9000 section 10.1)."""
+        return max(self.idle_s, 3 * self.compute_timeout(True))
 
     def get_loss_detection_time(self, *, amplification_limited):
         """When ``on_loss_detection_timeout`` is due, or ``None`` (RFC 9002 appendix A.8)."""
@@ -212,7 +217,9 @@ class Recovery:
 
     def discard_space(self, space):
         """The keys of a space are gone, and its packets with them."""
-        self._control.on_packets_expired(packets=[sent for sent in space.sent_packets.values() if sent.in_flight])
+        for packet in space.sent_packets.values():
+            if packet.in_flight:
+                self._control.on_expired(packet)
         space.sent_packets.clear()
         space.ack_at = space.loss_time = None
         space.ack_eliciting_in_flight = 0
@@ -242,7 +249,7 @@ class Recovery:
             if self.handshake_confirmed or not space.is_application_data:
                 self._asked_at = packet.sent_time
         if packet.in_flight:
-            self._control.on_packet_sent(packet=packet)
+            self._control.on_sent(packet)
 
     def on_ack_received(self, *, ack_rangeset, ack_delay, now, space):
         """aioquic's connection has read an ACK frame."""
@@ -260,7 +267,7 @@ class Recovery:
         for number in _list_acked(sent, ranges):
             newest = sent.pop(number)
             asks = asks or newest.is_ack_eliciting
-            self._settle(space, newest, now)
+            self._settle(space, newest)
         if newest is None:
             return
         if newest.number == largest and asks:
@@ -269,12 +276,12 @@ class Recovery:
         if self.peer_completed_address_validation:
             self._timeouts = 0
 
-    def _settle(self, space, packet, now):
+    def _settle(self, space, packet):
         """One packet has arrived."""
         if packet.is_ack_eliciting:
             space.ack_eliciting_in_flight -= 1
         if packet.in_flight:
-            self._control.on_packet_acked(packet=packet, now=now)
+            self._control.on_acked(packet)
         if packet.acknowledges >= 0:
             space.ack_queue.cut(packet.acknowledges + 1)
         if packet.sent_bytes > BASE_DATAGRAM:
@@ -302,7 +309,7 @@ class Recovery:
             self._rtt_variance += (abs(self._rtt - latest) - self._rtt_variance) / 4
             self._rtt += (latest - self._rtt) / 8
         self._rtt_latest = latest
-        self._control.on_rtt_measurement(now=now, rtt=raw)
+        self._control.on_round_trip(now, raw)
         self.pacer.set_rate(self._control.congestion_window, self._rtt)
 
     def _detect(self, space, now):
@@ -344,9 +351,10 @@ class Recovery:
         if not flown:
             return
         if not is_congestion:
-            self._control.on_packets_expired(packets=flown)
+            for packet in flown:
+                self._control.on_expired(packet)
             return
-        self._control.on_packets_lost(now=now, packets=flown)
+        self._control.on_lost(flown, now)
         if self._is_persistent(packets):
             self._control.on_persistent_congestion()
         if self._has_rtt:

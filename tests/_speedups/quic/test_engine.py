@@ -18,11 +18,13 @@ from aioquic.tls import CipherSuite, Epoch
 
 from fastserver._speedups.contract import H3Limits
 from fastserver._speedups.quic import engine
-from fastserver._speedups.quic.bounds import BASE_DATAGRAM, LARGE_DATAGRAM
+from fastserver._speedups.quic.bounds import BASE_DATAGRAM, CONNECTION_IDS, LARGE_DATAGRAM
+from fastserver._speedups.quic.errors import UNEXPECTED_MESSAGE
 from fastserver._speedups.quic.keys import SUITES, KeyPair
 from fastserver._speedups.quic.protection import Sealer
 from tests._speedups.quic.pair import (
     CLIENT,
+    SERVER,
     Pair,
     connect,
     make_client,
@@ -31,6 +33,8 @@ from tests._speedups.quic.pair import (
 
 OTHER = ("198.51.100.7", 50001)
 
+#: What stands for the connection in its methods and in the functions that handle packets.
+OURSELVES = ("self", "sender", "engine")
 #: What we override, read or call of aioquic's connection beyond its interface.
 PRIVATE = (
     "_ack_delay", "_ack_eliciting_sent_since_receipt", "_alpn_handler", "_abandon_path_validation",
@@ -38,14 +42,17 @@ PRIVATE = (
     "_crypto_buffers", "_crypto_streams", "_cryptos", "_cryptos_initial", "_events", "_handle_ack_frame",
     "_handle_crypto_frame",
     "_handshake_complete", "_handshake_confirmed", "_handshake_done_pending", "_host_cid_seq", "_host_cids",
-    "_idle_timeout", "_initialize", "_local_ack_delay_exponent", "_local_initial_source_connection_id",
+    "_idle_timeout", "_initialize", "_local_ack_delay_exponent",
+    "_local_active_connection_id_limit", "_local_initial_source_connection_id",
     "_local_max_data", "_local_max_stream_data_bidi_local", "_local_max_stream_data_bidi_remote",
     "_local_max_stream_data_uni", "_local_max_streams_bidi", "_local_max_streams_uni", "_logger", "_loss",
-    "_network_paths", "_pacing_at", "_packet_number", "_parse_transport_parameters", "_path_validation_deadline",
+    "_network_paths", "_on_new_connection_id_delivery", "_pacing_at", "_packet_number",
+    "_parse_transport_parameters", "_path_validation_deadline",
     "_payload_received", "_peer_cid", "_probe_pending", "_QuicConnection__frame_handlers",
     "_remote_active_connection_id_limit", "_remote_max_data", "_remote_max_idle_timeout",
     "_remote_max_stream_data_bidi_local", "_remote_max_stream_data_uni", "_remote_max_streams_uni",
-    "_replenish_connection_ids", "_retire_connection_ids", "_serialize_transport_parameters", "_spaces", "_state",
+    "_replenish_connection_ids", "_retire_connection_ids", "_serialize_transport_parameters", "_set_state", "_spaces",
+    "_state",
     "_update_traffic_key", "_version", "_write_application", "_write_handshake_done_frame",
     "_write_new_connection_id_frame", "_write_path_challenge_frame", "_write_path_response_frame",
     "_write_retire_connection_id_frame",
@@ -86,7 +93,7 @@ def test_the_list_of_private_names_is_whole() -> None:
     used: set[str] = set()
     for name in ("handshake", "sender", "engine"):
         for node in ast.walk(ast.parse(room.joinpath(f"{name}.py").read_text("utf-8"))):
-            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self":
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in OURSELVES:
                 used.add(node.attr)
             elif isinstance(node, ast.FunctionDef):
                 used.add(node.name)
@@ -123,11 +130,42 @@ def test_handshake_is_told_with_the_connection_ids() -> None:
     pair = connect()
     assert pair.ear.told == [("handshake", "h3")]
     assert pair.ear.cids == pair.server.host_cids
-    assert len(pair.ear.cids) == 8
+    assert len(pair.ear.cids) == CONNECTION_IDS
     assert pair.server.address == CLIENT
     tokens = {cid.cid: cid.stateless_reset_token for cid in pair.client._peer_cid_available}
     assert tokens
     assert all(token == pair.cids.make_reset_token(cid) for cid, token in tokens.items())
+
+
+def test_what_only_the_handshake_needs_is_let_go() -> None:
+    pair = Pair()
+    pair.client.connect(SERVER, pair.now)
+    first = [data for data, _ in pair.client.datagrams_to_send(pair.now)]
+    for data in first:
+        pair.server.receive(data, CLIENT, pair.now)
+    context = weakref.ref(pair.server.tls)
+    secret = weakref.ref(pair.server._cryptos[Epoch.HANDSHAKE])
+    pair.run(lambda: bool(pair.ear.told))
+    pair.settle()
+    gc.collect()
+    assert (context(), secret()) == (None, None)
+    assert pair.server.tls.key_schedule.cipher_suite is CipherSuite.AES_128_GCM_SHA256
+    assert pair.server._loss.spaces == [pair.server._space]
+    # What comes late of the handshake is passed over, in whatever version.
+    for data in first:
+        for version in (b"\0\0\0\x01", b"\x6b\x33\x43\xcf"):
+            pair.server.receive(data[:1] + version + data[5:], CLIENT, pair.now)
+    echo(pair)
+    pair.client.send_stream_data(0, b"x", end_stream=True)
+    pair.run(lambda: 0 in pair.got_end)
+    assert pair.ear.terminated is None
+
+
+def test_a_message_of_tls_after_the_handshake() -> None:
+    pair = connect()
+    pair.inject(b"\x06\x00\x04\x18\x00\x00\x01")
+    pair.settle(0.05)
+    assert pair.ear.terminated == (UNEXPECTED_MESSAGE, "the handshake is over", False)
 
 
 def test_a_transfer_both_ways_at_once() -> None:
@@ -401,8 +439,8 @@ def test_the_client_changes_its_connection_id_and_keys() -> None:
     pair.client.send_stream_data(0, bytes(5000), end_stream=True)
     pair.run(lambda: 0 in pair.got_end)
     pair.settle(1)
-    assert len(pair.ear.cids) == 8
-    assert pair.cids.made == 9
+    assert len(pair.ear.cids) == CONNECTION_IDS
+    assert pair.cids.made == CONNECTION_IDS + 1
     assert pair.client._cryptos[Epoch.ONE_RTT].key_phase == 1
 
 

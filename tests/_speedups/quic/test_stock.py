@@ -11,6 +11,7 @@ from aioquic.quic.connection import QuicConnection
 
 from fastserver._speedups.contract import H3Limits
 from fastserver._speedups.quic.bounds import CRYPTO_BYTES, HIGH_WATER
+from fastserver._speedups.quic.errors import CRYPTO_BUFFER_EXCEEDED
 from tests._speedups.quic.pair import (
     CLIENT,
     SERVER,
@@ -128,10 +129,18 @@ def test_stock_takes_half_a_mebibyte_of_handshake() -> None:
 
 def test_handshake_messages_are_bounded() -> None:
     for offset, is_refused in ((CRYPTO_BYTES - 1, False), (CRYPTO_BYTES, True)):
-        pair = connect(LIMITS)
-        pair.inject(b"\x06" + varint(offset) + varint(1) + b"x")
-        pair.settle(0.05)
+        client = make_client()
+        client.connect(SERVER, 1.0)
+        original = client.original_destination_connection_id
+        header = b"\xc1\0\0\0\x01" + bytes([8]) + original + bytes([8]) + client.host_cid + b"\0"
+        payload = (b"\x06" + varint(offset) + varint(1) + b"x").ljust(1300, b"\0")
+        header += varint(len(payload) + 2 + 16) + b"\0\0"
+        pair = Pair(LIMITS, client=client)
+        pair.server.receive(client._cryptos_initial[1].encrypt_packet(header, payload, 0), CLIENT, 1.0)
+        pair.server.take_datagrams(1.0)
         assert (pair.ear.terminated is not None) == is_refused
+        if is_refused:
+            assert pair.ear.terminated == (CRYPTO_BUFFER_EXCEEDED, "too much of a handshake", False)
 
 
 def test_both_hold_the_limits_of_connection_ids_and_challenges() -> None:
