@@ -11,7 +11,7 @@ from collections import deque
 from typing import Final
 
 from fastserver.config.errors import ConfigError
-from fastserver.transport.steering import NUMBERS_LIMIT, QUICPlace, UDPGroup
+from fastserver.transport.udpgroup import NUMBERS_LIMIT, QUICPlace, UDPGroup
 
 #: Numbers beyond two for each worker: one that starts and one that is killed belong to neither generation.
 SPARE: Final = 2

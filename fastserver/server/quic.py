@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from aioquic.quic.configuration import QuicConfiguration
 
     from fastserver.transport.handoff import Address
-    from fastserver.transport.steering import QUICPlace, UDPGroup
+    from fastserver.transport.udpgroup import QUICPlace, UDPGroup
 
 #: The name of HTTP/3 in ALPN (RFC 9114 section 3.1), in metrics and in logs.
 HTTP3: Final = "h3"
@@ -81,7 +81,7 @@ def open_place(config: Config, endpoints: Sequence[Endpoint], log: Logger) -> QU
     group = open_group(config, endpoints, 1, log)
     if group is None:
         return None
-    from fastserver.transport.steering import QUICPlace
+    from fastserver.transport.udpgroup import QUICPlace
 
     return QUICPlace(group, 0)
 
@@ -263,7 +263,7 @@ def _load_parts() -> Parts:
 def _bind(config: Config, binds: Sequence[TCPBind], workers: int, log: Logger) -> UDPGroup:
     from fastserver.protocol.quic.cids import mix_constants
     from fastserver.server.numbers import count_numbers
-    from fastserver.transport.steering import UDPGroup
+    from fastserver.transport.udpgroup import UDPGroup
 
     secret = os.urandom(SECRET_BYTES)
     return UDPGroup(

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
-    from fastserver.transport.steering import UDPGroup
+    from fastserver.transport.udpgroup import UDPGroup
 
 #: Host and port.
 Address: TypeAlias = tuple[str, int]

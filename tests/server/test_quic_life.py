@@ -33,7 +33,7 @@ from tests.site import run_in_loop
 pytest.importorskip("aioquic")
 
 from fastserver.protocol.quic.dispatcher import Dispatcher
-from fastserver.transport.steering import QUICPlace, UDPGroup
+from fastserver.transport.udpgroup import QUICPlace, UDPGroup
 
 AUTHORITY = trustme.CA()
 CERTIFICATE = AUTHORITY.issue_cert("localhost")

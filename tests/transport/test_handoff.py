@@ -10,8 +10,8 @@ import pytest
 
 from fastserver.config.bind import TCPBind
 from fastserver.transport.handoff import Address, Handoff, pack, unpack
-from fastserver.transport.steering import UDPGroup
-from tests.transport.test_routing import CONSTANTS
+from fastserver.transport.udpgroup import UDPGroup
+from tests.transport.test_steering import CONSTANTS
 
 LOCAL = TCPBind("127.0.0.1", 0)
 PEER = ("192.0.2.7", 50000)

@@ -20,7 +20,7 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from fastserver.protocol.quic.keys import derive_key
+from fastserver.protocol.quic.secrets import derive_key
 
 #: Seconds for which a token is good: Retry's is for a round trip (section 8.1.3), the other for the next visit.
 RETRY_LIFE_S: Final = 30.0
