@@ -87,7 +87,7 @@ def open_place(config: Config, endpoints: Sequence[Endpoint], log: Logger) -> QU
 
 
 def list_binds(config: Config, endpoints: Iterable[Endpoint]) -> list[TCPBind]:
-    """``config.quic_binds``, with the ports that the TCP sockets have got."""
+    """The addresses of ``quic_bind`` and ``http3``, the latter with the ports that the TCP sockets have got."""
     binds = [parse_quic_bind(text) for text in config.quic_bind]
     wanted = {str(bind) for bind in config.http3_binds}
     for endpoint in endpoints:

@@ -28,8 +28,8 @@ from typing import Final
 from fastserver.config.bind import TCPBind
 from fastserver.transport.bpf import DROP_ALL, SO_ATTACH_FILTER, SO_ATTACH_REUSEPORT_CBPF, SO_DETACH_FILTER, attach
 from fastserver.transport.handoff import Address
-from fastserver.transport.steering import compose_steering, pick_number
 from fastserver.transport.sockets import BindError, bind_targets, explain, resolve, set_v6only
+from fastserver.transport.steering import compose_steering, pick_number
 
 #: A worker's number is one byte of a connection ID.
 NUMBERS_LIMIT: Final = 256
@@ -154,10 +154,6 @@ class UDPGroup:
     def is_living(self, number: int) -> bool:
         """Whether a worker has that number and reads what is sent to it."""
         return self._states[number] != _GONE
-
-    def is_accepting(self, number: int) -> bool:
-        """Whether that worker takes new connections."""
-        return self._states[number] == _ACCEPTING
 
     def pick(self, cid: bytes, own: int) -> int:
         """The worker for a new client that has chosen ``cid``, as the kernel picks it.

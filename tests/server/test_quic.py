@@ -182,6 +182,18 @@ def test_http3_takes_the_ports_that_tcp_has_got() -> None:
     assert binds == [TCPBind("127.0.0.1", 0), *(TCPBind("127.0.0.1", port) for port in found)]
 
 
+@pytest.mark.parametrize(
+    ("given", "binds"),
+    [
+        ([":443", "[::1]:5"], [TCPBind("", 443), TCPBind("::1", 5)]),
+        (["a:0", "a:0"], [TCPBind("a", 0), TCPBind("a", 0)]),
+        ("127.0.0.1:8000", [TCPBind("127.0.0.1", 8000)]),  # a TCP port takes no UDP port
+    ],
+)
+def test_addresses_of_its_own(given: Any, binds: list[TCPBind]) -> None:
+    assert quic.list_binds(Config(certfile="c", quic_bind=given), []) == binds
+
+
 def test_no_address_is_served_twice() -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         where = f"127.0.0.1:{probe.getsockname()[1]}"

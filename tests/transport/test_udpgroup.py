@@ -15,8 +15,8 @@ from fastserver.config.bind import TCPBind
 from fastserver.transport import udpgroup
 from fastserver.transport.sockets import BindError
 from fastserver.transport.udpgroup import UDPGroup
-from tests.transport.test_steering import CONSTANTS, choose_number, make_cid, make_long, make_short
 from tests.transport.test_sockets import needs_ipv6
+from tests.transport.test_steering import CONSTANTS, choose_number, make_cid, make_long, make_short
 
 LOG = logging.getLogger("tests.udpgroup")
 LOCAL = TCPBind("127.0.0.1", 0)
@@ -76,7 +76,7 @@ def count_descriptors() -> int:
 def test_one_number_is_a_plain_socket_and_serves_at_once(open_group: Opener, client: socket.socket) -> None:
     group = open_group(numbers=1)
     assert (group.steered, group.get_inbox(0), group.get_outbox(0)) == (False, None, None)
-    assert (group.is_living(0), group.is_accepting(0), group.pick(b"12345678", 0)) == (True, True, 0)
+    assert (group.is_living(0), group.pick(b"12345678", 0)) == (True, 0)
     (sock,) = group.take(0)
     send_to(client, group, b"hello")
     assert read_all(sock) == [b"hello"]
@@ -278,7 +278,7 @@ def test_with_nobody_accepting_the_living_answer(open_group: Opener, client: soc
     group.steer(set(), {2})
     send_to(client, group, data := make_long(CHANCE.randbytes(18)))
     assert read_all(get_socket(group, 2)) == [data]
-    assert (group.pick(b"12345678", 5), group.is_accepting(2)) == (2, False)
+    assert group.pick(b"12345678", 5) == 2
 
 
 def test_with_nobody_alive_a_client_is_for_who_has_it(open_group: Opener) -> None:
@@ -317,7 +317,7 @@ def test_an_order_that_the_kernel_refuses_is_told(
     monkeypatch.setattr(udpgroup, "attach", refuse)
     assert not group.steer({1, 2}, {1, 2})
     assert "Cannot allocate memory" in caplog.text
-    assert group.is_accepting(2)
+    assert {group.pick(CHANCE.randbytes(8), 5) for _ in range(50)} == {1, 2}
 
 
 # Many processes.
