@@ -64,6 +64,13 @@ class Engine(Sender):
         return self._state is QuicConnectionState.TERMINATED
 
     @property
+    def cipher_suite(self):
+        """The number of the cipher suite that TLS has chosen; ``None`` as yet."""
+        # aioquic makes ``tls`` of the first datagram.
+        schedule = self.tls.key_schedule if self._spaces else None
+        return None if schedule is None else int(schedule.cipher_suite)
+
+    @property
     def host_cids(self):
         """The connection IDs by which the peer may address us."""
         return [connection_id.cid for connection_id in self._host_cids]
