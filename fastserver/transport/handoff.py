@@ -12,11 +12,10 @@ import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from fastserver.protocol.quic.datagram import Address
+
 if TYPE_CHECKING:
     from fastserver.transport.udpgroup import UDPGroup
-
-#: Host and port.
-Address: TypeAlias = tuple[str, int]
 
 #: Takes what another worker has handed over: payload, the peer's address, ours (packed) where it is known,
 #: index of the port in the group.

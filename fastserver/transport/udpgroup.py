@@ -26,13 +26,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from fastserver.config.bind import TCPBind
+from fastserver.protocol.quic.cids import MAX_WORKERS
+from fastserver.protocol.quic.datagram import Address
 from fastserver.transport.bpf import DROP_ALL, SO_ATTACH_FILTER, SO_ATTACH_REUSEPORT_CBPF, SO_DETACH_FILTER, attach
-from fastserver.transport.handoff import Address
 from fastserver.transport.sockets import BindError, bind_targets, explain, resolve, set_v6only
 from fastserver.transport.steering import compose_steering, pick_number
-
-#: A worker's number is one byte of a connection ID.
-NUMBERS_LIMIT: Final = 256
 
 #: What an inbox may hold, where the system allows it (it often allows less).
 INBOX_BYTES: Final = 4 * 1024 * 1024
@@ -59,15 +57,15 @@ class UDPGroup:
         dual_stack: bool = True,
         steered: bool = True,
     ) -> None:
-        if not 1 <= numbers <= NUMBERS_LIMIT:
-            raise ValueError(f"worker numbers are 1 to {NUMBERS_LIMIT}, not {numbers}")
+        if not 1 <= numbers <= MAX_WORKERS:
+            raise ValueError(f"worker numbers are 1 to {MAX_WORKERS}, not {numbers}")
         self.numbers = numbers
         self.secret = secret
         self.steered = False
         self._constants = constants
         self._log = log
-        self._states = mmap.mmap(-1, NUMBERS_LIMIT)  # shared with the workers that are forked from here
-        self._seen: bytes = bytes(NUMBERS_LIMIT)  # what the kernel was told last
+        self._states = mmap.mmap(-1, MAX_WORKERS)  # shared with the workers that are forked from here
+        self._seen: bytes = bytes(MAX_WORKERS)  # what the kernel was told last
         self._ports: list[list[socket.socket | None]] = []
         self._inboxes: list[socket.socket | None] = []
         self._outboxes: list[socket.socket | None] = []
@@ -94,7 +92,7 @@ class UDPGroup:
         accepts, new ones go to the living, who know what to answer.  ``False`` where the kernel did not take it: then
         the former order goes on, and the workers hand over what they get wrongly.
         """
-        states = bytearray(NUMBERS_LIMIT)
+        states = bytearray(MAX_WORKERS)
         for number in living:
             states[number] = _ACCEPTING if number in accepting else _LIVING
         risen = [number for number in range(self.numbers) if states[number] and not self._seen[number]]

@@ -28,7 +28,6 @@ from fastserver.server.quic import (
     Unavailable,
     describe_group,
     make_configuration,
-    make_tls_facts,
     open_group,
     render_alt_svc,
 )
@@ -240,12 +239,10 @@ def test_the_configuration(certfile: str, keyfile: str) -> None:
             certfile=certfile,
             keyfile=keyfile,
             quic_idle_timeout=7,
-            quic_initial_stream_window=2048,
-            quic_initial_connection_window=32768,
         )
     )
     assert (made.is_client, made.alpn_protocols, made.max_datagram_size) == (False, ["h3"], 1200)
-    assert (made.idle_timeout, made.max_stream_data, made.max_data) == (7, 2048, 32768)
+    assert made.idle_timeout == 7
     pems = [each.public_bytes(Encoding.PEM) for each in (made.certificate, *made.certificate_chain)]
     assert pems == [blob.bytes() for blob in CERTIFICATE.cert_chain_pems]
     assert made.private_key.public_key() == made.certificate.public_key()
@@ -294,20 +291,3 @@ def test_kinds_of_keys(tmp_path: Path, certfile: str, key: Any, is_fit: bool) ->
         return
     with pytest.raises(Unavailable, match=r"take one of RSA, P-256, P-384 or Ed25519$"):
         make_configuration(config)
-
-
-def test_the_tls_extension() -> None:
-    tls = SimpleNamespace(key_schedule=None)
-    wire = SimpleNamespace(engine=SimpleNamespace())
-    assert make_tls_facts(wire, "PEM") is None
-    wire.engine.tls = tls
-    assert make_tls_facts(wire, "PEM") is None
-    tls.key_schedule = SimpleNamespace(cipher_suite=0x1301)
-    assert make_tls_facts(wire, "PEM") == {
-        "server_cert": "PEM",
-        "client_cert_chain": [],
-        "client_cert_name": None,
-        "client_cert_error": None,
-        "tls_version": 0x0304,
-        "cipher_suite": 0x1301,
-    }

@@ -214,19 +214,24 @@ def test_what_a_connection_is_made_of(parts: FakeParts, settings: dict[str, Any]
         async with Server(Recorder(), Config(**settings, h3_max_concurrent_streams=7)):
             (port,) = parts.ports
             connection, listener = object(), object()
-            kind, wired, host, make_engine = port.open_wire(connection, port.host, b"original", b"retried.")
+            kind, wired, host, make_engine = port.protocol.open(connection, port.host, b"original", b"retried.")
             assert (kind, wired, host) == ("wire", connection, port.host)
             engine, heard, configuration, limits, cids, original, retried = make_engine(listener)
             assert (engine, heard, original, retried) == ("engine", listener, b"original", b"retried.")
             assert (limits is host.limits.h3, limits.streams) == (True, 7)
             assert cids.find_worker(cids.make()) == 0
             assert configuration.is_client is False
-            schedule = SimpleNamespace(cipher_suite=0x1303)
-            facts = port.make_tls_facts(
-                SimpleNamespace(engine=SimpleNamespace(tls=SimpleNamespace(key_schedule=schedule)))
-            )
-            assert facts["server_cert"] == CERTIFICATE.cert_chain_pems[0].bytes().decode()
-            assert facts["cipher_suite"] == 0x1303
+            wire = SimpleNamespace(engine=SimpleNamespace(cipher_suite=None))
+            assert port.protocol.make_tls_facts(wire) is None
+            wire.engine.cipher_suite = 0x1303
+            assert port.protocol.make_tls_facts(wire) == {
+                "server_cert": CERTIFICATE.cert_chain_pems[0].bytes().decode(),
+                "client_cert_chain": [],
+                "client_cert_name": None,
+                "client_cert_error": None,
+                "tls_version": 0x0304,
+                "cipher_suite": 0x1303,
+            }
 
     run_in_loop(asyncio.new_event_loop, main())
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from fastserver.config.bind import TCPBind
-from fastserver.transport.handoff import Address, Handoff, pack, unpack
+from fastserver.protocol.quic.datagram import Address
+from fastserver.transport.handoff import Handoff, pack, unpack
 from fastserver.transport.udpgroup import UDPGroup
 from tests.transport.test_steering import CONSTANTS
 
