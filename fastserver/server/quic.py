@@ -8,7 +8,6 @@ in the log, and all else is served.  Nothing of QUIC is imported, aioquic least 
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -22,7 +21,7 @@ from fastserver.config.bind import TCPBind, parse_bind, parse_quic_bind
 from fastserver.config.errors import ConfigError
 from fastserver.config.model import Config
 from fastserver.config.setting import quote
-from fastserver.config.tls import read_server_certificate
+from fastserver.config.tls import load_credentials, read_server_certificate
 from fastserver.server.endpoints import Endpoint, Purpose
 from fastserver.transport.sockets import BindError
 
@@ -40,7 +39,6 @@ HTTP3_NAME: Final = "h3"
 PYTHON: Final = (3, 11)
 
 _TLS_1_3: Final = 0x0304
-_KEY: Final = re.compile(rb"-----BEGIN (?P<kind>(?:[A-Z0-9]+ )*PRIVATE KEY)-----.*?-----END (?P=kind)-----", re.DOTALL)
 
 
 class Parts(NamedTuple):
@@ -270,47 +268,18 @@ def _bind(config: Config, binds: Sequence[TCPBind], workers: int, log: Logger) -
 
 
 def _load_credentials(config: Config) -> tuple[list[Any], Any]:
-    """The certificates of ``certfile`` and their key, which OpenSSL has taken already; or ``Unavailable``."""
-    from cryptography import x509
-
-    assert config.certfile is not None
-    try:
-        chain = x509.load_pem_x509_certificates(_read(config.certfile))
-    except ValueError:
-        raise Unavailable(f"it cannot use the certificate in {quote(config.certfile)}") from None
-    keyfile = config.keyfile or config.certfile
-    key = _load_key(_read(keyfile), config.keyfile_password)
-    if key is None:
-        raise Unavailable(f"it cannot use the key in {quote(keyfile)}: take one of RSA, P-256, P-384 or Ed25519")
-    return chain, key
-
-
-def _load_key(pem: bytes, password: str | None) -> Any:
-    """The private key in ``pem``; ``None`` where aioquic has no signature for its kind, or it cannot be read."""
-    from cryptography.exceptions import UnsupportedAlgorithm
+    """The certificates of ``certfile`` and their key; ``Unavailable`` where aioquic has no signature for its kind."""
     from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    found = _KEY.search(pem)
-    if found is None:
-        return None
-    key: Any = None
-    for secret in (None,) if password is None else (password.encode(), None):
-        try:
-            key = load_pem_private_key(found.group(), secret)
-            break
-        except TypeError:  # a password for a key that has none
-            continue
-        except (ValueError, UnsupportedAlgorithm):
-            return None
-    if isinstance(key, ec.EllipticCurvePrivateKey):
-        return key if isinstance(key.curve, (ec.SECP256R1, ec.SECP384R1)) else None
-    return key if isinstance(key, (rsa.RSAPrivateKey, ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey)) else None
-
-
-def _read(path: str) -> bytes:
     try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError as error:
-        raise Unavailable(f"{quote(path)} cannot be read: {error.strerror}") from None
+        chain, key = load_credentials(config)
+    except ConfigError as error:
+        raise Unavailable(error.problem) from None
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        is_fit = isinstance(key.curve, (ec.SECP256R1, ec.SECP384R1))
+    else:
+        is_fit = isinstance(key, (rsa.RSAPrivateKey, ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey))
+    if not is_fit:
+        keyfile = quote(config.keyfile or config.certfile)
+        raise Unavailable(f"it cannot use the key in {keyfile}: take one of RSA, P-256, P-384 or Ed25519")
+    return chain, key

@@ -18,13 +18,13 @@ import h2.config
 import h2.connection
 import h2.events
 import pytest
-import trustme
 
 from fastserver import Config, Server
 from fastserver.config.tls import create_ssl_context
 from fastserver.errors import StartupFailed
 from fastserver.server.endpoints import open_endpoints
 from fastserver.server.quic import QUICService, open_group, open_place
+from tests.certificates import AUTHORITY, CERTIFICATE, write_server_pem
 from tests.fakes import make_host, make_log
 from tests.server.applications import Recorder, render_request
 from tests.server.quicparts import FakeParts
@@ -35,18 +35,13 @@ pytest.importorskip("aioquic")
 from fastserver.protocol.quic.dispatcher import Dispatcher
 from fastserver.transport.udpgroup import QUICPlace, UDPGroup
 
-AUTHORITY = trustme.CA()
-CERTIFICATE = AUTHORITY.issue_cert("localhost")
-
 
 @pytest.fixture
 def settings(tmp_path: Path) -> dict[str, Any]:
     """Of a server with TLS and HTTP/3."""
-    path = tmp_path / "server.pem"
-    CERTIFICATE.private_key_and_cert_chain_pem.write_to_path(str(path))
     return {
         "bind": "127.0.0.1:0",
-        "certfile": str(path),
+        "certfile": write_server_pem(tmp_path),
         "quic_bind": "127.0.0.1:0",
         "timeout_keep_alive_min": 0.1,
         "timeout_graceful_shutdown": 5,
@@ -167,7 +162,7 @@ def test_a_key_that_has_changed_since_the_sockets_were_bound(
 
     run_in_loop(asyncio.new_event_loop, main())
     (line,) = (record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING)
-    assert line.startswith("HTTP/3 is not served: it cannot use the key in ")
+    assert line.startswith("HTTP/3 is not served: the private key in ")
 
 
 @pytest.mark.parametrize("shared", [False, True])
