@@ -65,10 +65,8 @@ class Engine(Sender):
 
     @property
     def cipher_suite(self):
-        """The number of the cipher suite that TLS has chosen; ``None`` as yet."""
-        # aioquic makes ``tls`` of the first datagram.
-        schedule = self.tls.key_schedule if self._spaces else None
-        return None if schedule is None else int(schedule.cipher_suite)
+        """The number of the cipher suite; ``None`` while the handshake is not done."""
+        return int(self.tls.key_schedule.cipher_suite) if self._handshake_complete else None
 
     @property
     def host_cids(self):
