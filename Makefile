@@ -2,7 +2,8 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-HOST ?= 127.0.0.1
+# In both families, where the system's name has both: browsers that are forced to QUIC try ::1 alone.
+HOST ?= localhost
 PORT ?= 8000
 WORKERS ?= 1
 ARGS ?=
@@ -27,7 +28,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help:  ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: $(VENV)/.built  ## Serve examples/app.py on https://127.0.0.1:8000 by HTTP/1.1, 2 and 3 (HOST=, PORT=, WORKERS=, ARGS=)
+run: $(VENV)/.built  ## Serve examples/app.py on https://localhost:8000 by HTTP/1.1, 2 and 3 (HOST=, PORT=, WORKERS=, ARGS=)
 	@$(BIN)/fastserver examples.app:app --bind $(HOST):$(PORT) --dev-cert --http3 --workers $(WORKERS) \
 		--timeout-graceful-shutdown 2 $(ARGS)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 
 from fastserver import Config, Server
+from tests.certificates import AUTHORITY, write_server_pem
 
 pytest.importorskip("aioquic")
 
@@ -20,8 +20,6 @@ from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
 from aioquic.quic.events import ConnectionTerminated, StreamReset
 
-AUTHORITY = trustme.CA()
-CERTIFICATE = AUTHORITY.issue_cert("localhost", "127.0.0.1")
 PATIENCE_S = 10.0
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
@@ -43,9 +41,8 @@ class Answer:
 
 def make_config(folder: Path, **settings: Any) -> Config:
     """Of a server with TLS and HTTP/3 on ports of its own choice."""
-    path = folder / "server.pem"
-    CERTIFICATE.private_key_and_cert_chain_pem.write_to_path(str(path))
-    given = {"bind": "127.0.0.1:0", "quic_bind": "127.0.0.1:0", "certfile": str(path), "timeout_graceful_shutdown": 3}
+    path = write_server_pem(folder)
+    given = {"bind": "127.0.0.1:0", "quic_bind": "127.0.0.1:0", "certfile": path, "timeout_graceful_shutdown": 3}
     return Config(**{**given, **settings})
 
 

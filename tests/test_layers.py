@@ -98,6 +98,7 @@ GUESTS = {
         "fastserver._speedups.quic.protection",
         "fastserver.protocol.quic",
         "fastserver.server.quic",
+        "fastserver.config.tls",
         "fastserver.config.devcert",
     ),
     "uvloop": EDGE,

@@ -7,9 +7,11 @@ from typing import Any
 
 from bench.micro.rooms import Room
 from bench.micro.timing import Effort, Row, time_ns
+from fastserver._speedups.metrics import Metrics
 from fastserver.protocol.quic.cids import ConnectionIDs
-from fastserver.protocol.quic.dispatcher import Dispatcher, Open, Reply, Verdict
+from fastserver.protocol.quic.dispatcher import Dispatcher
 from fastserver.protocol.quic.tokens import Tokens
+from fastserver.protocol.quic.verdicts import Open, Reply, Verdict
 
 SECRET = bytes(range(32))
 ADDRESS = ("198.51.100.7", 50000)
@@ -35,7 +37,9 @@ def make_initial(dcid: bytes, token: bytes = b"", version: int = V1) -> bytes:
 def make_dispatcher(**options: Any) -> Dispatcher[int]:
     """One that knows ``CONNECTIONS`` and answers at any rate."""
     cids = ConnectionIDs(SECRET, 1)
-    dispatcher: Dispatcher[int] = Dispatcher(cids, Tokens(SECRET), lambda: 0.0, **options)
+    given: dict[str, Any] = {"retry": "auto", "max_half_open": 256, "is_full": lambda: False, "note_full": lambda: None}
+    given |= {"is_living": None, "choose_worker": None, "metrics": Metrics(), **options}
+    dispatcher: Dispatcher[int] = Dispatcher(cids, Tokens(SECRET), lambda: 0.0, **given)
     dispatcher.__dict__.update(dict.fromkeys(("_negotiations", "_resets", "_refusals"), EndlessBucket()))
     for number in range(CONNECTIONS):
         dispatcher.register(number, cids.make())
@@ -56,7 +60,10 @@ def name_admissions() -> dict[str, tuple[Callable[[], Verdict | None], type | No
         "stateless reset": (dispatcher, b"\x40" + os.urandom(40), Reply),
         "refused": (full, make_initial(bytes(8)), Reply),
     }
-    return {name: (partial(taker.admit, data, ADDRESS, 0.0), kind) for name, (taker, data, kind) in cases.items()}
+    return {
+        name: (partial(taker.admit, data, ADDRESS, 0.0, is_forwarded=False), kind)
+        for name, (taker, data, kind) in cases.items()
+    }
 
 
 def measure(rooms: list[Room], effort: Effort) -> list[Row]:

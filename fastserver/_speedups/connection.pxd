@@ -45,8 +45,7 @@ cdef class LiveConnection(Connection):
 
     @cython.locals(wire=Protocol)
     cpdef _close_gracefully(self)
-    @cython.locals(host=Host, limit="long long")
-    cpdef bint is_admitted(self) except -1
+    cpdef refuse(self)
     @cython.locals(host=Host)
     cpdef enter(self, Protocol wire, str name)
     cpdef switch(self, Protocol wire, str name)
@@ -77,9 +76,11 @@ cdef class LiveConnection(Connection):
     cpdef check_writing(self, double now)
 
 
-@cython.locals(connection=LiveConnection, now=double)
-cpdef note_refused(Host host)
+@cython.locals(limit="long long")
+cpdef bint has_room(Host host) except -1
 
+cpdef count_full(Host host)
+@cython.locals(connection=LiveConnection, now=double)
 cpdef sweep(Host host)
 @cython.locals(connection=LiveConnection)
 cpdef drain(Host host)

@@ -107,15 +107,10 @@ class LiveConnection(Connection):
 
     # What a transport calls.
 
-    def is_admitted(self):
-        """Whether there is room for the connection; if not, it is counted, and its transport has to close it."""
-        host = self.host
-        limit = host.limits.connections
-        if not len(host.connections) >= limit > 0:
-            return True
-        host.arriving.discard(self)
-        note_refused(host)
-        return False
+    def refuse(self):
+        """There is no room for the connection, which has arrived: it is counted, and its transport has to close it."""
+        self.host.arriving.discard(self)
+        count_full(self.host)
 
     def enter(self, wire, name):
         """The connection is open, and ``wire`` serves it under ``name``."""
@@ -286,8 +281,14 @@ class LiveConnection(Connection):
         """Drop a connection whose peer takes nothing; called at each sweep."""
 
 
-def note_refused(host):
-    """A connection above the limit is refused: it is counted, and the log says so once in a while."""
+def has_room(host):
+    """Whether one more connection may be open."""
+    limit = host.limits.connections
+    return not len(host.connections) >= limit > 0
+
+
+def count_full(host):
+    """A connection above the limit is refused: the metrics count it, and the log says so once in a while."""
     host.metrics.connections_refused += 1
     if host.clock.now - host.full_since >= FULL_LOG_S:
         host.full_since = host.clock.now

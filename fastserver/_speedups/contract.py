@@ -256,7 +256,7 @@ class Connection:
         raise NotImplementedError
 
     def abort(self):
-        """Drop the connection at once, so that the peer sees a reset and never a clean end."""
+        """Drop the connection at once, so that the peer cannot take what is open on it for whole."""
         raise NotImplementedError
 
     def finish_writing(self):

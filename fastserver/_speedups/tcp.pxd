@@ -1,7 +1,7 @@
 # What the loop calls are plain Python methods (the loop looks them up once per connection); the rest is C.
 cimport cython
 
-from .connection cimport LiveConnection
+from .connection cimport LiveConnection, has_room
 from .contract cimport Host, Peer, Protocol
 from .events cimport RawData
 from .kernels cimport raw_data, send_bytes

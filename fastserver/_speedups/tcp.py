@@ -11,7 +11,7 @@ import socket
 import struct
 import termios
 
-from .connection import LiveConnection
+from .connection import LiveConnection, has_room
 from .contract import Peer
 from .kernels import raw_data, send_bytes
 
@@ -49,7 +49,8 @@ class TCPConnection(LiveConnection):
         self.transport = transport
         ssl_object = transport.get_extra_info("ssl_object")
         choice = self._pipeline.choose(None if ssl_object is None else ssl_object.selected_alpn_protocol())
-        if not self.is_admitted():
+        if not has_room(self.host):
+            self.refuse()
             if choice.refusal:
                 transport.write(choice.refusal)
             transport.close()

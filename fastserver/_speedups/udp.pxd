@@ -4,10 +4,16 @@ cimport cython
 from .connection cimport LiveConnection
 from .contract cimport Host, Peer, Protocol
 from .datagrams cimport receive, render_local, send
-from .events cimport RawData
 from .kernels cimport raw_datagram
 
+# Imported classes that are held as C globals.
+cdef object Forward
+cdef object Open
+
 cdef double _NEVER
+cdef Py_ssize_t BATCH_DATAGRAMS
+cdef Py_ssize_t READ_DATAGRAMS
+cdef Py_ssize_t FLUSH_DATAGRAMS
 
 
 @cython.final
@@ -37,12 +43,11 @@ cdef class UDPConnection(LiveConnection):
 cdef class UDPPort:
     cdef readonly Host host
     cdef readonly tuple name
+    cdef readonly object protocol
     cdef object _sock
     cdef object _loop
     cdef object _dispatcher
-    cdef object _open_wire
     cdef object _forward
-    cdef object _tls_maker
     cdef object _turn
     cdef object _timer
     cdef object __weakref__
@@ -68,7 +73,6 @@ cdef class UDPPort:
     @cython.locals(connection=UDPConnection)
     cdef UDPConnection _open(self, verdict, tuple address, bytes local)
     cdef _fail(self, UDPConnection connection, error)
-    cdef make_tls_facts(self, wire)
     cdef queue(self, bytes data, tuple address, bytes local)
     cdef ask(self, UDPConnection connection)
     cdef leave(self, UDPConnection connection)

@@ -12,21 +12,22 @@ datagrams have left; one that is gone is held by nothing here.
 from heapq import heapify, heappop, heappush
 from time import time
 
+from fastserver.protocol.quic.verdicts import Forward, Open
+
 from .connection import LiveConnection
 from .contract import Peer
 from .datagrams import receive, render_local, send
 from .kernels import raw_datagram
+from .quic.bounds import TIMER_S
 from .udpsocket import prepare_socket
 
 _NEVER = float("inf")
 
 #: Datagrams of one reading and, with a reading's excess, of one turn of the loop, which others wait for.
 BATCH_DATAGRAMS = 64
-TURN_DATAGRAMS = 256
+READ_DATAGRAMS = 256
 #: So many datagrams are written before another connection is asked for its own.
 FLUSH_DATAGRAMS = 256
-#: The resolution of the loop's timers; less would have them fire before the time.
-TIMER_S = 0.001
 #: Out-of-date deadlines that are kept beside one for each connection, and again as many.
 STALE_DEADLINES = 64
 
@@ -123,37 +124,34 @@ class UDPConnection(LiveConnection):
 
     def _make_peer(self):
         port = self._port
+        protocol = port.protocol
         if self._tls is None and self.wire is not None:
-            self._tls = port.make_tls_facts(self.wire)
+            self._tls = protocol.make_tls_facts(self.wire)
         server = port.name
         if self._local is not None:
             server = (render_local(self._local), server[1])
-        return Peer(self.address, server, "https", "h3", self._tls)
+        return Peer(self.address, server, protocol.scheme, protocol.name, self._tls)
 
 
 class UDPPort:
     """One bound UDP socket with the QUIC connections behind it.
 
-    ``dispatcher`` knows connections by their IDs: ``find(data)``, ``admit(data, address, now, is_forwarded=...)`` for
-    datagrams of strangers, which gives ``None`` or what is to be done: an ``original_cid`` (with ``retry_cid`` and
-    ``initial_cid``) to open a connection, a ``worker`` to forward to, else ``data`` to reply; ``note_opened(connection,
-    initial_cid)``, ``forget(connection)`` and ``stop_admitting(is_retiring=...)``.
-
-    ``open_wire(connection, host, original_cid, retry_cid)`` gives the wire of a new connection, ``forward(worker, data,
-    address, local)`` hands a datagram to another worker, and ``make_tls_facts(wire)`` gives the ASGI ``tls`` extension,
-    ``None`` while the handshake is not done.
+    ``dispatcher`` knows connections by their IDs, and what becomes of the datagrams of strangers
+    (``fastserver.protocol.quic.dispatcher``).  ``protocol`` is what is served: its ``name`` (the one of ALPN) and
+    ``scheme``; ``open(connection, host, original_cid, retry_cid)`` gives the wire of a new connection, and
+    ``make_tls_facts(wire)`` the ASGI ``tls`` extension, ``None`` while the handshake is not done.  ``forward(worker,
+    data, address, local)`` hands a datagram to another worker.
     """
 
-    def __init__(self, host, sock, dispatcher, open_wire, forward=None, make_tls_facts=None):
+    def __init__(self, host, sock, dispatcher, protocol, forward):
         self.host = host
+        self.protocol = protocol
         self.name = sock.getsockname()[:2]
         self._sock = sock
         self._fd = sock.fileno()
         self._loop = host.loop
         self._dispatcher = dispatcher
-        self._open_wire = open_wire
         self._forward = forward
-        self._tls_maker = make_tls_facts
         self._is_blocked = False
         self._connections = {}
         # Datagrams to write; connections to ask for more, and to lose, when the turn ends; the callback of its end.
@@ -174,13 +172,6 @@ class UDPPort:
         """Read from now on."""
         prepare_socket(self._sock)
         self._loop.add_reader(self._fd, self.on_readable)
-
-    def stop_admitting(self, is_retiring=False):
-        """Open no more connections; those that are open go on.
-
-        Clients are refused, or, where this worker retires among others, left to those.
-        """
-        self._dispatcher.stop_admitting(is_retiring=is_retiring)
 
     def close(self):
         """Lose what connections there are, and close the socket; safe to repeat, but not for a connection to call."""
@@ -204,7 +195,7 @@ class UDPPort:
     # What the loop calls.
 
     def on_readable(self):
-        left = TURN_DATAGRAMS
+        left = READ_DATAGRAMS
         while left > 0:
             batch = receive(self._fd, BATCH_DATAGRAMS)
             now = self._tick()
@@ -269,11 +260,10 @@ class UDPPort:
         verdict = self._dispatcher.admit(data, address, now, is_forwarded=is_forwarded)
         if verdict is None:
             return None
-        if hasattr(verdict, "original_cid"):
+        if type(verdict) is Open:
             return self._open(verdict, address, local)
-        if hasattr(verdict, "worker"):
-            if self._forward is not None:
-                self._forward(verdict.worker, data, address, local)
+        if type(verdict) is Forward:
+            self._forward(verdict.worker, data, address, local)
         elif not self._is_blocked:
             # A stranger who gets no answer asks again; answers must not pile up.
             self.queue(verdict.data, address, local)
@@ -281,13 +271,12 @@ class UDPPort:
 
     def _open(self, verdict, address, local):
         connection = UDPConnection(self.host, self, address, local)
-        if not connection.is_admitted():
-            return None
         self._connections[connection.id] = connection
         try:
             self._dispatcher.note_opened(connection, verdict.initial_cid)
-            wire = self._open_wire(connection, self.host, verdict.original_cid, verdict.retry_cid)
-            connection.enter(wire, "h3")
+            protocol = self.protocol
+            wire = protocol.open(connection, self.host, verdict.original_cid, verdict.retry_cid)
+            connection.enter(wire, protocol.name)
         except Exception as error:
             self._fail(connection, error)
             return None
@@ -298,10 +287,6 @@ class UDPPort:
         context = {"message": f"a QUIC connection has failed: {connection!r}", "exception": error}
         self._loop.call_exception_handler(context)
         connection.drop()
-
-    def make_tls_facts(self, wire):
-        """The ASGI ``tls`` extension of a connection whose protocol is ``wire``, or ``None`` as yet."""
-        return None if self._tls_maker is None else self._tls_maker(wire)
 
     # What connections call.
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
 
 from fastserver.config.aliases import translate
-from fastserver.config.bind import METRICS_PORT, Bind, TCPBind, parse_bind, parse_quic_bind
+from fastserver.config.bind import METRICS_PORT, Bind, TCPBind, parse_bind
 from fastserver.config.consistency import canonicalise, check
 from fastserver.config.header import parse_header
 from fastserver.config.setting import Setting, setting_of
@@ -163,17 +163,11 @@ class Config(
         return tuple(parse_bind(text, METRICS_PORT) for text in self.metrics_bind)
 
     @property
-    def quic_binds(self) -> tuple[TCPBind, ...]:
-        """Where QUIC is served, over UDP: the addresses of ``quic_bind``, and with ``http3`` the TCP ones of ``bind``.
-
-        Port 0 among the latter stands for the port that the TCP socket has got.
-        """
-        binds = [parse_quic_bind(text) for text in self.quic_bind]
-        return (*binds, *(bind for bind in self.http3_binds if not bind.port or bind not in binds))
-
-    @property
     def http3_binds(self) -> tuple[TCPBind, ...]:
-        """What ``http3`` adds to ``quic_bind``."""
+        """What ``http3`` adds to ``quic_bind``: the TCP addresses of ``bind``.
+
+        Port 0 stands for the port that the TCP socket has got.
+        """
         return tuple(bind for bind in self.binds if isinstance(bind, TCPBind)) if self.http3 else ()
 
     @property

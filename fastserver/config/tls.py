@@ -8,7 +8,7 @@ import os
 import re
 import ssl
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from fastserver.config.errors import ConfigError
 from fastserver.config.model import Config
@@ -23,6 +23,7 @@ _MISMATCHES = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIG
 _CERTIFICATE = re.compile(r"-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----")
 _LEAF = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 _KEY = re.compile(r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----")
+_WHOLE_KEY = re.compile(r"-----BEGIN (?P<kind>(?:[A-Z0-9]+ )*PRIVATE KEY)-----.*?-----END (?P=kind)-----", re.DOTALL)
 
 
 def create_ssl_context(config: Config, alpn: Sequence[str] = ("http/1.1",)) -> ssl.SSLContext | None:
@@ -60,8 +61,50 @@ def read_server_certificate(config: Config) -> str | None:
     return match.group() + "\n"
 
 
+def load_credentials(config: Config) -> tuple[list[Any], Any]:
+    """The certificates of ``certfile`` and their private key, as the package ``cryptography`` has them.
+
+    It has to be installed.  What OpenSSL has taken may still be a ``ConfigError`` here.
+    """
+    from cryptography import x509
+
+    assert config.certfile is not None
+    try:
+        chain = x509.load_pem_x509_certificates(_read("certfile", config.certfile).encode("latin-1"))
+    except ValueError:
+        raise ConfigError("certfile", f"the certificate in {quote(config.certfile)} cannot be used") from None
+    key_name, keyfile = _place_key(config, config.certfile)
+    key = _load_key(_read(key_name, keyfile), config.keyfile_password)
+    if key is None:
+        raise ConfigError(key_name, f"the private key in {quote(keyfile)} cannot be used")
+    return chain, key
+
+
+def _place_key(config: Config, certfile: str) -> tuple[str, str]:
+    """The setting that names the file with the private key, and that file."""
+    return ("keyfile", config.keyfile) if config.keyfile is not None else ("certfile", certfile)
+
+
+def _load_key(pem: str, password: str | None) -> Any:
+    """The private key in ``pem``; ``None`` where it cannot be read."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    found = _WHOLE_KEY.search(pem)
+    if found is None:
+        return None
+    for secret in (None,) if password is None else (password.encode(), None):
+        try:
+            return load_pem_private_key(found.group().encode("latin-1"), secret)
+        except TypeError:  # a password for a key that has none, or none for one that has
+            continue
+        except (ValueError, UnsupportedAlgorithm):
+            return None
+    return None
+
+
 def _load_chain(context: ssl.SSLContext, config: Config, certfile: str) -> None:
-    key_name, keyfile = ("keyfile", config.keyfile) if config.keyfile is not None else ("certfile", certfile)
+    key_name, keyfile = _place_key(config, certfile)
     if _CERTIFICATE.search(_read("certfile", certfile)) is None:
         raise ConfigError("certfile", f"{quote(certfile)} holds no certificate in PEM form")
     if _KEY.search(_read(key_name, keyfile)) is None:

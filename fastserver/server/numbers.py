@@ -11,7 +11,8 @@ from collections import deque
 from typing import Final
 
 from fastserver.config.errors import ConfigError
-from fastserver.transport.steering import NUMBERS_LIMIT, QUICPlace, UDPGroup
+from fastserver.protocol.quic.cids import MAX_WORKERS
+from fastserver.transport.udpgroup import QUICPlace, UDPGroup
 
 #: Numbers beyond two for each worker: one that starts and one that is killed belong to neither generation.
 SPARE: Final = 2
@@ -21,9 +22,9 @@ def count_numbers(workers: int) -> int:
     """How many numbers ``workers`` need: one alone has just its own.  ``ConfigError`` where they are too many."""
     if workers == 1:
         return 1
-    if workers + SPARE > NUMBERS_LIMIT:
-        raise ConfigError("workers", f"HTTP/3 is served by at most {NUMBERS_LIMIT - SPARE} workers")
-    return min(2 * workers + SPARE, NUMBERS_LIMIT)
+    if workers + SPARE > MAX_WORKERS:
+        raise ConfigError("workers", f"HTTP/3 is served by at most {MAX_WORKERS - SPARE} workers")
+    return min(2 * workers + SPARE, MAX_WORKERS)
 
 
 class WorkerNumbers:

@@ -8,42 +8,37 @@ in the log, and all else is served.  Nothing of QUIC is imported, aioquic least 
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from logging import Logger
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from fastserver._speedups.connection import note_refused
+from fastserver._speedups.connection import count_full, has_room
 from fastserver._speedups.contract import Host
+from fastserver._speedups.quic.bounds import BASE_DATAGRAM
 from fastserver.config.bind import TCPBind, parse_bind, parse_quic_bind
 from fastserver.config.errors import ConfigError
 from fastserver.config.model import Config
 from fastserver.config.setting import quote
-from fastserver.config.tls import read_server_certificate
+from fastserver.config.tls import load_credentials, read_server_certificate
 from fastserver.server.endpoints import Endpoint, Purpose
 from fastserver.transport.sockets import BindError
 
 if TYPE_CHECKING:
     from aioquic.quic.configuration import QuicConfiguration
 
-    from fastserver.transport.handoff import Address
-    from fastserver.transport.steering import QUICPlace, UDPGroup
+    from fastserver.protocol.quic.cids import ConnectionIDs
+    from fastserver.protocol.quic.datagram import Address
+    from fastserver.transport.udpgroup import QUICPlace, UDPGroup
 
 #: The name of HTTP/3 in ALPN (RFC 9114 section 3.1), in metrics and in logs.
-HTTP3: Final = "h3"
-
-#: Bytes of a datagram that every path takes (RFC 9000 section 14); larger ones are not tried.
-DATAGRAM_BYTES: Final = 1200
+HTTP3_NAME: Final = "h3"
 
 #: The oldest Python for which there is an aioquic that this server knows.
 PYTHON: Final = (3, 11)
 
-SECRET_BYTES: Final = 32
-
 _TLS_1_3: Final = 0x0304
-_KEY: Final = re.compile(rb"-----BEGIN (?P<kind>(?:[A-Z0-9]+ )*PRIVATE KEY)-----.*?-----END (?P=kind)-----", re.DOTALL)
 
 
 class Parts(NamedTuple):
@@ -81,13 +76,13 @@ def open_place(config: Config, endpoints: Sequence[Endpoint], log: Logger) -> QU
     group = open_group(config, endpoints, 1, log)
     if group is None:
         return None
-    from fastserver.transport.steering import QUICPlace
+    from fastserver.transport.udpgroup import QUICPlace
 
     return QUICPlace(group, 0)
 
 
 def list_binds(config: Config, endpoints: Iterable[Endpoint]) -> list[TCPBind]:
-    """``config.quic_binds``, with the ports that the TCP sockets have got."""
+    """The addresses of ``quic_bind`` and ``http3``, the latter with the ports that the TCP sockets have got."""
     binds = [parse_quic_bind(text) for text in config.quic_bind]
     wanted = {str(bind) for bind in config.http3_binds}
     for endpoint in endpoints:
@@ -110,12 +105,12 @@ def render_alt_svc(config: Config, addresses: Iterable[tuple[str, int]]) -> byte
     if not config.alt_svc:
         return b""
     ports = dict.fromkeys(port for _, port in addresses)
-    places = ", ".join(f'{HTTP3}=":{port}"; ma={int(config.alt_svc_max_age)}' for port in ports)
+    places = ", ".join(f'{HTTP3_NAME}=":{port}"; ma={int(config.alt_svc_max_age)}' for port in ports)
     return f"alt-svc: {places}\r\n".encode("ascii") if places else b""
 
 
 def make_configuration(config: Config) -> QuicConfiguration:
-    """What aioquic has to know, with certificate and key loaded.  Raises ``Unavailable``."""
+    """What aioquic has to know, with certificate and key loaded; windows are the engine's.  Raises ``Unavailable``."""
     if sys.version_info < PYTHON:
         raise Unavailable(f"it needs CPython {'.'.join(map(str, PYTHON))}, and this is an older one")
     try:
@@ -131,30 +126,56 @@ def make_configuration(config: Config) -> QuicConfiguration:
     chain, key = _load_credentials(config)
     return QuicConfiguration(
         is_client=False,
-        alpn_protocols=[HTTP3],
+        alpn_protocols=[HTTP3_NAME],
         certificate=chain[0],
         certificate_chain=chain[1:],
         private_key=key,
         idle_timeout=config.quic_idle_timeout,
-        max_data=config.quic_initial_connection_window,
-        max_stream_data=config.quic_initial_stream_window,
-        max_datagram_size=DATAGRAM_BYTES,
+        max_datagram_size=BASE_DATAGRAM,
     )
 
 
-def make_tls_facts(wire: Any, server_cert_pem: str | None) -> dict[str, Any] | None:
-    """The ASGI ``tls`` extension as ``transport.tls.tls_facts`` gives it; ``None`` before ``wire`` has shaken hands."""
-    tls = getattr(wire.engine, "tls", None)  # aioquic makes it of the first datagram
-    if tls is None or tls.key_schedule is None:
-        return None
-    return {
-        "server_cert": server_cert_pem,
-        "client_cert_chain": [],
-        "client_cert_name": None,
-        "client_cert_error": None,
-        "tls_version": _TLS_1_3,
-        "cipher_suite": int(tls.key_schedule.cipher_suite),
-    }
+class HTTP3:
+    """What the connections of one worker's ports get: HTTP/3 on an engine that knows this worker by ``cids``.
+
+    ``make_token`` makes what proves a client's address at its next visit (NEW_TOKEN), if that is of any use.
+    """
+
+    name: Final = HTTP3_NAME
+    scheme: Final = "https"
+
+    def __init__(
+        self, config: Config, parts: Parts, cids: ConnectionIDs, make_token: Callable[[Address], bytes] | None
+    ) -> None:
+        self._parts = parts
+        self._cids = cids
+        self._make_token = make_token
+        self._configuration = make_configuration(config)
+        self._server_cert_pem = read_server_certificate(config)
+
+    def open(self, connection: Any, host: Host, original_cid: bytes, retry_cid: bytes | None) -> Any:
+        """What serves ``connection``, which the dispatcher has let in."""
+
+        def make_engine(listener: Any) -> Any:
+            return self._parts.make_engine(
+                listener, self._configuration, host.limits.h3, self._cids, original_cid, retry_cid, self._make_token
+            )
+
+        return self._parts.open_wire(connection, host, make_engine)
+
+    def make_tls_facts(self, wire: Any) -> dict[str, Any] | None:
+        """The ASGI ``tls`` extension as ``transport.tls.tls_facts`` has it; ``None`` while ``wire`` shakes hands."""
+        suite = wire.engine.cipher_suite
+        if suite is None:
+            return None
+        return {
+            "server_cert": self._server_cert_pem,
+            "client_cert_chain": [],
+            "client_cert_name": None,
+            "client_cert_error": None,
+            "tls_version": _TLS_1_3,
+            "cipher_suite": suite,
+        }
 
 
 class QUICService:
@@ -174,30 +195,28 @@ class QUICService:
         self.urls = describe_group(group)
         self._group = group
         self._host = host
-        self._parts = _load_parts()
-        self._configuration = make_configuration(config)
-        self._cids = ConnectionIDs(group.secret, number)
+        parts = _load_parts()
+        cids = ConnectionIDs(group.secret, number)
         tokens = Tokens(group.secret)
-        self._make_token: Callable[[Address], bytes] | None = None
+        make_token: Callable[[Address], bytes] | None = None
         if config.quic_retry != "never":
-            self._make_token = lambda address: tokens.seal_address(address, host.clock.wall_s)
+            make_token = partial(_seal_address, tokens, host)
+        protocol = HTTP3(config, parts, cids, make_token)
         self._dispatcher: Dispatcher[Any] = Dispatcher(
-            self._cids,
+            cids,
             tokens,
             lambda: host.clock.wall_s,
             retry=config.quic_retry,
             max_half_open=config.quic_max_half_open,
-            is_full=self._is_full,
+            is_full=lambda: not has_room(host),
+            note_full=partial(count_full, host),
             is_living=group.is_living if group.numbers > 1 else None,
             choose_worker=partial(group.pick, own=number) if group.numbers > 1 else None,
             metrics=host.metrics,
         )
         self._handoff = Handoff(group, number, self._take)
-        make_facts = partial(make_tls_facts, server_cert_pem=read_server_certificate(config))
         self._ports = [
-            self._parts.open_port(
-                host, sock, self._dispatcher, self._open_wire, partial(self._forward, index), make_facts
-            )
+            parts.open_port(host, sock, self._dispatcher, protocol, partial(self._forward, index))
             for index, sock in enumerate(group.take(number))
         ]
 
@@ -223,16 +242,6 @@ class QUICService:
             port.close()
         self._group.close()
 
-    def _open_wire(self, connection: Any, host: Host, original_cid: bytes, retry_cid: bytes | None) -> Any:
-        """What serves ``connection``, which the dispatcher has let in."""
-
-        def make_engine(listener: Any) -> Any:
-            return self._parts.make_engine(
-                listener, self._configuration, host.limits.h3, self._cids, original_cid, retry_cid, self._make_token
-            )
-
-        return self._parts.open_wire(connection, host, make_engine)
-
     def _forward(self, index: int, worker: int, data: bytes, address: Address, local: bytes | None) -> None:
         """Hand to another worker what came to the port ``index``."""
         metrics = self._host.metrics
@@ -245,13 +254,9 @@ class QUICService:
         """Another worker has handed over what came to the port ``index``."""
         self._ports[index].deliver(data, address, local)
 
-    def _is_full(self) -> bool:
-        """Whether there are as many connections as there may be: then the client that asks is refused, and counted."""
-        host = self._host
-        is_full: bool = 0 < host.limits.connections <= len(host.connections)
-        if is_full:
-            note_refused(host)
-        return is_full
+
+def _seal_address(tokens: Tokens, host: Host, address: Address) -> bytes:
+    return tokens.seal_address(address, host.clock.wall_s)
 
 
 def _load_parts() -> Parts:
@@ -266,8 +271,9 @@ def _load_parts() -> Parts:
 
 def _bind(config: Config, binds: Sequence[TCPBind], workers: int, log: Logger) -> UDPGroup:
     from fastserver.protocol.quic.cids import mix_constants
+    from fastserver.protocol.quic.secrets import SECRET_BYTES
     from fastserver.server.numbers import count_numbers
-    from fastserver.transport.steering import UDPGroup
+    from fastserver.transport.udpgroup import UDPGroup
 
     secret = os.urandom(SECRET_BYTES)
     return UDPGroup(
@@ -276,47 +282,18 @@ def _bind(config: Config, binds: Sequence[TCPBind], workers: int, log: Logger) -
 
 
 def _load_credentials(config: Config) -> tuple[list[Any], Any]:
-    """The certificates of ``certfile`` and their key, which OpenSSL has taken already; or ``Unavailable``."""
-    from cryptography import x509
-
-    assert config.certfile is not None
-    try:
-        chain = x509.load_pem_x509_certificates(_read(config.certfile))
-    except ValueError:
-        raise Unavailable(f"it cannot use the certificate in {quote(config.certfile)}") from None
-    keyfile = config.keyfile or config.certfile
-    key = _load_key(_read(keyfile), config.keyfile_password)
-    if key is None:
-        raise Unavailable(f"it cannot use the key in {quote(keyfile)}: take one of RSA, P-256, P-384 or Ed25519")
-    return chain, key
-
-
-def _load_key(pem: bytes, password: str | None) -> Any:
-    """The private key in ``pem``; ``None`` where aioquic has no signature for its kind, or it cannot be read."""
-    from cryptography.exceptions import UnsupportedAlgorithm
+    """The certificates of ``certfile`` and their key; ``Unavailable`` where aioquic has no signature for its kind."""
     from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    found = _KEY.search(pem)
-    if found is None:
-        return None
-    key: Any = None
-    for secret in (None,) if password is None else (password.encode(), None):
-        try:
-            key = load_pem_private_key(found.group(), secret)
-            break
-        except TypeError:  # a password for a key that has none
-            continue
-        except (ValueError, UnsupportedAlgorithm):
-            return None
-    if isinstance(key, ec.EllipticCurvePrivateKey):
-        return key if isinstance(key.curve, (ec.SECP256R1, ec.SECP384R1)) else None
-    return key if isinstance(key, (rsa.RSAPrivateKey, ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey)) else None
-
-
-def _read(path: str) -> bytes:
     try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError as error:
-        raise Unavailable(f"{quote(path)} cannot be read: {error.strerror}") from None
+        chain, key = load_credentials(config)
+    except ConfigError as error:
+        raise Unavailable(error.problem) from None
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        is_fit = isinstance(key.curve, (ec.SECP256R1, ec.SECP384R1))
+    else:
+        is_fit = isinstance(key, (rsa.RSAPrivateKey, ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey))
+    if not is_fit:
+        keyfile = quote(config.keyfile or config.certfile)
+        raise Unavailable(f"it cannot use the key in {keyfile}: take one of RSA, P-256, P-384 or Ed25519")
+    return chain, key

@@ -50,7 +50,7 @@ from fastserver.transport.tls import tls_facts
 from fastserver.typing import App
 
 if TYPE_CHECKING:
-    from fastserver.transport.steering import QUICPlace
+    from fastserver.transport.udpgroup import QUICPlace
 
 #: Seconds that cancelled requests get for their ``finally`` blocks.
 CANCEL_S: Final = 1.0

@@ -39,7 +39,7 @@ from fastserver.typing import App
 
 if TYPE_CHECKING:
     from fastserver.server.numbers import WorkerNumbers
-    from fastserver.transport.steering import QUICPlace, UDPGroup
+    from fastserver.transport.udpgroup import QUICPlace, UDPGroup
 
 #: Seconds before a worker that keeps dying is replaced: none the first time, then doubling from the first to the last.
 BACKOFF_FIRST_S: Final = 0.1

@@ -29,7 +29,7 @@ from fastserver.transport.sockets import seal
 from fastserver.typing import App
 
 if TYPE_CHECKING:
-    from fastserver.transport.steering import QUICPlace
+    from fastserver.transport.udpgroup import QUICPlace
 
 #: Seconds from a second signal to the end of the process, whatever the application does.
 FORCED_EXIT_S: Final = 0.8

@@ -2,7 +2,7 @@
 
 A datagram meets the wrong worker where the kernel does not steer (``UDPGroup``), in the moment in which it learns to
 steer anew, and where only the worker can tell whose it is.  Each worker number has an inbox, made before the fork.
-Nothing here waits: what does not fit into an inbox is lost, as it would be on the network, and counted.
+Nothing here waits: what does not fit into an inbox is lost, as it would be on the network.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-if TYPE_CHECKING:
-    from fastserver.transport.steering import UDPGroup
+from fastserver.protocol.quic.datagram import Address
 
-#: Host and port.
-Address: TypeAlias = tuple[str, int]
+if TYPE_CHECKING:
+    from fastserver.transport.udpgroup import UDPGroup
 
 #: Takes what another worker has handed over: payload, the peer's address, ours (packed) where it is known,
 #: index of the port in the group.
@@ -49,15 +48,9 @@ def unpack(message: bytes) -> tuple[bytes, Address, bytes | None, int]:
 
 
 class Handoff:
-    """One worker's end: ``send`` gives datagrams to others, and ``take`` gets what they give.
-
-    ``sent``, ``received`` and ``dropped`` count; ``dropped`` are those that found a full inbox, or nobody.
-    """
+    """One worker's end: ``send`` gives datagrams to others, and ``take`` gets what they give."""
 
     def __init__(self, group: UDPGroup, number: int, take: TakeDatagram) -> None:
-        self.sent = 0
-        self.received = 0
-        self.dropped = 0
         self._group = group
         self._inbox = group.get_inbox(number)
         self._take = take
@@ -70,17 +63,17 @@ class Handoff:
             self._loop.add_reader(self._inbox.fileno(), self.on_readable)
 
     def send(self, worker: int, data: bytes, address: Address, local: bytes | None, port_index: int) -> bool:
-        """Hand a datagram to ``worker``; ``False`` where it was dropped.  Never blocks and never raises."""
+        """Hand a datagram to ``worker``; ``False`` where it was dropped: its inbox is full, or nobody has it.
+
+        Never blocks and never raises.
+        """
         outbox = self._group.get_outbox(worker) if self._group.is_living(worker) else None
         if outbox is None:
-            self.dropped += 1
             return False
         try:
             outbox.send(pack(data, address, local, port_index))
         except OSError:  # full, or the system is out of buffers
-            self.dropped += 1
             return False
-        self.sent += 1
         return True
 
     def on_readable(self) -> None:
@@ -92,7 +85,6 @@ class Handoff:
                 message = self._inbox.recv(_READ_BYTES)
             except (BlockingIOError, InterruptedError):
                 return
-            self.received += 1
             self._take(*unpack(message))
 
     def close(self) -> None:

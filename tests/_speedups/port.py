@@ -9,12 +9,12 @@ import math
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from types import SimpleNamespace
 from typing import Any, TypeAlias
 
 from fastserver._speedups.contract import Host, Protocol
 from fastserver._speedups.events import CLOSED, Closed, Event, RawData
 from fastserver._speedups.udp import UDPConnection, UDPPort
+from fastserver.protocol.quic.verdicts import Forward, Open, Reply, Verdict
 from tests.fakes import echo, make_host
 from tests.handloop import HandLoop
 
@@ -71,6 +71,28 @@ class FakeWire(Base):  # type: ignore[misc]
         return 1
 
 
+class FakeProtocol:
+    """What a port serves: ``wires`` are those that were opened, ``facts`` those whose TLS was asked for."""
+
+    name = "h3"
+    scheme = "https"
+
+    def __init__(self) -> None:
+        self.wires: list[FakeWire] = []
+        self.facts: list[FakeWire] = []
+
+    def open(self, connection: UDPConnection, host: Host, original_cid: bytes, retry_cid: bytes | None) -> FakeWire:
+        assert retry_cid is None
+        if original_cid == b"X":
+            raise RuntimeError("no wire")
+        self.wires.append(FakeWire(connection))
+        return self.wires[-1]
+
+    def make_tls_facts(self, wire: FakeWire) -> dict[str, Any] | None:
+        self.facts.append(wire)
+        return {"tls_version": 0x0304} if len(wire.heard) > 2 else None
+
+
 class FakeDispatcher:
     """Connections by the first byte of their datagrams."""
 
@@ -78,29 +100,33 @@ class FakeDispatcher:
         self.table: dict[bytes, Any] = {}
         self.forgotten: list[Any] = []
         self.asked: list[tuple[bytes, Address, float, bool]] = []
-        self.stops: list[bool] = []
+        self.handshakes: list[Any] = []
 
     def find(self, data: bytes) -> Any:
         return self.table.get(data[1:2])
 
-    def admit(self, data: bytes, address: Address, now: float, *, is_forwarded: bool = False) -> Any:
+    def admit(self, data: bytes, address: Address, now: float, *, is_forwarded: bool) -> Verdict | None:
         self.asked.append((data, address, now, is_forwarded))
         cid = data[1:2]
         if data[:1] == b"o":
-            if self.stops:
-                return None
-            return SimpleNamespace(original_cid=cid, retry_cid=None, initial_cid=cid)
+            return Open(cid, None)
         if data[:1] == b"r":
-            return SimpleNamespace(data=b"reply")
+            return Reply(b"reply")
         if data[:1] == b"f":
-            return SimpleNamespace(worker=3)
+            return Forward(3)
         return None
-
-    def stop_admitting(self, *, is_retiring: bool) -> None:
-        self.stops.append(is_retiring)
 
     def note_opened(self, connection: Any, initial_cid: bytes) -> None:
         self.table[initial_cid] = connection
+
+    def note_handshake_done(self, connection: Any) -> None:
+        self.handshakes.append(connection)
+
+    def register(self, connection: Any, cid: bytes) -> None:
+        self.table[cid] = connection
+
+    def unregister(self, connection: Any, cid: bytes) -> None:
+        del self.table[cid]
 
     def forget(self, connection: Any) -> None:
         self.table = {cid: each for cid, each in self.table.items() if each is not connection}
@@ -184,15 +210,15 @@ class Bench:
         self.loop = loop or PortLoop()
         self.host: Host = make_host(echo, self.loop, **limits)
         self.dispatcher = FakeDispatcher()
-        self.wires: list[FakeWire] = []
+        self.protocol = FakeProtocol()
+        self.wires, self.facts = self.protocol.wires, self.protocol.facts
         self.forwarded: list[tuple[int, bytes, Address, bytes | None]] = []
-        self.facts: list[Any] = []
         self.sock: Any = sock or socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         if sock is None:
             self.sock.bind((host, 0))
         self.target = ("127.0.0.1", self.sock.getsockname()[1])
         self.client = self.make_client()
-        self.port = UDPPort(self.host, self.sock, self.dispatcher, self.open_wire, self.forward, self.make_tls_facts)
+        self.port = UDPPort(self.host, self.sock, self.dispatcher, self.protocol, self.forward)
         self.port.start()
 
     def make_client(self) -> socket.socket:
@@ -201,19 +227,8 @@ class Bench:
         client.setblocking(False)
         return client
 
-    def open_wire(self, connection: UDPConnection, host: Host, original_cid: bytes, retry_cid: bytes | None) -> Any:
-        assert (host, retry_cid) == (self.host, None)
-        if original_cid == b"X":
-            raise RuntimeError("no wire")
-        self.wires.append(FakeWire(connection))
-        return self.wires[-1]
-
     def forward(self, *arguments: Any) -> None:
         self.forwarded.append(arguments)
-
-    def make_tls_facts(self, wire: FakeWire) -> Any:
-        self.facts.append(wire)
-        return {"tls_version": 0x0304} if len(wire.heard) > 2 else None
 
     def feed(self, *datagrams: bytes, client: socket.socket | None = None) -> None:
         """Each is sent by the client; the port reads them in one turn."""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fastserver._speedups.connection import abort, drain, survey, sweep
+from fastserver._speedups.connection import abort, drain, has_room, survey, sweep
 from fastserver._speedups.contract import Host
 from fastserver._speedups.h1.connection import H1Connection
 from fastserver._speedups.observers import Observer, Observers
@@ -101,9 +101,10 @@ def test_another_protocol_takes_over() -> None:
 def test_there_is_room_for_so_many() -> None:
     loop, host, (first, second) = make_pipes(2, connections=1)
     with loop.running():
-        assert first.is_admitted()
+        assert has_room(host)
         first.open()
-        assert not second.is_admitted()
+        assert not has_room(host)
+        second.refuse()
         second.lose()
     assert (second.state, host.arriving, host.metrics.connections_refused) == (ConnectionState.CLOSED, set(), 1)
     assert first.send(Closed()) is None

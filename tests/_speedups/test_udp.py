@@ -2,11 +2,14 @@
 
 import asyncio
 import gc
+import inspect
 import math
+import re
 import socket
 import sys
 import weakref
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,11 +17,14 @@ from fastserver._speedups import datagrams
 from fastserver._speedups.connection import abort, drain, survey, sweep
 from fastserver._speedups.events import RawData, Updated
 from fastserver._speedups.lifecycle import ConnectionState
-from fastserver._speedups.udp import STALE_DEADLINES, TIMER_S
+from fastserver._speedups.quic.bounds import TIMER_S
+from fastserver._speedups.udp import STALE_DEADLINES
 from fastserver.server.connections import ConnectionTable
 from tests._speedups.conftest import Run
-from tests._speedups.port import Address, Bench, Strait, check_end
+from tests._speedups.port import Address, Bench, FakeDispatcher, Strait, check_end
 from tests.site import wait_until
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -73,21 +79,28 @@ def test_a_datagram_from_another_worker(bench: Bench) -> None:
     assert bench.dispatcher.asked == [(b"oa", origin, 1000.0, True)]
 
 
-def test_no_more_are_admitted(bench: Bench) -> None:
-    bench.open("a")
-    bench.port.stop_admitting()
-    assert bench.talk(b"ob", b"rz", b"-a") == [b"reply", b"-A"]
-    assert len(bench.wires) == 1
-    bench.port.stop_admitting(is_retiring=True)
-    assert bench.dispatcher.stops == [False, True]
+def test_the_fake_dispatcher_is_like_the_real_one() -> None:
+    """It has what the port calls, with the same parameters."""
+    pytest.importorskip("aioquic")
+    from fastserver.protocol.quic.dispatcher import Dispatcher
+
+    called = set(re.findall(r"_dispatcher\.(\w+)\(", (ROOT / "fastserver" / "_speedups" / "udp.py").read_text("utf-8")))
+    assert {name for name in vars(FakeDispatcher) if not name.startswith("_")} == called
+    for name in called:
+        fake, real = (inspect.signature(getattr(kind, name)).parameters for kind in (FakeDispatcher, Dispatcher))
+        assert [(each.name, each.kind, each.default) for each in fake.values()] == [
+            (each.name, each.kind, each.default) for each in real.values()
+        ]
 
 
-def test_the_limit_of_connections() -> None:
-    bench = Bench(None, connections=2)
-    bench.open("a", "b")
-    assert bench.talk(b"oc", b"-a") == [b"-A"]
-    assert (len(bench.port), bench.host.metrics.connections_refused, len(bench.host.arriving)) == (2, 1, 0)
-    bench.close()
+def test_what_a_wire_says_of_its_connection_ids(bench: Bench) -> None:
+    (wire,) = bench.open("a")
+    wire.connection.note_handshake()
+    wire.connection.note_connection_id(b"b", True)
+    assert bench.talk(b"-b", b"-a") == [b"-B", b"-A"]
+    wire.connection.note_connection_id(b"b", False)
+    assert bench.talk(b"-b", b"-a") == [b"-A"]
+    assert bench.dispatcher.handshakes == [wire.connection]
 
 
 def test_a_turn_takes_so_many_and_no_more(bench: Bench) -> None:

@@ -205,16 +205,12 @@ def test_metrics_and_statsd() -> None:
     ("values", "binds"),
     [
         ({}, ()),
-        ({"quic_bind": [":443", "[::1]:5"]}, (TCPBind("", 443), TCPBind("::1", 5))),
+        ({"bind": "a:1", "quic_bind": "b:2"}, ()),
         ({"bind": ["a:1", "unix:/a", "fd://3", "b:2"], "http3": True}, (TCPBind("a", 1), TCPBind("b", 2))),
-        ({"bind": ["a:1", "b:2"], "http3": True, "quic_bind": "b:2"}, (TCPBind("b", 2), TCPBind("a", 1))),
-        ({"bind": "a:0", "http3": True, "quic_bind": "a:0"}, (TCPBind("a", 0), TCPBind("a", 0))),
-        ({"quic_bind": ["a:0", "a:0"]}, (TCPBind("a", 0), TCPBind("a", 0))),
-        ({"quic_bind": "127.0.0.1:8000"}, (TCPBind("127.0.0.1", 8000),)),  # a TCP port takes no UDP port
     ],
 )
-def test_where_quic_is_served(values: dict[str, Any], binds: tuple[TCPBind, ...]) -> None:
-    assert Config(certfile="c", **values).quic_binds == binds
+def test_what_http3_adds(values: dict[str, Any], binds: tuple[TCPBind, ...]) -> None:
+    assert Config(certfile="c", **values).http3_binds == binds
 
 
 def test_port_0_is_another_port_each_time() -> None:

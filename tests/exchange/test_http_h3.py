@@ -8,9 +8,10 @@ import pytest
 
 from fastserver import Server
 from fastserver._speedups.contract import ClientDisconnected
+from tests.certificates import CERTIFICATE
 from tests.exchange.test_http_scope import KEYS
 from tests.fakes import App, Gate, Message, Receive, Recorder, Send, echo, ignore, read_body, respond
-from tests.h3live import CERTIFICATE, H3Client, make_config
+from tests.h3live import H3Client, make_config
 from tests.h3wire import DATA, H3Wire, frame
 from tests.site import run_in_loop
 

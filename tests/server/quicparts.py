@@ -7,15 +7,12 @@ from typing import Any
 class FakePort:
     """A port of ``FakeParts``; ``calls`` is what was asked of it in its order."""
 
-    def __init__(
-        self, host: Any, sock: socket.socket, dispatcher: Any, open_wire: Any, forward: Any, make_tls_facts: Any
-    ) -> None:
+    def __init__(self, host: Any, sock: socket.socket, dispatcher: Any, protocol: Any, forward: Any) -> None:
         self.host = host
         self.sock = sock
         self.dispatcher = dispatcher
-        self.open_wire = open_wire
+        self.protocol = protocol
         self.forward = forward
-        self.make_tls_facts = make_tls_facts
         self.calls: list[Any] = []
 
     def start(self) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from fastserver.config.errors import ConfigError
 from fastserver.server.numbers import WorkerNumbers, count_numbers
-from fastserver.transport.steering import QUICPlace, UDPGroup
+from fastserver.transport.udpgroup import QUICPlace, UDPGroup
 
 
 class FakeGroup:

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import trustme
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -28,17 +27,15 @@ from fastserver.server.quic import (
     Unavailable,
     describe_group,
     make_configuration,
-    make_tls_facts,
     open_group,
     render_alt_svc,
 )
 from fastserver.transport.sockets import release
+from tests.certificates import CERTIFICATE, write_server_pem
 from tests.fakes import make_log
 from tests.server.applications import Recorder
 from tests.server.quicparts import FakeParts
 
-AUTHORITY = trustme.CA()
-CERTIFICATE = AUTHORITY.issue_cert("localhost")
 HTTP3_LINE = "HTTP/3 is not served: "
 GET = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 
@@ -182,6 +179,18 @@ def test_http3_takes_the_ports_that_tcp_has_got() -> None:
     assert binds == [TCPBind("127.0.0.1", 0), *(TCPBind("127.0.0.1", port) for port in found)]
 
 
+@pytest.mark.parametrize(
+    ("given", "binds"),
+    [
+        ([":443", "[::1]:5"], [TCPBind("", 443), TCPBind("::1", 5)]),
+        (["a:0", "a:0"], [TCPBind("a", 0), TCPBind("a", 0)]),
+        ("127.0.0.1:8000", [TCPBind("127.0.0.1", 8000)]),  # a TCP port takes no UDP port
+    ],
+)
+def test_addresses_of_its_own(given: Any, binds: list[TCPBind]) -> None:
+    assert quic.list_binds(Config(certfile="c", quic_bind=given), []) == binds
+
+
 def test_no_address_is_served_twice() -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         where = f"127.0.0.1:{probe.getsockname()[1]}"
@@ -228,12 +237,10 @@ def test_the_configuration(certfile: str, keyfile: str) -> None:
             certfile=certfile,
             keyfile=keyfile,
             quic_idle_timeout=7,
-            quic_initial_stream_window=2048,
-            quic_initial_connection_window=32768,
         )
     )
     assert (made.is_client, made.alpn_protocols, made.max_datagram_size) == (False, ["h3"], 1200)
-    assert (made.idle_timeout, made.max_stream_data, made.max_data) == (7, 2048, 32768)
+    assert made.idle_timeout == 7
     pems = [each.public_bytes(Encoding.PEM) for each in (made.certificate, *made.certificate_chain)]
     assert pems == [blob.bytes() for blob in CERTIFICATE.cert_chain_pems]
     assert made.private_key.public_key() == made.certificate.public_key()
@@ -246,7 +253,7 @@ def test_an_encrypted_key(tmp_path: Path, certfile: str, form: PrivateFormat) ->
     locked = write_key(tmp_path, key, b"hunter2", form)
     made = make_configuration(Config(certfile=certfile, keyfile=locked, keyfile_password="hunter2"))
     assert made.private_key.public_key() == made.certificate.public_key()
-    with pytest.raises(Unavailable, match="cannot use the key in"):
+    with pytest.raises(Unavailable, match=r"the private key in .* cannot be used"):
         make_configuration(Config(certfile=certfile, keyfile=locked, keyfile_password="hunter3"))
 
 
@@ -257,9 +264,7 @@ def test_a_password_that_is_not_needed(certfile: str, keyfile: str) -> None:
 
 @needs_aioquic
 def test_certificate_and_key_in_one_file(tmp_path: Path) -> None:
-    path = tmp_path / "both.pem"
-    CERTIFICATE.private_key_and_cert_chain_pem.write_to_path(str(path))
-    made = make_configuration(Config(certfile=str(path)))
+    made = make_configuration(Config(certfile=write_server_pem(tmp_path)))
     assert made.private_key.public_key() == made.certificate.public_key()
 
 
@@ -282,20 +287,3 @@ def test_kinds_of_keys(tmp_path: Path, certfile: str, key: Any, is_fit: bool) ->
         return
     with pytest.raises(Unavailable, match=r"take one of RSA, P-256, P-384 or Ed25519$"):
         make_configuration(config)
-
-
-def test_the_tls_extension() -> None:
-    tls = SimpleNamespace(key_schedule=None)
-    wire = SimpleNamespace(engine=SimpleNamespace())
-    assert make_tls_facts(wire, "PEM") is None
-    wire.engine.tls = tls
-    assert make_tls_facts(wire, "PEM") is None
-    tls.key_schedule = SimpleNamespace(cipher_suite=0x1301)
-    assert make_tls_facts(wire, "PEM") == {
-        "server_cert": "PEM",
-        "client_cert_chain": [],
-        "client_cert_name": None,
-        "client_cert_error": None,
-        "tls_version": 0x0304,
-        "cipher_suite": 0x1301,
-    }

@@ -18,13 +18,13 @@ import h2.config
 import h2.connection
 import h2.events
 import pytest
-import trustme
 
 from fastserver import Config, Server
 from fastserver.config.tls import create_ssl_context
 from fastserver.errors import StartupFailed
 from fastserver.server.endpoints import open_endpoints
 from fastserver.server.quic import QUICService, open_group, open_place
+from tests.certificates import AUTHORITY, CERTIFICATE, write_server_pem
 from tests.fakes import make_host, make_log
 from tests.server.applications import Recorder, render_request
 from tests.server.quicparts import FakeParts
@@ -33,20 +33,15 @@ from tests.site import run_in_loop
 pytest.importorskip("aioquic")
 
 from fastserver.protocol.quic.dispatcher import Dispatcher
-from fastserver.transport.steering import QUICPlace, UDPGroup
-
-AUTHORITY = trustme.CA()
-CERTIFICATE = AUTHORITY.issue_cert("localhost")
+from fastserver.transport.udpgroup import QUICPlace, UDPGroup
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> dict[str, Any]:
     """Of a server with TLS and HTTP/3."""
-    path = tmp_path / "server.pem"
-    CERTIFICATE.private_key_and_cert_chain_pem.write_to_path(str(path))
     return {
         "bind": "127.0.0.1:0",
-        "certfile": str(path),
+        "certfile": write_server_pem(tmp_path),
         "quic_bind": "127.0.0.1:0",
         "timeout_keep_alive_min": 0.1,
         "timeout_graceful_shutdown": 5,
@@ -167,7 +162,7 @@ def test_a_key_that_has_changed_since_the_sockets_were_bound(
 
     run_in_loop(asyncio.new_event_loop, main())
     (line,) = (record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING)
-    assert line.startswith("HTTP/3 is not served: it cannot use the key in ")
+    assert line.startswith("HTTP/3 is not served: the private key in ")
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -214,7 +209,7 @@ def test_what_a_connection_is_made_of(parts: FakeParts, settings: dict[str, Any]
         async with Server(Recorder(), Config(**settings, h3_max_concurrent_streams=7)):
             (port,) = parts.ports
             connection, listener = object(), object()
-            kind, wired, host, make_engine = port.open_wire(connection, port.host, b"original", b"retried.")
+            kind, wired, host, make_engine = port.protocol.open(connection, port.host, b"original", b"retried.")
             assert (kind, wired, host) == ("wire", connection, port.host)
             engine, heard, configuration, limits, cids, original, retried, make_token = make_engine(listener)
             assert (engine, heard, original, retried) == ("engine", listener, b"original", b"retried.")
@@ -222,12 +217,17 @@ def test_what_a_connection_is_made_of(parts: FakeParts, settings: dict[str, Any]
             assert cids.find_worker(cids.make()) == 0
             assert make_token(("127.0.0.1", 1)) != make_token(("127.0.0.1", 1))
             assert configuration.is_client is False
-            schedule = SimpleNamespace(cipher_suite=0x1303)
-            facts = port.make_tls_facts(
-                SimpleNamespace(engine=SimpleNamespace(tls=SimpleNamespace(key_schedule=schedule)))
-            )
-            assert facts["server_cert"] == CERTIFICATE.cert_chain_pems[0].bytes().decode()
-            assert facts["cipher_suite"] == 0x1303
+            wire = SimpleNamespace(engine=SimpleNamespace(cipher_suite=None))
+            assert port.protocol.make_tls_facts(wire) is None
+            wire.engine.cipher_suite = 0x1303
+            assert port.protocol.make_tls_facts(wire) == {
+                "server_cert": CERTIFICATE.cert_chain_pems[0].bytes().decode(),
+                "client_cert_chain": [],
+                "client_cert_name": None,
+                "client_cert_error": None,
+                "tls_version": 0x0304,
+                "cipher_suite": 0x1303,
+            }
 
     run_in_loop(asyncio.new_event_loop, main())
 

@@ -19,8 +19,8 @@ from fastserver.config.model import Config
 from fastserver.server import supervisor
 from fastserver.server.channel import Channel, Message
 from fastserver.server.supervisor import Supervisor
-from fastserver.transport.steering import QUICPlace, UDPGroup
-from tests.transport.test_routing import CONSTANTS, make_cid, make_long, make_short
+from fastserver.transport.udpgroup import QUICPlace, UDPGroup
+from tests.transport.test_steering import CONSTANTS, make_cid, make_long, make_short
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux steers")
 

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 import pytest
 
 from fastserver.config.bind import TCPBind
-from fastserver.transport.handoff import Address, Handoff, pack, unpack
-from fastserver.transport.steering import UDPGroup
-from tests.transport.test_routing import CONSTANTS
+from fastserver.protocol.quic.datagram import Address
+from fastserver.transport.handoff import Handoff, pack, unpack
+from fastserver.transport.udpgroup import UDPGroup
+from tests.transport.test_steering import CONSTANTS
 
 LOCAL = TCPBind("127.0.0.1", 0)
 PEER = ("192.0.2.7", 50000)
@@ -46,7 +47,6 @@ def test_what_is_sent_is_taken_in_order(group: UDPGroup) -> None:
     assert sender.send(2, b"two", PEER, bytes(4), 1)
     receiver.on_readable()
     assert taken == [(b"one", PEER, None, 0), (b"two", PEER, bytes(4), 1)]
-    assert (sender.sent, sender.dropped, receiver.received) == (2, 0, 2)
 
 
 def test_the_longest_datagram_passes(group: UDPGroup) -> None:
@@ -61,10 +61,9 @@ def test_the_longest_datagram_passes(group: UDPGroup) -> None:
 def test_nobody_is_sent_nothing(group: UDPGroup) -> None:
     sender, _ = open_end(group, 0)
     assert not sender.send(3, b"x", PEER, None, 0)
-    assert (sender.sent, sender.dropped) == (0, 1)
 
 
-def test_a_full_inbox_drops_and_counts(group: UDPGroup) -> None:
+def test_a_full_inbox_drops(group: UDPGroup) -> None:
     sender, _ = open_end(group, 0)
     receiver, taken = open_end(group, 1)
     count = 0
@@ -72,7 +71,6 @@ def test_a_full_inbox_drops_and_counts(group: UDPGroup) -> None:
         count += 1
         assert count < 100_000
     assert count >= 64
-    assert (sender.sent, sender.dropped) == (count, 1)
     while len(taken) < count:
         receiver.on_readable()
     assert sender.send(1, b"again", PEER, None, 0)
@@ -91,14 +89,18 @@ def test_a_batch_leaves_the_rest_for_the_next_turn(group: UDPGroup) -> None:
 
 def test_one_that_closes_while_it_takes_is_left_alone(group: UDPGroup) -> None:
     sender, _ = open_end(group, 0)
-    ends: list[Handoff] = []
-    receiver = Handoff(group, 1, lambda *datagram: ends[0].close())
-    ends.append(receiver)
+    taken: list[bytes] = []
+
+    def take(data: bytes, *facts: object) -> None:
+        taken.append(data)
+        receiver.close()
+
+    receiver = Handoff(group, 1, take)
     assert sender.send(1, b"x", PEER, None, 0)
     assert sender.send(1, b"y", PEER, None, 0)
     receiver.on_readable()
     receiver.close()
-    assert receiver.received == 1
+    assert taken == [b"x"]
 
 
 def test_the_loop_reads_the_inbox_until_the_close(group: UDPGroup) -> None:

@@ -1,375 +1,228 @@
-"""UDP sockets of many workers on the real kernel: which of them gets a datagram, alone and in forked children."""
+"""The steering program in an interpreter, against the rule as it is said; its limits are the kernel's."""
 
-import logging
-import os
 import random
-import select
-import socket
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+import struct
+from collections.abc import Collection
+from functools import cache
 
 import pytest
 
-from fastserver.config.bind import TCPBind
-from fastserver.transport import steering
-from fastserver.transport.sockets import BindError
-from fastserver.transport.steering import UDPGroup
-from tests.transport.test_routing import CONSTANTS, choose_number, make_cid, make_long, make_short
-from tests.transport.test_sockets import needs_ipv6
+from fastserver.protocol.quic.cids import ConnectionIDs, mix_constants
+from fastserver.transport.bpf import Program
+from fastserver.transport.steering import LEAST_BYTES, compose_steering, pick_number
 
-LOG = logging.getLogger("tests.steering")
-LOCAL = TCPBind("127.0.0.1", 0)
-CHANCE = random.Random(9)
-
-needs_steering = pytest.mark.skipif(sys.platform != "linux", reason="only Linux steers")
-
-Opener = Callable[..., UDPGroup]
+CONSTANTS = (0x9E3779B9, 0x85EBCA6B, 0xC2B2AE35)
+CHANCE = random.Random(5)
 
 
-@pytest.fixture
-def open_group() -> Iterator[Opener]:
-    opened: list[UDPGroup] = []
-
-    def make(*binds: TCPBind, numbers: int = 6, **options: object) -> UDPGroup:
-        group = UDPGroup(binds or (LOCAL,), numbers, CONSTANTS, LOG, **options)  # type: ignore[arg-type]
-        opened.append(group)
-        return group
-
-    yield make
-    for group in opened:
-        group.close()
+def mix(cid: bytes) -> int:
+    """The mask, written out from the definition of the layout."""
+    word = int.from_bytes(cid[2:6], "big") ^ CONSTANTS[0]
+    word = (word * CONSTANTS[1]) % 2**32
+    word ^= word >> 16
+    word = (word * CONSTANTS[2]) % 2**32
+    return word >> 24
 
 
-@pytest.fixture
-def client() -> Iterator[socket.socket]:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        yield sock
+def choose_number(data: bytes, accepting: Collection[int], living: Collection[int]) -> int:
+    """The rule: who gave the ID, where he lives, otherwise one who accepts."""
+    if len(data) < LEAST_BYTES:
+        return min(accepting)
+    is_long = data[0] & 0x80
+    cid = data[6:14] if is_long else data[1:9]
+    if (not is_long or data[5] == 8) and cid[0] >> 5 == 2:
+        number = cid[1] ^ mix(cid)
+        if number in living:
+            return number
+    return pick_number(cid, CONSTANTS, accepting)
 
 
-def read_all(sock: socket.socket) -> list[bytes]:
-    found = []
+def make_cid(number: int) -> bytes:
+    body = CHANCE.randbytes(8)
+    return bytes([0x40 | body[0] & 0x1F, number ^ mix(body)]) + body[2:]
+
+
+def make_short(cid: bytes) -> bytes:
+    return bytes([0x40 | CHANCE.randrange(0x40)]) + cid + CHANCE.randbytes(CHANCE.randrange(21, 1300))
+
+
+def make_long(cid: bytes, version: int = 1) -> bytes:
+    first = 0xC0 | CHANCE.randrange(0x40)
+    return struct.pack("!BIB", first, version, len(cid)) + cid + CHANCE.randbytes(CHANCE.randrange(21, 1300))
+
+
+class OutOfPacket(Exception):
+    pass
+
+
+def execute(program: Program, data: bytes) -> int:
+    """What the kernel makes of ``program``: 32-bit registers, big-endian loads, 0 for a load beyond the packet."""
+    try:
+        return run(program, data)
+    except OutOfPacket:
+        return 0
+
+
+def load(data: bytes, offset: int, size: int) -> int:
+    if offset + size > len(data):
+        raise OutOfPacket
+    return int.from_bytes(data[offset : offset + size], "big")
+
+
+def run(program: Program, data: bytes) -> int:
+    a = x = pc = 0
+    memory: dict[int, int] = {}
     while True:
-        try:
-            found.append(sock.recv(65535))
-        except BlockingIOError:
-            return found
+        code, yes, no, k = program[pc]
+        pc += 1
+        match code:
+            case 0x80:
+                a = len(data)
+            case 0x30:
+                a = load(data, k, 1)
+            case 0x50:
+                a = load(data, x + k, 1)
+            case 0x40:
+                a = load(data, x + k, 4)
+            case 0x01:
+                x = k
+            case 0x61:
+                x = memory[k]
+            case 0x02:
+                memory[k] = a
+            case 0x03:
+                memory[k] = x
+            case 0x07:
+                x = a
+            case 0x04:
+                a = a + k & 0xFFFFFFFF
+            case 0x24:
+                a = a * k & 0xFFFFFFFF
+            case 0x54:
+                a &= k
+            case 0x74:
+                a >>= k
+            case 0x94:
+                a %= k
+            case 0xA4:
+                a ^= k
+            case 0xAC:
+                a ^= x
+            case 0x05:
+                pc += k
+            case 0x15:
+                pc += yes if a == k else no
+            case 0x25:
+                pc += yes if a > k else no
+            case 0x35:
+                pc += yes if a >= k else no
+            case 0x45:
+                pc += yes if a & k else no
+            case 0x06:
+                return k
+            case 0x16:
+                return a
+            case _:
+                raise AssertionError(f"no such instruction: {code:#x}")
 
 
-def get_socket(group: UDPGroup, number: int, port: int = 0) -> socket.socket:
-    sock = group._ports[port][number]
-    assert sock is not None
-    return sock
+@cache
+def compose(accepting: frozenset[int], living: frozenset[int]) -> Program:
+    return compose_steering(CONSTANTS, accepting, living)
 
 
-def send_to(client: socket.socket, group: UDPGroup, data: bytes, port: int = 0) -> None:
-    client.sendto(data, group.addresses[port])
+def route(data: bytes, accepting: Collection[int], living: Collection[int]) -> int:
+    return execute(compose(frozenset(accepting), frozenset(living)), data)
 
 
-def count_descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
+def list_datagrams(numbers: Collection[int]) -> list[bytes]:
+    cids = [make_cid(number) for number in numbers for _ in range(3)] + [CHANCE.randbytes(8) for _ in range(50)]
+    others = [CHANCE.randbytes(size) for size in (0, 1, 5, 7, 9, 18, 20) for _ in range(5)]
+    stray = [CHANCE.randbytes(size) for size in range(40)]
+    return [
+        *map(make_short, cids),
+        *map(make_long, cids),
+        *(make_long(cid, 0x6B3343CF) for cid in cids),
+        *map(make_long, others),
+        *stray,
+    ]
 
 
-# Binding.
+SETS = [
+    ({0}, {0}),
+    ({0, 1, 2, 3}, {0, 1, 2, 3}),
+    ({4, 5, 2, 3}, {0, 1, 2, 3, 4, 5}),
+    ({255}, {0, 255}),
+    (set(range(256)), set(range(256))),
+    (set(range(0, 256, 2)), set(range(0, 256, 2))),
+    ({7, 9, 10, 11, 30}, {1, 7, 9, 10, 11, 30, 31, 32, 200}),
+]
 
 
-def test_one_number_is_a_plain_socket_and_serves_at_once(open_group: Opener, client: socket.socket) -> None:
-    group = open_group(numbers=1)
-    assert (group.steered, group.get_inbox(0), group.get_outbox(0)) == (False, None, None)
-    assert (group.is_living(0), group.is_accepting(0), group.pick(b"12345678", 0)) == (True, True, 0)
-    (sock,) = group.take(0)
-    send_to(client, group, b"hello")
-    assert read_all(sock) == [b"hello"]
-    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT) == 0
+@pytest.mark.parametrize(("accepting", "living"), SETS)
+def test_the_program_says_what_the_rule_says(accepting: set[int], living: set[int]) -> None:
+    for data in list_datagrams(living):
+        assert route(data, accepting, living) == choose_number(data, accepting, living), data[:20].hex()
 
 
-@pytest.mark.parametrize("numbers", [1, 6])
-def test_a_port_that_is_taken_is_refused(open_group: Opener, numbers: int) -> None:
-    first = open_group(numbers=numbers)
-    port = first.addresses[0][1]
-    with pytest.raises(BindError) as caught:
-        open_group(TCPBind("127.0.0.1", port), numbers=numbers)
-    assert str(caught.value) == f"cannot bind 127.0.0.1:{port}: the address is in use"
+@pytest.mark.parametrize(("accepting", "living"), SETS)
+def test_programs_are_such_as_the_kernel_takes(accepting: set[int], living: set[int]) -> None:
+    program = compose_steering(CONSTANTS, accepting, living)
+    assert len(program) <= 810
+    for index, (code, yes, no, k) in enumerate(program):
+        assert 0 <= k < 2**32
+        assert 0 <= yes < 256
+        assert 0 <= no < 256
+        target = max(yes, no) if code & 7 == 5 and code != 0x05 else k if code == 0x05 else 0
+        assert index + 1 + target < len(program) or code & 7 == 6
 
 
-@needs_steering
-def test_a_port_that_another_server_would_share_is_refused(open_group: Opener) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
-        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        other.bind(("127.0.0.1", 0))
-        with pytest.raises(BindError, match="in use"):
-            open_group(TCPBind("127.0.0.1", other.getsockname()[1]))
+def test_a_common_program_is_short() -> None:
+    assert len(compose_steering(CONSTANTS, {2, 3, 4, 5}, {0, 2, 3, 4, 5})) < 60
 
 
-def test_an_unknown_host_is_one_line(open_group: Opener) -> None:
-    with pytest.raises(BindError, match=r"cannot bind no\.such\.host\.invalid:1: unknown host"):
-        open_group(TCPBind("no.such.host.invalid", 1))
+def test_an_id_of_ours_leads_to_its_worker_behind_either_header() -> None:
+    for number in range(256):
+        cid = make_cid(number)
+        for data in (make_short(cid), make_long(cid), make_long(cid, 0x6B3343CF)):
+            assert route(data, {3}, set(range(256))) == number
 
 
-@pytest.mark.parametrize("numbers", [0, 257])
-def test_numbers_fit_a_byte(numbers: int) -> None:
-    with pytest.raises(ValueError, match="1 to 256"):
-        UDPGroup((LOCAL,), numbers, CONSTANTS, LOG)
+def test_the_ids_of_the_maker_lead_to_their_worker() -> None:
+    secret = bytes(32)
+    for number in range(256):
+        cid = ConnectionIDs(secret, number).make()
+        program = compose_steering(mix_constants(secret), {3}, set(range(256)))
+        assert execute(program, make_short(cid)) == execute(program, make_long(cid)) == number
 
 
-@needs_ipv6
-def test_all_addresses_of_a_bind_share_a_port(open_group: Opener) -> None:
-    group = open_group(TCPBind("", 0))
-    hosts, ports = zip(*group.addresses, strict=True)
-    assert set(hosts) == {"0.0.0.0", "::"}
-    assert len(set(ports)) == 1
+def test_an_id_of_another_configuration_is_a_new_clients() -> None:
+    for bits in (0x00, 0x20, 0x60, 0x80, 0xC0, 0xE0):
+        cid = make_cid(7)
+        cid = bytes([bits | cid[0] & 0x1F]) + cid[1:]
+        assert route(make_long(cid), {3}, {3, 7}) == 3
+        assert ConnectionIDs(bytes(32), 0).find_worker(cid) is None
 
 
-@needs_ipv6
-def test_dual_stack_follows_the_setting(open_group: Opener) -> None:
-    for dual_stack in (True, False):
-        group = open_group(TCPBind("::", 0), dual_stack=dual_stack)
-        for number in range(group.numbers if group.steered else 1):
-            sock = get_socket(group, number)
-            assert sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == (not dual_stack)
+def test_the_id_of_a_dead_worker_leads_to_one_that_accepts() -> None:
+    found = {route(make_short(make_cid(7)), {1, 2, 3}, {1, 2, 3, 4}) for _ in range(200)}
+    assert found == {1, 2, 3}
 
 
-def test_two_binds_with_port_zero_are_two_ports(open_group: Opener) -> None:
-    group = open_group(LOCAL, LOCAL)
-    assert len({port for _, port in group.addresses}) == 2
+def test_a_draining_worker_gets_what_carries_its_number_and_nothing_else() -> None:
+    accepting, living = {1, 2}, {1, 2, 9}
+    assert route(make_long(make_cid(9)), accepting, living) == 9
+    others = [make_long(CHANCE.randbytes(size)) for size in (9, 12, 18, 20) for _ in range(100)]
+    assert {route(data, accepting, living) for data in others} == {1, 2}
 
 
-def test_descriptors_do_not_leak(open_group: Opener) -> None:
-    before = count_descriptors()
-    for options in ({}, {"steered": False}, {"numbers": 1}):
-        open_group(**options).close()
-    taken = open_group(numbers=1)
-    inside = count_descriptors()
-    with pytest.raises(BindError):
-        open_group(LOCAL, TCPBind("127.0.0.1", taken.addresses[0][1]))
-    assert count_descriptors() == inside
-    taken.close()
-    assert count_descriptors() == before
-
-
-def test_the_sockets_of_64_workers_fit_the_usual_limit(open_group: Opener) -> None:
-    before = count_descriptors()
-    group = open_group(LOCAL, LOCAL, numbers=130)
-    assert count_descriptors() - before <= 600
-    group.take(3)
-    assert count_descriptors() - before <= 200
-    assert [group.get_inbox(3) is not None, group.get_inbox(4) is None] == [True, True]
-    assert [group.get_outbox(3) is None, group.get_outbox(4) is not None] == [True, True]
-
-
-# Steering.
-
-
-@needs_steering
-def test_this_kernel_steers_whoever_asks(open_group: Opener) -> None:
-    """Classic BPF needs no privilege: a child that gives up its own still gets it."""
-    pid = os.fork()
-    if not pid:
-        status = 1
-        try:
-            if os.getuid() == 0:
-                os.setgid(65534)
-                os.setuid(65534)
-            group = UDPGroup((LOCAL,), 6, CONSTANTS, LOG)
-            status = 0 if group.steered and group.steer({1, 2}, {1, 2, 3}) else 2
-        finally:
-            os._exit(status)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-
-
-@needs_steering
-@pytest.mark.parametrize("host", ["127.0.0.1", pytest.param("::1", marks=needs_ipv6)])
-def test_datagrams_reach_the_socket_of_their_worker(open_group: Opener, host: str) -> None:
-    group = open_group(TCPBind(host, 0), numbers=8)
-    accepting, living = {1, 2, 6}, {1, 2, 4, 6}
-    assert group.steer(accepting, living)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    clients = [socket.socket(family, socket.SOCK_DGRAM) for _ in range(4)]
-    try:
-        for _ in range(60):
-            sent: dict[int, list[bytes]] = {number: [] for number in range(8)}
-            for _ in range(50):
-                cid = make_cid(CHANCE.randrange(8))
-                data = CHANCE.choice([make_short(cid), make_long(cid), make_long(CHANCE.randbytes(18)), cid[:5]])
-                CHANCE.choice(clients).sendto(data, group.addresses[0])
-                sent[choose_number(data, accepting, living)].append(data)
-                if len(data) > 13 and data[0] & 0x80 and data[5] == 18:
-                    assert group.pick(data[6:24], 0) == choose_number(data, accepting, living)
-            assert {number: read_all(get_socket(group, number)) for number in range(8)} == sent
-    finally:
-        for sock in clients:
-            sock.close()
-
-
-@needs_steering
-@needs_ipv6
-def test_a_socket_for_both_families_steers_both(open_group: Opener, client: socket.socket) -> None:
-    group = open_group(TCPBind("::", 0))
-    assert group.steer({1}, {1, 4})
-    port = group.addresses[0][1]
-    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as other:
-        client.sendto(first := make_short(make_cid(4)), ("127.0.0.1", port))
-        other.sendto(second := make_short(make_cid(4)), ("::1", port))
-    client.sendto(third := make_long(CHANCE.randbytes(18)), ("127.0.0.1", port))
-    assert read_all(get_socket(group, 4)) == [first, second]
-    assert read_all(get_socket(group, 1)) == [third]
-
-
-@needs_steering
-def test_nothing_is_lost_while_the_order_changes(open_group: Opener, client: socket.socket) -> None:
-    """A child floods while the numbers come and go; every datagram is read by a socket that lives."""
-    group = open_group(numbers=6)
-    group.steer({0}, {0})
-    count = 4000
-    got: list[bytes] = []
-    ready_read, ready_write = os.pipe()
-    pid = os.fork()
-    if not pid:
-        status = 1
-        try:
-            os.close(ready_write)
-            for index in range(count):
-                send_to(client, group, b"\xc0\0\0\0\1\x10" + index.to_bytes(8, "big") + bytes(30))
-                if index % 20 == 19:
-                    os.read(ready_read, 1)  # so that no receive buffer overflows
-            status = 0
-        finally:
-            os._exit(status)
-    try:
-        # The numbers 1 to 4 live throughout; which of them take new clients changes all the time.
-        while len(got) < count:
-            os.write(ready_write, b"x")
-            expected = min(len(got) + 20, count)
-            while len(got) < expected:
-                group.steer(set(CHANCE.sample(range(1, 5), CHANCE.randrange(1, 5))) | {0}, {0, 1, 2, 3, 4})
-                socks = [get_socket(group, number) for number in range(5)]
-                readable, _, _ = select.select(socks, [], [], 5)
-                assert readable, f"{len(got)} of {expected} datagrams came"
-                for sock in readable:
-                    got += read_all(sock)
-    finally:
-        os.close(ready_read)
-        os.close(ready_write)
-        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    assert code == 0
-    assert sorted(int.from_bytes(data[6:14], "big") for data in got) == list(range(count))
-
-
-@needs_steering
-def test_numbers_without_a_worker_are_deaf_and_empty(open_group: Opener, client: socket.socket) -> None:
-    group = open_group()
-    send_to(client, group, make_short(make_cid(3)))
-    group.steer({3}, {3})
-    assert [read_all(get_socket(group, number)) for number in range(6)] == [[]] * 6
-    send_to(client, group, b"x" * 50)
-    outbox, inbox = group.get_outbox(3), group.get_inbox(3)
-    assert outbox is not None
-    assert inbox is not None
-    outbox.send(b"handed over")
-    group.steer(set(), set())
-    send_to(client, group, b"y" * 50)
-    group.steer({3}, {3})
-    assert (read_all(get_socket(group, 3)), read_all(inbox)) == ([], [])
-
-
-@needs_steering
-def test_with_nobody_accepting_the_living_answer(open_group: Opener, client: socket.socket) -> None:
-    group = open_group()
-    group.steer(set(), {2})
-    send_to(client, group, data := make_long(CHANCE.randbytes(18)))
-    assert read_all(get_socket(group, 2)) == [data]
-    assert (group.pick(b"12345678", 5), group.is_accepting(2)) == (2, False)
-
-
-def test_with_nobody_alive_a_client_is_for_who_has_it(open_group: Opener) -> None:
-    assert open_group().pick(b"12345678", 4) == 4
-
-
-@needs_steering
-def test_a_kernel_that_refuses_leaves_one_socket_to_share(
-    open_group: Opener, client: socket.socket, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def refuse(*arguments: object) -> None:
-        raise PermissionError(1, "Operation not permitted")
-
-    monkeypatch.setattr(steering, "attach", refuse)
-    with caplog.at_level(logging.INFO, LOG.name):
-        group = open_group()
-    assert caplog.messages == ["the kernel does not steer UDP (Operation not permitted): workers share a socket"]
-    assert (group.steered, [len(port) for port in group._ports]) == (False, [1])
-    assert group.steer({4}, {4})
-    (sock,) = group.take(4)
-    send_to(client, group, b"hello")
-    assert read_all(sock) == [b"hello"]
-    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT) == 0
-
-
-@needs_steering
-def test_an_order_that_the_kernel_refuses_is_told(
-    open_group: Opener, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    group = open_group()
-    assert group.steer({1}, {1})
-
-    def refuse(*arguments: object) -> None:
-        raise OSError(12, "Cannot allocate memory")
-
-    monkeypatch.setattr(steering, "attach", refuse)
-    assert not group.steer({1, 2}, {1, 2})
-    assert "Cannot allocate memory" in caplog.text
-    assert group.is_accepting(2)
-
-
-# Many processes.
-
-
-def serve_child(group: UDPGroup, number: int, commands: int, report: int) -> None:
-    """In a child: read what arrives until the command pipe ends, then tell the connection IDs."""
-    sockets = group.take(number)
-    os.write(report, b"+")
-    found = b""
-    while True:
-        readable, _, _ = select.select([*(sock.fileno() for sock in sockets), commands], [], [], 20)
-        for sock in sockets:
-            found += b"".join(data[1:9] for data in read_all(sock))
-        if commands in readable or not readable:
-            os.write(report, found)
-            return
-
-
-@needs_steering
-def test_forked_workers_get_their_own(open_group: Opener, client: socket.socket) -> None:
-    group = open_group(LOCAL, LOCAL, numbers=4)
-    commands, stop = os.pipe()
-    children: list[tuple[int, int]] = []
-    try:
-        for number in range(4):
-            read, write = os.pipe()
-            pid = os.fork()
-            if not pid:
-                status = 1
-                try:
-                    os.close(stop)
-                    serve_child(group, number, commands, write)
-                    status = 0
-                finally:
-                    os._exit(status)
-            os.close(write)
-            children.append((pid, read))
-        assert [os.read(read, 1) for _, read in children] == [b"+"] * 4
-        group.steer(range(4), range(4))
-        cids: list[list[bytes]] = [[] for _ in range(4)]
-        for index in range(800):
-            cid = make_cid(index % 4)
-            send_to(client, group, b"\x40" + cid + bytes(30), port=index // 4 % 2)
-            cids[index % 4].append(cid)
-    finally:
-        os.close(stop)
-        found = [Path(f"/proc/self/fd/{read}").read_bytes() for _, read in children]
-        codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid, _ in children]
-        for descriptor in (commands, *(read for _, read in children)):
-            os.close(descriptor)
-    assert codes == [0] * 4
-    for number in range(4):
-        got = [found[number][start : start + 8] for start in range(0, len(found[number]), 8)]
-        assert sorted(got) == sorted(cids[number])
+def test_new_clients_are_spread_evenly_and_each_stays_where_it_is() -> None:
+    accepting = {0, 1, 5, 6}
+    counts = dict.fromkeys(accepting, 0)
+    for _ in range(4000):
+        cid = CHANCE.randbytes(18)
+        number = route(make_long(cid), accepting, accepting)
+        assert route(make_long(cid), accepting, accepting) == number
+        assert pick_number(cid, CONSTANTS, accepting) == number
+        counts[number] += 1
+    assert min(counts.values()) > 850

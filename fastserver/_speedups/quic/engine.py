@@ -89,6 +89,11 @@ class Engine(Sender):
         return self._state is QuicConnectionState.TERMINATED
 
     @property
+    def cipher_suite(self):
+        """The number of the cipher suite; ``None`` while the handshake is not done."""
+        return int(self.tls.key_schedule.cipher_suite) if self._handshake_complete else None
+
+    @property
     def host_cids(self):
         """The connection IDs by which the peer may address us."""
         return [connection_id.cid for connection_id in self._host_cids]

@@ -17,7 +17,7 @@ import hmac
 import os
 from typing import Final
 
-from fastserver.protocol.quic.keys import derive_key
+from fastserver.protocol.quic.secrets import derive_key
 
 #: The length of each ID that this server gives.
 CID_BYTES: Final = 8

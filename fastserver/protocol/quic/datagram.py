@@ -3,7 +3,10 @@
 It believes no length that the datagram does not hold, and raises nothing: what cannot be read is ``None``.
 """
 
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
+
+#: Where a peer is: host and port.
+Address: TypeAlias = tuple[str, int]
 
 #: The versions that are served, each with the type of Initial packets (RFC 9000 section 17.2, RFC 9369 section 3.2).
 VERSIONS: Final = {0x00000001: 0, 0x6B3343CF: 1}

@@ -12,9 +12,8 @@ than itself, and none is forwarded more than twice.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Final, Generic, Literal, TypeAlias, TypeVar
+from typing import Final, Generic, Literal, TypeVar
 
 from fastserver._speedups.bucket import TokenBucket
 from fastserver._speedups.metrics import Metrics
@@ -27,6 +26,7 @@ from fastserver.protocol.quic.datagram import (
     MIN_INITIAL_BYTES,
     NEGOTIATION,
     VERSIONS,
+    Address,
     LongHeader,
     read_long_header,
     read_token,
@@ -41,42 +41,10 @@ from fastserver.protocol.quic.replies import (
     render_version_negotiation,
 )
 from fastserver.protocol.quic.tokens import InvalidToken, Tokens
+from fastserver.protocol.quic.verdicts import Forward, Open, Reply, Verdict
 
 _SHORT_CID: Final = slice(1, 1 + CID_BYTES)
 
-Address: TypeAlias = tuple[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Open:
-    """Make a connection: of a client that first chose ``original_cid``, and was sent to ``retry_cid`` if to any.
-
-    ``initial_cid`` is where its Initial packets go until it knows better.
-    """
-
-    original_cid: bytes
-    retry_cid: bytes | None
-
-    @property
-    def initial_cid(self) -> bytes:
-        return self.original_cid if self.retry_cid is None else self.retry_cid
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """Send ``data`` to where the datagram came from."""
-
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Forward:
-    """Hand the datagram to ``worker``."""
-
-    worker: int
-
-
-Verdict: TypeAlias = Open | Reply | Forward
 C = TypeVar("C")
 
 
@@ -92,10 +60,10 @@ class Dispatcher(Generic[C]):
     """The connections of one worker by their IDs; ``C`` is what the transport calls a connection.
 
     ``read_wall`` gives the Unix time in seconds.  ``is_full`` says whether there are as many connections as there may
-    be.  With several workers ``is_living`` says whether a number is that of a worker that can be handed a datagram, and
-    ``choose_worker``, which of them a client of an unknown ID is for (the same for the same ID, and never one that
-    ends); without the latter it is for whom it came to.  ``metrics`` takes the count of what strangers are told, what
-    is dropped, and how many handshakes are under way.
+    be, and ``note_full`` hears of each client that comes to nothing for that.  With several workers ``is_living`` says
+    whether a number is that of a worker that can be handed a datagram, and ``choose_worker``, which of them a client of
+    an unknown ID is for (the same for the same ID, and never one that ends); without the latter it is for whom it came
+    to.  ``metrics`` takes the count of what strangers are told, what is dropped, and how many handshakes are under way.
     """
 
     def __init__(
@@ -104,12 +72,13 @@ class Dispatcher(Generic[C]):
         tokens: Tokens,
         read_wall: Callable[[], float],
         *,
-        retry: Literal["auto", "always", "never"] = "auto",
-        max_half_open: int = 256,
-        is_full: Callable[[], bool] = lambda: False,
-        is_living: Callable[[int], bool] | None = None,
-        choose_worker: Callable[[bytes], int] | None = None,
-        metrics: Metrics | None = None,
+        retry: Literal["auto", "always", "never"],
+        max_half_open: int,
+        is_full: Callable[[], bool],
+        note_full: Callable[[], object],
+        is_living: Callable[[int], bool] | None,
+        choose_worker: Callable[[bytes], int] | None,
+        metrics: Metrics,
     ) -> None:
         self._cids = cids
         self._tokens = tokens
@@ -118,9 +87,10 @@ class Dispatcher(Generic[C]):
         #: So many half-open connections and a client has to prove its address.
         self._retry_from = {"auto": max(1, max_half_open // bounds.RETRY_FRACTION), "always": 0}.get(retry)
         self._is_full = is_full
+        self._note_full = note_full
         self._is_living = is_living
         self._choose_worker = choose_worker
-        self._metrics = Metrics() if metrics is None else metrics
+        self._metrics = metrics
         self._admission = _Admission.OPEN
         self._negotiations = TokenBucket(bounds.NEGOTIATION_BURST, bounds.NEGOTIATION_RATE)
         self._resets = TokenBucket(bounds.RESET_BURST, bounds.RESET_RATE)
@@ -146,8 +116,7 @@ class Dispatcher(Generic[C]):
 
     def note_handshake_done(self, connection: C) -> None:
         """The handshake is over, and with it the ID that the client had chosen."""
-        initial_cid = self._initial_cids.pop(connection, None)
-        self._metrics.half_open = self.half_open
+        initial_cid = self._settle(connection)
         if initial_cid is not None:
             self.unregister(connection, initial_cid)
 
@@ -165,10 +134,15 @@ class Dispatcher(Generic[C]):
 
     def forget(self, connection: C) -> None:
         """``connection`` is over: all its names and its place among the half-open are free."""
-        self._initial_cids.pop(connection, None)
-        self._metrics.half_open = self.half_open
+        self._settle(connection)
         for cid in self._held.pop(connection, ()):
             del self._table[cid]
+
+    def _settle(self, connection: C) -> bytes | None:
+        """``connection`` is half-open no longer: where its client's Initial packets went, if it was."""
+        initial_cid = self._initial_cids.pop(connection, None)
+        self._metrics.half_open = self.half_open
+        return initial_cid
 
     def __len__(self) -> int:
         """How many IDs are known."""
@@ -179,13 +153,13 @@ class Dispatcher(Generic[C]):
         """How many connections are in their handshake."""
         return len(self._initial_cids)
 
-    def stop_admitting(self, *, is_retiring: bool = False) -> None:
+    def stop_admitting(self, *, is_retiring: bool) -> None:
         """No new connections: clients are refused, or, where the worker retires among others, left to those."""
         self._admission = _Admission.RETIRING if is_retiring else _Admission.REFUSING
 
     # Datagrams that nobody waits for.
 
-    def admit(self, data: bytes, address: Address, now: float, *, is_forwarded: bool = False) -> Verdict | None:
+    def admit(self, data: bytes, address: Address, now: float, *, is_forwarded: bool) -> Verdict | None:
         """What becomes of a datagram for which ``find`` has nobody; ``is_forwarded``: it came through a worker."""
         verdict = self._judge(data, address, now, is_forwarded)
         if verdict is None:
@@ -242,7 +216,10 @@ class Dispatcher(Generic[C]):
             return Forward(worker)
         if self._admission is _Admission.RETIRING:
             return None
-        if self._admission is _Admission.REFUSING or self._is_full():
+        if self._admission is _Admission.REFUSING:
+            return self._refuse(header, CONNECTION_REFUSED, now)
+        if self._is_full():
+            self._note_full()
             return self._refuse(header, CONNECTION_REFUSED, now)
         return self._admit_client(header, token, address, now)
 

@@ -20,7 +20,8 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from fastserver.protocol.quic.keys import derive_key
+from fastserver.protocol.quic.datagram import MAX_CID_BYTES, Address
+from fastserver.protocol.quic.secrets import derive_key
 
 #: Seconds for which a token is good: Retry's is for a round trip (section 8.1.3), the other for the next visit.
 RETRY_LIFE_S: Final = 30.0
@@ -33,8 +34,8 @@ _NONCE_BYTES: Final = 12
 _TAG_BYTES: Final = 16
 _SEALED_AT: Final = Struct("!q")
 _PORT: Final = Struct("!H")
-#: A token of ours is no longer than this: 20 bytes of a connection ID are the most.
-MAX_TOKEN_BYTES: Final = 1 + _NONCE_BYTES + _SEALED_AT.size + 20 + _TAG_BYTES
+#: A token of ours is no longer than this.
+MAX_TOKEN_BYTES: Final = 1 + _NONCE_BYTES + _SEALED_AT.size + MAX_CID_BYTES + _TAG_BYTES
 
 
 class InvalidToken(Exception):
@@ -47,19 +48,19 @@ class Tokens:
     def __init__(self, secret: bytes) -> None:
         self._aead = AESGCM(derive_key(secret, b"token")[:_KEY_BYTES])
 
-    def seal_retry(self, address: tuple[str, int], original_cid: bytes, retry_cid: bytes, now_wall: float) -> bytes:
+    def seal_retry(self, address: Address, original_cid: bytes, retry_cid: bytes, now_wall: float) -> bytes:
         """The token of a Retry from ``retry_cid`` to a client that had chosen ``original_cid``."""
         return self._seal(_RETRY, _bind_retry(address, retry_cid), original_cid, now_wall)
 
-    def open_retry(self, token: bytes, address: tuple[str, int], cid: bytes, now_wall: float) -> bytes:
+    def open_retry(self, token: bytes, address: Address, cid: bytes, now_wall: float) -> bytes:
         """The original connection ID of a client that shows ``token`` in an Initial to ``cid``; or ``InvalidToken``."""
         return self._open(_RETRY, token, _bind_retry(address, cid), now_wall, RETRY_LIFE_S)
 
-    def seal_address(self, address: tuple[str, int], now_wall: float) -> bytes:
+    def seal_address(self, address: Address, now_wall: float) -> bytes:
         """The token of a NEW_TOKEN frame to a client whose address is validated."""
         return self._seal(_ADDRESS, address[0].encode(), b"", now_wall)
 
-    def open_address(self, token: bytes, address: tuple[str, int], now_wall: float) -> None:
+    def open_address(self, token: bytes, address: Address, now_wall: float) -> None:
         """Return for a client that was at ``address`` lately, from whatever port; or raise ``InvalidToken``."""
         self._open(_ADDRESS, token, address[0].encode(), now_wall, ADDRESS_LIFE_S)
 
@@ -87,6 +88,6 @@ class Tokens:
         return text[_SEALED_AT.size :]
 
 
-def _bind_retry(address: tuple[str, int], retry_cid: bytes) -> bytes:
+def _bind_retry(address: Address, retry_cid: bytes) -> bytes:
     host, port = address
     return _PORT.pack(port) + bytes((len(retry_cid),)) + retry_cid + host.encode()

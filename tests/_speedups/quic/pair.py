@@ -1,10 +1,8 @@
 """A server's engine and a client of aioquic's own, joined by a network in memory with a clock of its own."""
 
-import datetime
 import heapq
 import random
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import pytest
@@ -15,31 +13,18 @@ from aioquic.quic import events
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
 from aioquic.tls import Epoch
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from fastserver._speedups.contract import H3Limits
 from fastserver._speedups.quic.engine import Engine
+from tests.certificates import issue
 
 SERVER = ("192.0.2.1", 443)
 CLIENT = ("198.51.100.7", 50000)
 LATENCY_S = 0.01
 
 
-@cache
-def make_certificate() -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    since = datetime.datetime(2026, 1, 1)
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-    builder = builder.serial_number(1).not_valid_before(since).not_valid_after(since + datetime.timedelta(days=36500))
-    return builder.sign(key, hashes.SHA256()), key
-
-
 def make_server_configuration() -> QuicConfiguration:
-    certificate, key = make_certificate()
+    certificate, key = issue()
     return QuicConfiguration(is_client=False, alpn_protocols=["h3"], certificate=certificate, private_key=key)
 
 

@@ -1,16 +1,29 @@
-"""Clients of QUIC that aioquic makes: their first datagrams, and what they make of an answer."""
+"""Clients of QUIC that aioquic makes: their first datagrams, and what they make of an answer; and who answers."""
 
 import ssl
+from typing import Any
 
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
 from aioquic.quic.events import ConnectionTerminated, QuicEvent
 
+from fastserver._speedups.metrics import Metrics
+from fastserver.protocol.quic.cids import ConnectionIDs
 from fastserver.protocol.quic.datagram import VERSIONS
+from fastserver.protocol.quic.dispatcher import Dispatcher
+from fastserver.protocol.quic.tokens import Tokens
 
 V1, V2 = VERSIONS
 SERVER = ("192.0.2.1", 443)
 CLIENT = ("198.51.100.7", 50000)
+SECRET = bytes(range(32))
+
+
+def make_dispatcher(worker: int = 1, **options: Any) -> Dispatcher[Any]:
+    """One at the time 0 that has room for everybody and knows of no other workers, but for ``options``."""
+    given: dict[str, Any] = {"retry": "auto", "max_half_open": 256, "is_full": lambda: False, "note_full": lambda: None}
+    given |= {"is_living": None, "choose_worker": None, "metrics": Metrics(), "read_wall": lambda: 0.0, **options}
+    return Dispatcher(ConnectionIDs(SECRET, worker), Tokens(SECRET), given.pop("read_wall"), **given)
 
 
 class Client:

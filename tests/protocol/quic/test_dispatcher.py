@@ -13,12 +13,11 @@ from fastserver._speedups.metrics import Metrics
 from fastserver.protocol.quic import bounds
 from fastserver.protocol.quic.cids import ConnectionIDs
 from fastserver.protocol.quic.datagram import read_long_header
-from fastserver.protocol.quic.dispatcher import Dispatcher, Forward, Open, Reply, Verdict
 from fastserver.protocol.quic.replies import CONNECTION_REFUSED, INVALID_TOKEN
 from fastserver.protocol.quic.tokens import ADDRESS_LIFE_S, RETRY_LIFE_S, Tokens
-from tests.protocol.quic.clients import CLIENT, V1, V2, Client
+from fastserver.protocol.quic.verdicts import Forward, Open, Reply, Verdict
+from tests.protocol.quic.clients import CLIENT, SECRET, V1, V2, Client, make_dispatcher
 
-SECRET = bytes(range(32))
 NOW = 1000.0
 WALL = 1_700_000_000.0
 TOKENS = Tokens(SECRET)
@@ -32,13 +31,14 @@ class Site:
         self.cids = ConnectionIDs(SECRET, worker)
         self.wall = WALL
         self.is_full = False
+        self.fulls = 0
         self.living = {worker}
         self.metrics = Metrics()
-        self.dispatcher: Dispatcher[int] = Dispatcher(
-            self.cids,
-            Tokens(SECRET),
-            lambda: self.wall,
+        self.dispatcher = make_dispatcher(
+            worker,
+            read_wall=lambda: self.wall,
             is_full=lambda: self.is_full,
+            note_full=self.note_full,
             is_living=lambda number: number in self.living,
             metrics=self.metrics,
             **options,
@@ -47,9 +47,14 @@ class Site:
         #: Datagrams that were dropped, and those that were answered.
         self.told = [0, 0]
 
-    def admit(self, data: bytes, address: tuple[str, int] = CLIENT, now: float = NOW, **told: bool) -> Verdict | None:
+    def note_full(self) -> None:
+        self.fulls += 1
+
+    def admit(
+        self, data: bytes, address: tuple[str, int] = CLIENT, now: float = NOW, is_forwarded: bool = False
+    ) -> Verdict | None:
         assert self.dispatcher.find(data) is None
-        verdict = self.dispatcher.admit(data, address, now, **told)
+        verdict = self.dispatcher.admit(data, address, now, is_forwarded=is_forwarded)
         if isinstance(verdict, Reply):
             assert len(verdict.data) < len(data)
         self.told[0] += verdict is None
@@ -308,7 +313,7 @@ def test_q_3_refusals_have_a_rate() -> None:
     site.is_full = True
     data = Client().datagrams[0]
     answered = sum(site.admit(data) is not None for _ in range(int(bounds.REFUSAL_BURST) + 50))
-    assert answered == bounds.REFUSAL_BURST
+    assert (answered, site.fulls) == (bounds.REFUSAL_BURST, bounds.REFUSAL_BURST + 50)
 
 
 def test_q_4_every_worker_takes_the_proof() -> None:
@@ -370,16 +375,17 @@ def test_q_4_a_visit_that_does_not_count_is_as_none(token: str) -> None:
 def test_a_full_or_draining_server_refuses(version: int, retry: str) -> None:
     full, draining = Site(retry=retry), Site(retry=retry)
     full.is_full = True
-    draining.dispatcher.stop_admitting()
+    draining.dispatcher.stop_admitting(is_retiring=False)
     for site in (full, draining):
         client = Client(version)
         assert get_close_code(client, site.admit(client.datagrams[0])) == CONNECTION_REFUSED
+    assert (full.fulls, draining.fulls) == (1, 0)
 
 
 def test_a_draining_server_serves_whom_it_has() -> None:
     site, client = Site(), Client()
     site.dispatcher.note_opened(7, client.original_cid)
-    site.dispatcher.stop_admitting()
+    site.dispatcher.stop_admitting(is_retiring=False)
     assert site.dispatcher.find(client.datagrams[0]) == 7
 
 

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 pytest.importorskip("aioquic")
 
 from fastserver.protocol.quic.cids import ConnectionIDs
-from fastserver.protocol.quic.dispatcher import Dispatcher, Forward, Open, Reply, Verdict
+from fastserver.protocol.quic.dispatcher import Dispatcher
 from fastserver.protocol.quic.tokens import Tokens
-from tests.protocol.quic.clients import CLIENT, V1, V2, Client
+from fastserver.protocol.quic.verdicts import Forward, Open, Reply, Verdict
+from tests.protocol.quic.clients import CLIENT, SECRET, V1, V2, Client, make_dispatcher
 
-SECRET = bytes(range(32))
 TOKENS = Tokens(SECRET)
 RETRY_CID = ConnectionIDs(SECRET, 1).make()
 INITIALS = [
@@ -40,10 +40,7 @@ def draw_datagram(draw: st.DrawFn) -> bytes:
 def draw_dispatcher(draw: st.DrawFn) -> Dispatcher[int]:
     """One of any state."""
     is_full, has_choice = draw(st.booleans()), draw(st.booleans())
-    dispatcher: Dispatcher[int] = Dispatcher(
-        ConnectionIDs(SECRET, 1),
-        TOKENS,
-        lambda: 0.0,
+    dispatcher = make_dispatcher(
         retry=draw(st.sampled_from(("auto", "always", "never"))),
         max_half_open=4,
         is_full=lambda: is_full,
@@ -83,7 +80,7 @@ def check(data: bytes, verdict: Verdict | None) -> None:
 
 @given(data=st.binary(max_size=64), cids=st.sets(st.binary(max_size=20), max_size=8))
 def test_only_a_known_id_is_found(data: bytes, cids: set[bytes]) -> None:
-    dispatcher: Dispatcher[bytes] = Dispatcher(ConnectionIDs(SECRET, 1), TOKENS, lambda: 0.0)
+    dispatcher = make_dispatcher()
     for cid in cids:
         dispatcher.register(cid, cid)
     found = dispatcher.find(data)

@@ -1,6 +1,5 @@
 """A handshake through the dispatcher: the IDs of its verdicts are those that both ends check (RFC 9000 section 7.3)."""
 
-import datetime
 from typing import Any
 
 import pytest
@@ -10,26 +9,16 @@ pytest.importorskip("aioquic")
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
 from aioquic.quic.events import HandshakeCompleted
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
 
-from fastserver.protocol.quic.cids import ConnectionIDs
-from fastserver.protocol.quic.dispatcher import Dispatcher, Open, Reply
-from fastserver.protocol.quic.tokens import Tokens
-from tests.protocol.quic.clients import CLIENT, V1, V2, Client
-
-SECRET = bytes(range(32))
+from fastserver.protocol.quic.dispatcher import Dispatcher
+from fastserver.protocol.quic.verdicts import Open, Reply
+from tests.certificates import issue
+from tests.protocol.quic.clients import CLIENT, V1, V2, Client, make_dispatcher
 
 
 @pytest.fixture(name="configuration", scope="module")
 def make_configuration() -> QuicConfiguration:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.timezone.utc)
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-    builder = builder.serial_number(1).not_valid_before(now).not_valid_after(now + datetime.timedelta(1))
-    certificate = builder.sign(key, hashes.SHA256())
+    certificate, key = issue()
     return QuicConfiguration(is_client=False, alpn_protocols=["h3"], certificate=certificate, private_key=key)
 
 
@@ -37,15 +26,14 @@ class Server:
     """The least that opens connections as it is told."""
 
     def __init__(self, configuration: QuicConfiguration, **options: Any) -> None:
-        cids = ConnectionIDs(SECRET, 1)
         self.configuration = configuration
-        self.dispatcher: Dispatcher[QuicConnection] = Dispatcher(cids, Tokens(SECRET), lambda: 0.0, **options)
+        self.dispatcher: Dispatcher[QuicConnection] = make_dispatcher(**options)
         self.connections: list[QuicConnection] = []
 
     def receive(self, data: bytes) -> list[bytes]:
         connection = self.dispatcher.find(data)
         if connection is None:
-            verdict = self.dispatcher.admit(data, CLIENT, 0.0)
+            verdict = self.dispatcher.admit(data, CLIENT, 0.0, is_forwarded=False)
             if isinstance(verdict, Reply):
                 return [verdict.data]
             assert isinstance(verdict, Open)

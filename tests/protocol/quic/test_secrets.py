@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastserver.protocol.quic.keys import derive_key
+from fastserver.protocol.quic.secrets import derive_key
 
 
 def test_each_purpose_and_each_secret_has_its_own_key() -> None:
