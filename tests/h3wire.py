@@ -134,6 +134,11 @@ class FakeEngine:
             self.closed = (code, reason)
             self.is_closed = True
 
+    def terminate(self, by_peer: bool) -> None:
+        """The client has closed the connection, or is given up for its silence; to be called where the loop runs."""
+        self.is_closed = True
+        self.listener.on_terminated(0x100 if by_peer else 0x0, "", by_peer)
+
     def detach(self) -> None:
         """The listener is gone, and the circle with it."""
         self.is_detached = True
@@ -284,11 +289,10 @@ class H3Wire(Wire):
         """A datagram without a frame of a stream; to be called where the loop runs."""
         self.protocol.handle(RawData(data, PEER))
 
-    def terminate(self) -> None:
-        """QUIC is over: the client has closed the connection."""
-        self.engine.is_closed = True
+    def terminate(self, by_peer: bool = True) -> None:
+        """QUIC is over: the client has closed the connection, or the engine has given it up."""
         with self.loop.running():
-            self.protocol.on_terminated(0x100, "", True)
+            self.engine.terminate(by_peer)
         self.settle()
 
     def acknowledge(self, stream: int) -> None:

@@ -25,7 +25,6 @@ cdef class H3Connection(Intake):
     # The bases' methods have their signatures in outlet.pxd and intake.pxd.
     cdef object _state
     cdef double _leave_at
-    cdef double _handshaken_by
     cdef Lanes _lanes
 
     cdef _move(self, step)

@@ -44,7 +44,6 @@ class H3Connection(Intake):
         Intake.__init__(self, connection, host)
         self._state = H3State.HANDSHAKING
         self._leave_at = _NEVER
-        self._handshaken_by = host.clock.now + host.limits.h3.timeout_handshake
         self.engine = make_engine(self)
         self._lanes = Lanes(self.engine, self.budget, host.limits)
 
@@ -64,6 +63,8 @@ class H3Connection(Intake):
         after = TRANSITIONS[self._state].get(step)
         if after is None:
             raise AssertionError(f"{step} in {self._state}")
+        if self._state is H3State.HANDSHAKING and after is not H3State.OPEN:
+            self.host.metrics.handshakes_failed += 1
         self._state = after
         self.is_silent = self._state in _ENDED
 
@@ -110,11 +111,6 @@ class H3Connection(Intake):
         if self._state in _ENDED:
             self.deadline = _NEVER
             return
-        if now >= self._handshaken_by:
-            self._handshaken_by = _NEVER
-            self.host.metrics.handshakes_failed += 1
-            self._end(H3_NO_ERROR, "QUIC handshake took too long")
-            return
         try:
             self._check_streams(now)
         except ConnectionFault as fault:
@@ -123,7 +119,7 @@ class H3Connection(Intake):
         if now >= self._leave_at and self._state is H3State.DRAINING:
             self._enter_leaving()
         self.speak()
-        if not self.streams and not self.tails and self._handshaken_by == self._leave_at == _NEVER:
+        if not self.streams and not self.tails and self._leave_at == _NEVER:
             self.deadline = _NEVER
 
     def on_idle_timeout(self):
@@ -169,7 +165,6 @@ class H3Connection(Intake):
 
     def on_handshake(self, alpn):
         """The client is who it is: from here on there are streams."""
-        self._handshaken_by = _NEVER
         self._move(H3Step.OPEN)
         self._lanes.open()
         self.connection.note_handshake()
@@ -222,9 +217,7 @@ class H3Connection(Intake):
         """QUIC is over, by whoever's word or silence."""
         if by_peer:
             self.connection.take_eof()
-        if self._state is H3State.HANDSHAKING:
-            self.host.metrics.handshakes_failed += 1
-        elif not (by_peer or self.is_silent):
+        if not (by_peer or self.is_silent or self._state is H3State.HANDSHAKING):
             self._count_end(code)
         if not self.is_silent:
             self._enter_closing()

@@ -122,16 +122,6 @@ def test_an_idle_connection_is_closed() -> None:
     assert wire.over
 
 
-def test_a_handshake_has_its_time() -> None:
-    wire = H3Wire(ignore, shakes=False)
-    wire.advance(4)
-    assert not wire.over
-    wire.advance(2)
-    assert wire.over
-    assert wire.host.metrics.handshakes_failed == 1
-    assert wire.host.metrics.snapshot()["protocol_faults"] == {}
-
-
 def test_an_aborted_connection_says_so() -> None:
     gate = Gate()
 
