@@ -2,8 +2,8 @@
 
 import pytest
 
+from fastserver._speedups.bounds import DISCARD_BYTES
 from fastserver._speedups.contract import H3Limits
-from fastserver._speedups.h3.bounds import DISCARD_BYTES
 from fastserver._speedups.h3.errors import (
     H3_CLOSED_CRITICAL_STREAM,
     H3_NO_ERROR,

@@ -13,10 +13,9 @@ from fastserver._speedups.h3.errors import (
     H3_EXCESSIVE_LOAD,
     H3_NO_ERROR,
     H3_REQUEST_REJECTED,
-    QPACK_DECOMPRESSION_FAILED,
-    QPACK_ENCODER_STREAM_ERROR,
 )
 from fastserver._speedups.h3.state import H3State
+from fastserver._speedups.qpack.errors import QPACK_DECOMPRESSION_FAILED, QPACK_ENCODER_STREAM_ERROR
 from tests.conformance.h3cases import (
     ENCODER,
     GREASE,

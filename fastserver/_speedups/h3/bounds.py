@@ -13,11 +13,3 @@ SKIPPED_BYTES = 64 * 1024
 EMPTY_FRAMES = 10
 #: Unidirectional streams that a client opens beside its control stream and its two of QPACK, over the whole connection.
 STRAY_LANES = 16
-#: nginx's measure of a flood: more than this many bytes for each byte of payload, beyond a free allowance.
-FLOOD_RATIO = 8
-FLOOD_BYTES = 1 << 20
-#: The rest of a request behind its response is thrown away up to here before the client is told; bytes, seconds.
-DISCARD_BYTES = 256 * 1024
-DISCARD_S = 5.0
-#: Seconds between the two GOAWAYs of a drain, in which requests that are under way arrive (Q-14).
-LEAVE_S = 1.0

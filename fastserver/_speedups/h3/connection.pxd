@@ -2,7 +2,7 @@
 # all others are the connection's own.
 cimport cython
 
-from ..contract cimport Connection, Exchange, Host, Limits, H3Limits, Request, note_refusal
+from ..contract cimport Exchange, H3Limits, Request, note_refusal
 from ..events cimport Closed, RawData, Updated
 from .intake cimport Intake
 from .lanes cimport Lanes
@@ -15,7 +15,7 @@ cdef double _EVERY_TICK
 cdef long long DISCARD_BYTES
 cdef double DISCARD_S
 cdef double LEAVE_S
-cdef long long LAST_STREAM
+cdef long long LARGEST_STREAM
 cdef frozenset _ENDED
 cdef tuple _HEAD
 

@@ -9,12 +9,13 @@ peer's windows when the application has taken them, or when their stream is over
 applications until they end, not until their streams do (Q-9); no fault of the peer's leaves through the engine.
 """
 
+from ..bounds import DISCARD_BYTES, DISCARD_S, LEAVE_S
 from ..contract import Request, WireError, note_refusal
 from ..events import CLOSED, IDLE, Closed, RawData
 from ..qpack.errors import QPACKError
 from ..quic.errors import NAMES as TRANSPORT_NAMES
 from ..quic.errors import NO_ERROR as TRANSPORT_NO_ERROR
-from .bounds import DISCARD_BYTES, DISCARD_S, LEAVE_S
+from .codes import LARGEST_STREAM
 from .errors import (
     H3_INTERNAL_ERROR,
     H3_MESSAGE_ERROR,
@@ -23,7 +24,7 @@ from .errors import (
     NAMES,
     ConnectionFault,
 )
-from .intake import LAST_STREAM, Intake
+from .intake import Intake
 from .lanes import Lanes
 from .state import TRANSITIONS, H3State, H3Step
 
@@ -35,7 +36,7 @@ _HEAD = (b":method", b"HEAD")
 
 
 class H3Connection(Intake):
-    """One HTTP/3 connection: its reading half, its streams, its time and its end.
+    """One HTTP/3 connection: what its transport and its engine call, its time, and the ends of its streams and its own.
 
     ``make_engine`` is called with this connection, the engine's listener.
     """
@@ -66,13 +67,13 @@ class H3Connection(Intake):
         if self._state is H3State.HANDSHAKING and after is not H3State.OPEN:
             self.host.metrics.handshakes_failed += 1
         self._state = after
-        self.is_silent = self._state in _ENDED
+        self.is_silent = after in _ENDED
 
     # What the transport calls.
 
     def handle(self, event):
         if type(event) is RawData:
-            if self._state not in _ENDED:
+            if not self.is_silent:
                 self._receive(event)
         elif type(event) is Closed:
             self._lose()
@@ -93,7 +94,7 @@ class H3Connection(Intake):
             # have next.  One that always has something open is not waited for long.
             self.enter_draining()
         self.flush(now)
-        if engine.is_closed and self._state not in _ENDED:
+        if engine.is_closed and not self.is_silent:
             self._enter_closing()
         self._finish_turn()
         if self._state is not H3State.CLOSED:
@@ -102,13 +103,13 @@ class H3Connection(Intake):
 
     def on_abort(self, now):
         """CONNECTION_CLOSE, at once: requests that are open are cut (Q-14)."""
-        if self._state not in _ENDED:
+        if not self.is_silent:
             self.engine.close(H3_NO_ERROR, "")
             self.flush(now)
 
     def on_deadline(self, now):
         """The tick's look at everything that takes too long."""
-        if self._state in _ENDED:
+        if self.is_silent:
             self.deadline = _NEVER
             return
         try:
@@ -123,7 +124,7 @@ class H3Connection(Intake):
             self.deadline = _NEVER
 
     def on_idle_timeout(self):
-        if not self.streams and self._state not in _ENDED:
+        if not self.streams and not self.is_silent:
             if self._state is not H3State.LEAVING:
                 # What the client sends at this moment it may send again elsewhere (RFC 9114 section 5.3).
                 self._lanes.go_away(self.next_stream)
@@ -408,7 +409,7 @@ class H3Connection(Intake):
         """The first step of a drain: the client shall begin no more, and what is under way is taken (Q-14)."""
         if self._state is H3State.OPEN:
             self._move(H3Step.DRAIN)
-            self._lanes.go_away(LAST_STREAM)
+            self._lanes.go_away(LARGEST_STREAM)
             self._leave_at = self.host.clock.now + LEAVE_S
             self.deadline = _EVERY_TICK
             self.speak()
@@ -423,12 +424,12 @@ class H3Connection(Intake):
     def _fail(self, fault):
         """The peer has broken the connection (RFC 9114 section 8)."""
         self.host.error_log.debug("ended an HTTP/3 connection: %s", fault.reason)
-        self.host.metrics.count_fault("h3", NAMES.get(fault.code, "UNKNOWN"))
+        self.host.metrics.count_fault("h3", NAMES[fault.code])
         self._end(fault.code, fault.reason)
 
     def _end(self, code, reason):
         """Say CONNECTION_CLOSE at the end of the turn, and be gone behind it."""
-        if self._state not in _ENDED:
+        if not self.is_silent:
             self.engine.close(code, reason)
             self._enter_closing()
 

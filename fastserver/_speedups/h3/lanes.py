@@ -3,6 +3,8 @@ section 6.2).
 
 Ours is the control stream alone: with a QPACK table of capacity 0 there is nothing to say on others (RFC 9204 section
 4.2).  What a client says on its own is read here and checked; nothing of it changes what this server does.
+
+A *lane* is a stream that goes one way, here and in ``budget``; what carries a request is a *stream*.
 """
 
 from ..qpack.streams import DecoderStreamReader, EncoderStreamReader

@@ -17,8 +17,9 @@ from .varint import render_frame_head
 class Outlet(Protocol):
     """What the streams of one connection say.
 
-    ``engine`` is the derived class's to set.  ``unsent_bytes`` is what all streams have said that is in no packet yet,
-    as of now; ``full`` are the streams whose applications wait for room.
+    ``engine`` is the derived class's to set.  ``unsent_bytes`` is what all streams had said at the last ``flush``
+    that was in no packet, and what they have said since: a reset does not lower it before the next one.  ``full`` are
+    the streams whose applications wait for room.
     """
 
     def __init__(self, connection, host, budget):

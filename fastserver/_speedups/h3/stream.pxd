@@ -2,7 +2,7 @@
 cimport cython
 
 from ..bodyclock cimport BodyClock
-from ..contract cimport Exchange, Peer, Request, ResponseHead, Sink, Tally, is_bodyless
+from ..contract cimport Exchange, Request, Sink, is_bodyless
 from .frames cimport FrameReader
 from .outlet cimport Outlet
 

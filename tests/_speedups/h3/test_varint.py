@@ -11,7 +11,6 @@ from fastserver._speedups.h3.errors import (
     H3_EXCESSIVE_LOAD,
     H3_FRAME_ERROR,
     H3_SETTINGS_ERROR,
-    NAMES,
     ConnectionFault,
 )
 from fastserver._speedups.h3.varint import (
@@ -145,8 +144,3 @@ def test_identifiers_that_fill_no_frame(read: Callable[[bytes], int], payload: b
     with pytest.raises(ConnectionFault) as raised:
         read(payload)
     assert raised.value.code == H3_FRAME_ERROR
-
-
-def test_codes_have_names() -> None:
-    assert NAMES[H3_FRAME_ERROR] == "H3_FRAME_ERROR"
-    assert NAMES[0x200] == "QPACK_DECOMPRESSION_FAILED"
