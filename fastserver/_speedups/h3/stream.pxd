@@ -3,6 +3,7 @@ cimport cython
 
 from ..bodyclock cimport BodyClock
 from ..contract cimport Exchange, Request, Sink, is_bodyless
+from ..ownfields cimport list_response_fields
 from .frames cimport FrameReader
 from .outlet cimport Outlet
 
