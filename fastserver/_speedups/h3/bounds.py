@@ -7,6 +7,8 @@ CONNECTION_UNSENT_BYTES = 1024 * 1024
 JOINED_BYTES = 4096
 #: The longest frame of a control stream that is read, and what a lane may say in frames that mean nothing; bytes.
 CONTROL_FRAME_BYTES = 1024
+#: The most settings that one frame may hold, unknown ones too.
+MOST_SETTINGS = 64
 #: Frames of unknown types and streams of unknown types, over the whole connection; bytes (Q-9).
 SKIPPED_BYTES = 64 * 1024
 #: Empty DATA frames of one request.

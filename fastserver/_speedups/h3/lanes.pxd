@@ -4,7 +4,8 @@ cimport cython
 from ..contract cimport H3Limits
 from .budget cimport Budget
 from .frames cimport FrameReader
-from .varint cimport encode_varint, measure_varint, read_varint, render_goaway
+from .payloads cimport read_goaway, read_push_id, read_settings, render_goaway, render_settings
+from .varint cimport encode_varint, measure_varint, read_varint
 
 cdef int CONTROL
 cdef int CONTROL_STREAM

@@ -32,16 +32,8 @@ from .errors import (
     FrameTooLarge,
 )
 from .frames import FrameReader
-from .varint import (
-    encode_varint,
-    measure_varint,
-    read_goaway,
-    read_push_id,
-    read_settings,
-    read_varint,
-    render_goaway,
-    render_settings,
-)
+from .payloads import read_goaway, read_push_id, read_settings, render_goaway, render_settings
+from .varint import encode_varint, measure_varint, read_varint
 
 _CRITICAL = {
     CONTROL_STREAM: "control stream",
