@@ -167,9 +167,8 @@ class DatagramConnection(FakeConnection):
             self.timer = math.inf
             self.protocol.on_timer(self.host.clock.now)
 
-    def take_eof(self) -> None:
+    def note_end_by_peer(self) -> None:
         self.ended_there = True
-        self.protocol.on_eof()
 
     def note_handshake(self) -> None:
         self.handshaken = True

@@ -217,7 +217,7 @@ class H3Connection(Intake):
     def on_terminated(self, code, reason, by_peer):
         """QUIC is over, by whoever's word or silence."""
         if by_peer:
-            self.connection.take_eof()
+            self.connection.note_end_by_peer()
         if not (by_peer or self.is_silent or self._state is H3State.HANDSHAKING):
             self._count_end(code)
         if not self.is_silent:

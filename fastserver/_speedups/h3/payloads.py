@@ -1,4 +1,4 @@
-"""The payloads of frames that are made of integers alone: SETTINGS, GOAWAY, what names a push (RFC 9114 section 7.2)."""
+"""Payloads of frames that are made of integers alone: SETTINGS, GOAWAY, what names a push (RFC 9114 section 7.2)."""
 
 from .bounds import MOST_SETTINGS
 from .codes import ENABLE_CONNECT_PROTOCOL, GOAWAY, HTTP2_SETTINGS, SETTINGS
