@@ -110,7 +110,7 @@ def test_q_9_rapid_reset_in_one_turn(streams: int, taken: bool) -> None:
     with wire.loop.running():
         for number in range(streams):
             wire.tell(4 * number, get(path=b"/wait"))
-            wire.protocol.on_stream_reset(4 * number, 0x10C)
+            wire.protocol.on_stream_reset(4 * number)
     wire.settle()
     assert (wire.engine.closed is not None) == taken
     wire.hang_up()

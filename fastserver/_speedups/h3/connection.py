@@ -13,8 +13,8 @@ from ..bounds import DISCARD_BYTES, DISCARD_S, LEAVE_S
 from ..contract import Request, WireError, note_refusal
 from ..events import CLOSED, IDLE, Closed, RawData
 from ..qpack.errors import QPACKError
+from ..quic.end import End
 from ..quic.errors import NAMES as TRANSPORT_NAMES
-from ..quic.errors import NO_ERROR as TRANSPORT_NO_ERROR
 from .codes import LARGEST_STREAM
 from .errors import (
     H3_INTERNAL_ERROR,
@@ -164,7 +164,7 @@ class H3Connection(Intake):
 
     # What the engine tells.
 
-    def on_handshake(self, alpn):
+    def on_handshake(self):
         """The client is who it is: from here on there are streams."""
         self._move(H3Step.OPEN)
         self._lanes.open()
@@ -189,11 +189,11 @@ class H3Connection(Intake):
         except QPACKError as error:
             self._fail(ConnectionFault(error.code, str(error)))
 
-    def on_stream_reset(self, stream_id, code):
+    def on_stream_reset(self, stream_id):
         """The client takes back what it has not said of its request (RFC 9114 section 4.1.1)."""
         self._cancel(stream_id, True)
 
-    def on_stop_sending(self, stream_id, code):
+    def on_stop_sending(self, stream_id):
         """The client wants no more of a response."""
         self._cancel(stream_id, False)
 
@@ -214,22 +214,22 @@ class H3Connection(Intake):
     def on_path(self, address):
         self.connection.move(address)
 
-    def on_terminated(self, code, reason, by_peer):
-        """QUIC is over, by whoever's word or silence."""
-        if by_peer:
+    def on_terminated(self, end, code):
+        """QUIC is over: ``end`` says how, and where somebody has said so, ``code`` why."""
+        if end is End.PEER:
             self.connection.note_end_by_peer()
-        if not (by_peer or self.is_silent or self._state is H3State.HANDSHAKING):
-            self._count_end(code)
         if not self.is_silent:
+            self._count_end(end, code)
             self._enter_closing()
         self.speak()
 
-    def _count_end(self, code):
-        """QUIC has ended by itself: nothing was heard of the client for too long, or it has broken QUIC's rules."""
-        if code == TRANSPORT_NO_ERROR:
-            self.host.metrics.timeouts_idle += 1
-        else:
-            self.host.metrics.count_fault("quic", TRANSPORT_NAMES.get(code, "UNKNOWN"))
+    def _count_end(self, end, code):
+        """A handshake that fails is counted where the state changes."""
+        if self._state is not H3State.HANDSHAKING:
+            if end is End.IDLE:
+                self.host.metrics.timeouts_idle += 1
+            elif end is End.FAULT:
+                self.host.metrics.count_fault("quic", TRANSPORT_NAMES.get(code, "UNKNOWN"))
 
     def _receive(self, event):
         try:

@@ -9,6 +9,7 @@ from aioquic.h3.connection import ErrorCode
 from fastserver._speedups.contract import H3Limits
 from fastserver._speedups.h3 import errors
 from fastserver._speedups.h3.errors import NAMES
+from fastserver._speedups.quic.end import End
 from tests.fakes import Gate, Message, Receive, Send, echo, ignore, respond
 from tests.h3wire import DATA, H3Wire, frame, settings, varint
 
@@ -52,7 +53,7 @@ def test_an_ended_connection_is_no_fault(ends: str) -> None:
 
 #: How a connection ends before its handshake is done.
 EARLY_ENDS: dict[str, Callable[[H3Wire], None]] = {
-    "given up": lambda wire: wire.terminate(by_peer=False),
+    "given up": lambda wire: wire.terminate(End.HANDSHAKE, 0),
     "closed there": H3Wire.terminate,
     "lost": H3Wire.vanish,
     "too much for its payload": lambda wire: flood(wire, 16 << 20),
