@@ -14,6 +14,7 @@ import pytest
 from fastserver._speedups.contract import H3Limits, Host, Peer
 from fastserver._speedups.events import RawData, Updated
 from fastserver._speedups.h3.connection import H3Connection
+from fastserver._speedups.quic.end import End
 from tests.fakes import App, FakeConnection, Wire
 from tests.h2wire import Answer, Fields
 
@@ -134,6 +135,11 @@ class FakeEngine:
             self.closed = (code, reason)
             self.is_closed = True
 
+    def terminate(self, end: End, code: int) -> None:
+        """It is over without our word; to be called where the loop runs."""
+        self.is_closed = True
+        self.listener.on_terminated(end, code)
+
     def detach(self) -> None:
         """The listener is gone, and the circle with it."""
         self.is_detached = True
@@ -162,9 +168,8 @@ class DatagramConnection(FakeConnection):
             self.timer = math.inf
             self.protocol.on_timer(self.host.clock.now)
 
-    def take_eof(self) -> None:
+    def note_end_by_peer(self) -> None:
         self.ended_there = True
-        self.protocol.on_eof()
 
     def note_handshake(self) -> None:
         self.handshaken = True
@@ -209,7 +214,7 @@ class H3Wire(Wire):
     def shake(self) -> None:
         """The handshake is done."""
         with self.loop.running():
-            self.protocol.on_handshake("h3")
+            self.protocol.on_handshake()
         self.settle()
 
     def send(self, stream: int, data: bytes, ends: bool = False) -> None:
@@ -266,29 +271,28 @@ class H3Wire(Wire):
         self.send(stream, said, ends)
         return stream
 
-    def reset(self, stream: int, code: int = 0x10C) -> None:
+    def reset(self, stream: int) -> None:
         """The client resets its side."""
         self.engine.finished.add(stream)
         with self.loop.running():
-            self.protocol.on_stream_reset(stream, code)
+            self.protocol.on_stream_reset(stream)
         self.settle()
 
     def stop(self, stream: int, code: int = 0x10C) -> None:
         """The client asks the server to stop: the engine resets its side, as RFC 9000 section 3.5 demands."""
         self.engine.reset(stream, code)
         with self.loop.running():
-            self.protocol.on_stop_sending(stream, code)
+            self.protocol.on_stop_sending(stream)
         self.settle()
 
     def take_datagram(self, data: bytes) -> None:
         """A datagram without a frame of a stream; to be called where the loop runs."""
         self.protocol.handle(RawData(data, PEER))
 
-    def terminate(self) -> None:
-        """QUIC is over: the client has closed the connection."""
-        self.engine.is_closed = True
+    def terminate(self, end: End = End.PEER, code: int = 0x100) -> None:
+        """QUIC is over: the client has closed the connection, or the engine has given it up."""
         with self.loop.running():
-            self.protocol.on_terminated(0x100, "", True)
+            self.engine.terminate(end, code)
         self.settle()
 
     def acknowledge(self, stream: int) -> None:

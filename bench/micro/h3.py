@@ -107,7 +107,7 @@ def make_connection(room: Room, loop: asyncio.AbstractEventLoop) -> tuple[Any, A
     connection.peer = contract.Peer(PEER, ("127.0.0.1", 8000), "https", "h3")
     connection.tally = host.metrics.get_tally("h3")
     wire = room.module("h3.connection").H3Connection(connection, host, lambda listener: Engine())
-    wire.on_handshake("h3")
+    wire.on_handshake()
     wire.on_timer(0.0)
     return wire, connection
 

@@ -153,8 +153,11 @@ class LiveConnection(Connection):
 
     def take_eof(self):
         """The peer has sent its last byte; if the connection ends now, it was the peer who ended it."""
-        self._ended_there = self._stage < CLOSING
+        self.note_end_by_peer()
         self.wire.on_eof()
+
+    def note_end_by_peer(self):
+        self._ended_there = self._stage < CLOSING
 
     def lose(self):
         """The connection is gone, whoever ended it: the last that observers and the protocol hear of it."""

@@ -108,8 +108,12 @@ cdef class Connection:
     cpdef pause_reading(self)
     cpdef resume_reading(self)
     cpdef send_file(self, file, long long offset, long long count)
-    cpdef set_timer(self, double when)
     cpdef Peer get_peer(self)
+    cpdef set_timer(self, double when)
+    cpdef note_handshake(self)
+    cpdef note_connection_id(self, bytes cid, bint is_new)
+    cpdef move(self, tuple address)
+    cpdef note_end_by_peer(self)
 
 
 cdef class Protocol:

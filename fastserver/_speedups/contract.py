@@ -256,7 +256,7 @@ class Connection:
         raise NotImplementedError
 
     def abort(self):
-        """Drop the connection at once, so that the peer cannot take what is open on it for whole."""
+        """Drop the connection at once: over TCP the peer sees a reset and never a clean end (and see ``on_abort``)."""
         raise NotImplementedError
 
     def finish_writing(self):
@@ -273,16 +273,34 @@ class Connection:
         """Write ``count`` bytes of an open file by the kernel: an awaitable, or ``None`` where it cannot be done."""
         return None
 
+    def get_peer(self):
+        """The ``Peer`` of this connection."""
+        raise NotImplementedError
+
+    # Over datagrams only: what a protocol has to say where the transport knows nothing of connections.
+
     def set_timer(self, when):
-        """Have ``Protocol.on_timer`` called at ``when``, once, in the place of what was set before; datagrams only.
+        """Have ``Protocol.on_timer`` called at ``when``, once, in the place of what was set before.
 
         ``when`` is in seconds of the loop's clock, exact to a millisecond; one that has passed means the end of the
         loop's turn, and ``inf`` never.
         """
         raise NotImplementedError
 
-    def get_peer(self):
-        """The ``Peer`` of this connection."""
+    def note_handshake(self):
+        """The handshake is done: the client is known by our connection IDs alone."""
+        raise NotImplementedError
+
+    def note_connection_id(self, cid, is_new):
+        """The peer may use ``cid`` from now on, or no longer."""
+        raise NotImplementedError
+
+    def move(self, address):
+        """The peer is at ``address`` from now on (RFC 9000 section 9)."""
+        raise NotImplementedError
+
+    def note_end_by_peer(self):
+        """The peer has ended the connection; what its transport would otherwise see as the last byte."""
         raise NotImplementedError
 
 

@@ -1,8 +1,8 @@
-# One per multiplexed connection.
+# One OwnFields per multiplexed connection.
 cimport cython
 
 from .contract cimport Host, ResponseHead
-from .rendering cimport has_field
+from .rendering cimport has_field, inspect_response
 
 cdef dict _LINES
 
@@ -16,5 +16,8 @@ cdef class OwnFields:
     cpdef list add(self, ResponseHead head, list fields, bytes alt_svc=*)
 
 
+cpdef list list_response_fields(ResponseHead head, bytes body, bint more)
+@cython.locals(body=bytes)
+cpdef tuple compose_refusal(error)
 @cython.locals(pair=tuple)
 cdef tuple split_line(bytes line)

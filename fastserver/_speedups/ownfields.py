@@ -1,9 +1,10 @@
-"""The fields of a response that are the server's own, as pairs: for the wires that send lists of fields.
+"""What a response's fields are on the wires that send lists of fields, HTTP/2 and HTTP/3: with those that are the
+server's own, and with a length.
 
-HTTP/1 has them as whole lines (``rendering.render_response``); HTTP/2 and HTTP/3 add them here.
+HTTP/1 has all of it as whole lines (``rendering.render_response``).
 """
 
-from .rendering import has_field
+from .rendering import has_field, inspect_response
 
 _LINES: dict = {}
 
@@ -36,6 +37,26 @@ class OwnFields:
         if alt_svc and not has_field(head, b"alt-svc"):
             fields = [*fields, split_line(alt_svc)]
         return fields
+
+
+def list_response_fields(head, body, more):
+    """The application's fields of a response that begins with ``body``, with a length where that can be known.
+
+    A list that may be the head's own; 204 has no length (RFC 9110 section 8.6).
+    """
+    fields = head.fields
+    if head.status == 204 and head.content_length >= 0:
+        fields = [field for field in fields if field[0].lower() != b"content-length"]
+    elif head.content_length < 0 and not more and head.status != 204 and head.status != 304:
+        fields.append((b"content-length", b"%d" % len(body)))
+    return fields
+
+
+def compose_refusal(error):
+    """A whole response that says what the client has done, a ``WireError``: its head, and its body but for HEAD."""
+    body = error.reason.encode("utf-8") + b"\n"
+    fields = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(body))]
+    return inspect_response(error.status, fields), body
 
 
 def split_line(line):

@@ -31,10 +31,7 @@ cdef class UDPConnection(LiveConnection):
     cdef accept(self, bytes data, tuple address, bytes local)
     @cython.locals(wire=Protocol)
     cdef fire(self, double now)
-    cpdef move(self, tuple address)
     cdef drop(self)
-    cpdef note_handshake(self)
-    cpdef note_connection_id(self, bytes cid, bint is_new)
     @cython.locals(port=UDPPort)
     cdef Peer _make_peer(self)
 

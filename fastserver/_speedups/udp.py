@@ -105,16 +105,13 @@ class UDPConnection(LiveConnection):
         """Nothing, as ``pause_reading``."""
 
     def move(self, address):
-        """The peer is at ``address`` from now on (RFC 9000 section 9)."""
         self.address = address
         self._peer = None
 
     def note_handshake(self):
-        """The handshake is done: the client is known by our connection IDs alone."""
         self._port.note_handshake(self)
 
     def note_connection_id(self, cid, is_new):
-        """The peer may use ``cid`` from now on, or no longer."""
         self._port.note_connection_id(self, cid, is_new)
 
     def get_peer(self):

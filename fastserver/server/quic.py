@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from fastserver.protocol.quic.cids import ConnectionIDs
     from fastserver.protocol.quic.datagram import Address
+    from fastserver.protocol.quic.tokens import Tokens
     from fastserver.transport.udpgroup import QUICPlace, UDPGroup
 
 #: The name of HTTP/3 in ALPN (RFC 9114 section 3.1), in metrics and in logs.

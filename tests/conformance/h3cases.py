@@ -21,6 +21,8 @@ from fastserver._speedups.h3.errors import (
     H3_REQUEST_INCOMPLETE,
     H3_SETTINGS_ERROR,
     H3_STREAM_CREATION_ERROR,
+)
+from fastserver._speedups.qpack.errors import (
     QPACK_DECODER_STREAM_ERROR,
     QPACK_DECOMPRESSION_FAILED,
     QPACK_ENCODER_STREAM_ERROR,

@@ -2,8 +2,8 @@
 
 import pytest
 
+from fastserver._speedups.bounds import DISCARD_BYTES
 from fastserver._speedups.contract import H3Limits
-from fastserver._speedups.h3.bounds import DISCARD_BYTES
 from fastserver._speedups.h3.errors import (
     H3_CLOSED_CRITICAL_STREAM,
     H3_NO_ERROR,
@@ -36,11 +36,10 @@ def test_rule_4_1_1a_rejected() -> None:
     wire.hang_up()
 
 
-@pytest.mark.parametrize("code", [H3_NO_ERROR, H3_REQUEST_CANCELLED, 0, 0xFFFF, (1 << 62) - 1])
-def test_rule_4_1_1b_cancelled(code: int) -> None:
+def test_rule_4_1_1b_cancelled() -> None:
     wire = H3Wire(answer)
     wire.send(0, post(path=b"/wait"))
-    wire.reset(0, code)
+    wire.reset(0)
     assert wire.engine.resets == {0: H3_REQUEST_CANCELLED}
     wire.send(4, get(), True)
     assert wire.answer(4).ended

@@ -13,10 +13,9 @@ from fastserver._speedups.h3.errors import (
     H3_EXCESSIVE_LOAD,
     H3_NO_ERROR,
     H3_REQUEST_REJECTED,
-    QPACK_DECOMPRESSION_FAILED,
-    QPACK_ENCODER_STREAM_ERROR,
 )
 from fastserver._speedups.h3.state import H3State
+from fastserver._speedups.qpack.errors import QPACK_DECOMPRESSION_FAILED, QPACK_ENCODER_STREAM_ERROR
 from tests.conformance.h3cases import (
     ENCODER,
     GREASE,
@@ -111,7 +110,7 @@ def test_q_9_rapid_reset_in_one_turn(streams: int, taken: bool) -> None:
     with wire.loop.running():
         for number in range(streams):
             wire.tell(4 * number, get(path=b"/wait"))
-            wire.protocol.on_stream_reset(4 * number, 0x10C)
+            wire.protocol.on_stream_reset(4 * number)
     wire.settle()
     assert (wire.engine.closed is not None) == taken
     wire.hang_up()

@@ -22,9 +22,6 @@ PRIORITIES = 100
 PRIORITIES_PER_STREAM = 10
 #: Empty frames in a row: DATA that does not end its stream, and fragments of field blocks.
 EMPTY_FRAMES = 10
-#: nginx's measure of a flood: more than this many bytes for each byte of payload, beyond a free allowance.
-FLOOD_RATIO = 8
-FLOOD_BYTES = 1 << 20
 #: A slice of input with more frames than this must carry this much payload.
 SLICE_FRAMES = 500
 SLICE_PAYLOAD_BYTES = 1024
@@ -39,10 +36,5 @@ STREAM_PENDING_BYTES = 64 * 1024
 CONNECTION_PENDING_BYTES = 1024 * 1024
 #: Consumed body bytes are given back to the peer in pieces of this size at the most.
 CREDIT_BYTES = 32 * 1024
-#: The rest of a request behind its response is thrown away up to here before the stream is reset; bytes, seconds.
-DISCARD_BYTES = 256 * 1024
-DISCARD_S = 5.0
 #: Seconds in which the client has to acknowledge our SETTINGS (H2-17).
 SETTINGS_S = 10.0
-#: Seconds between the two GOAWAYs of a drain, in which requests that are under way arrive (H2-18).
-LEAVE_S = 1.0

@@ -4,14 +4,13 @@ Pure counting: the connection sets the time with ``tick`` before it feeds the sc
 Each budget that is exhausted raises ``ConnectionFault`` (ENHANCE_YOUR_CALM, RFC 9113 section 10.5) which says which.
 """
 
+from ..bounds import FLOOD_BYTES, FLOOD_RATIO
 from ..bucket import TokenBucket
 from ..churn import Churn
 from .bounds import (
     CONTROL_BURST,
     CONTROL_RATE,
     EMPTY_FRAMES,
-    FLOOD_BYTES,
-    FLOOD_RATIO,
     PRIORITIES,
     PRIORITIES_PER_STREAM,
     SLICE_FRAMES,

@@ -11,11 +11,11 @@ until their streams do (H2-1).
 """
 
 from ..bodyclock import BodyClock
-from ..bounds import LINGER_BYTES, LINGER_S
+from ..bounds import DISCARD_BYTES, DISCARD_S, LEAVE_S, LINGER_BYTES, LINGER_S
 from ..contract import Request, WireError, note_refusal
 from ..events import ACTIVE, CLOSED, IDLE, Closed, RawData
 from ..fieldlist import check_trailers, read_field_list
-from .bounds import DISCARD_BYTES, DISCARD_S, HELD_BYTES, LEAVE_S, SETTINGS_S, SLICE_BYTES, TURN_FRAMES
+from .bounds import HELD_BYTES, SETTINGS_S, SLICE_BYTES, TURN_FRAMES
 from .budget import Budget
 from .codes import LARGEST_STREAM
 from .errors import (
@@ -83,7 +83,7 @@ class H2Connection(Outlet):
         if after is None:
             raise AssertionError(f"{step} in {self._state}")
         self._state = after
-        self.is_silent = self._state in _ENDED
+        self.is_silent = after in _ENDED
 
     # What the transport calls.
 
@@ -97,7 +97,7 @@ class H2Connection(Outlet):
 
     def on_eof(self):
         """No further request can come; those that are whole are answered."""
-        if self._state in _ENDED:
+        if self.is_silent:
             self._close()
             return
         self._at_eof = True
@@ -121,7 +121,7 @@ class H2Connection(Outlet):
         if now >= self._linger_until:
             self._close()
             return
-        if self._state in _ENDED:
+        if self.is_silent:
             return
         if now >= self._settled_by:
             self._fail_deadline(SETTINGS_TIMEOUT, "no preface or no acknowledgement of SETTINGS")
@@ -132,7 +132,7 @@ class H2Connection(Outlet):
             self._check_streams(now)
         except ConnectionFault as fault:
             self._fail_deadline(fault.code, fault.reason)
-        if self._state in _ENDED:
+        if self.is_silent:
             return
         if now >= self._leave_at:
             self._enter_leaving()
@@ -141,7 +141,7 @@ class H2Connection(Outlet):
             self.deadline = _NEVER
 
     def on_idle_timeout(self):
-        if not self._streams and self._state not in _ENDED:
+        if not self._streams and not self.is_silent:
             self.engine.go_away(self.engine.highest_stream_id, NO_ERROR)
             self._close()
 
@@ -197,7 +197,7 @@ class H2Connection(Outlet):
         self.flush()
 
     def _receive(self, data):
-        if self._state in _ENDED:
+        if self.is_silent:
             self._discarded += len(data)
             if self._discarded > LINGER_BYTES:
                 self._close()
@@ -245,14 +245,14 @@ class H2Connection(Outlet):
 
     def _continue(self):
         """Go on with what waited for its turn."""
-        if self._state in _ENDED:
+        if self.is_silent:
             return
         data = self._held
         self._held = b""
         if self._reading_paused and not self.writing_paused:
             self._resume_reading()
         self._read(data)
-        if self._at_eof and not self._is_behind and self._state not in _ENDED:
+        if self._at_eof and not self._is_behind and not self.is_silent:
             self._end_reading()
 
     def _pause_reading(self):
@@ -514,7 +514,7 @@ class H2Connection(Outlet):
             # some send at once what they have next.  One that always has something open is not waited for long.
             self._enter_draining()
         self.flush()
-        if self._streams or self._is_behind or self._state in _ENDED:
+        if self._streams or self._is_behind or self.is_silent:
             return
         if self._state is H2State.LEAVING or self._at_eof:
             self._close()
@@ -589,7 +589,7 @@ class H2Connection(Outlet):
     def _enter_lingering(self, fault):
         """The peer has broken the connection; GOAWAY says how (RFC 9113 section 5.4.1)."""
         self.host.error_log.debug("ended an HTTP/2 connection: %s", fault.reason)
-        self.host.metrics.count_fault("h2", NAMES.get(fault.code, "UNKNOWN"))
+        self.host.metrics.count_fault("h2", NAMES[fault.code])
         # Before anything is told of it: nothing may be written behind the GOAWAY.
         self.flush()
         self._move(H2Step.WRITING_ENDS)

@@ -13,19 +13,8 @@ COMPRESSION_ERROR = 0x9
 ENHANCE_YOUR_CALM = 0xB
 INADEQUATE_SECURITY = 0xC
 
-#: The codes by which a connection can end, as metrics call them.
-NAMES = {
-    PROTOCOL_ERROR: "PROTOCOL_ERROR",
-    INTERNAL_ERROR: "INTERNAL_ERROR",
-    FLOW_CONTROL_ERROR: "FLOW_CONTROL_ERROR",
-    SETTINGS_TIMEOUT: "SETTINGS_TIMEOUT",
-    STREAM_CLOSED: "STREAM_CLOSED",
-    FRAME_SIZE_ERROR: "FRAME_SIZE_ERROR",
-    REFUSED_STREAM: "REFUSED_STREAM",
-    CANCEL: "CANCEL",
-    COMPRESSION_ERROR: "COMPRESSION_ERROR",
-    ENHANCE_YOUR_CALM: "ENHANCE_YOUR_CALM",
-}
+#: The names of the codes, as metrics have them.
+NAMES = {code: name for name, code in globals().items() if name.isupper()}
 
 
 class ConnectionFault(Exception):

@@ -8,8 +8,7 @@ stream by itself; ``H2Connection`` derives from it and gives what stands last in
 from ..bounds import CORK_BYTES
 from ..contract import Protocol
 from ..kernels import raw_data
-from ..ownfields import OwnFields
-from ..rendering import inspect_response
+from ..ownfields import OwnFields, compose_refusal
 from .bounds import CREDIT_BYTES
 from .errors import NO_ERROR
 
@@ -85,10 +84,8 @@ class Outlet(Protocol):
 
     def answer(self, stream_id, error, bodyless):
         """Write a whole response that says what the client has done: whether it fits; ``bodyless`` is one to HEAD."""
-        head = inspect_response(error.status, [(b"content-type", b"text/plain; charset=utf-8")])
-        body = error.reason.encode("utf-8") + b"\n"
-        fields = [*head.fields, (b"content-length", b"%d" % len(body))]
-        self.engine.respond(stream_id, error.status, self._own.add(head, fields, self.alt_svc), bodyless)
+        head, body = compose_refusal(error)
+        self.engine.respond(stream_id, error.status, self._own.add(head, head.fields, self.alt_svc), bodyless)
         if bodyless:
             return True
         if self.engine.get_window(stream_id) < len(body):

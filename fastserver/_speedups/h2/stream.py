@@ -5,6 +5,7 @@ ended; what is said to it afterwards goes nowhere.
 """
 
 from ..contract import Sink, is_bodyless
+from ..ownfields import list_response_fields
 from .bounds import CONNECTION_PENDING_BYTES, STREAM_PENDING_BYTES
 
 _NEVER = float("inf")
@@ -64,11 +65,7 @@ class H2Stream(Sink):
             return
         self.started = True
         self._bodyless = is_bodyless(self.request, head.status)
-        fields = head.fields
-        if head.status == 204 and head.content_length >= 0:
-            fields = [field for field in fields if field[0].lower() != b"content-length"]
-        elif head.content_length < 0 and not more and head.status != 204 and head.status != 304:
-            fields.append((b"content-length", b"%d" % len(body)))
+        fields = list_response_fields(head, body, more)
         if self._bodyless:
             body = b""
         if body or more:

@@ -7,17 +7,11 @@ CONNECTION_UNSENT_BYTES = 1024 * 1024
 JOINED_BYTES = 4096
 #: The longest frame of a control stream that is read, and what a lane may say in frames that mean nothing; bytes.
 CONTROL_FRAME_BYTES = 1024
+#: The most settings that one frame may hold, unknown ones too.
+MOST_SETTINGS = 64
 #: Frames of unknown types and streams of unknown types, over the whole connection; bytes (Q-9).
 SKIPPED_BYTES = 64 * 1024
 #: Empty DATA frames of one request.
 EMPTY_FRAMES = 10
 #: Unidirectional streams that a client opens beside its control stream and its two of QPACK, over the whole connection.
 STRAY_LANES = 16
-#: nginx's measure of a flood: more than this many bytes for each byte of payload, beyond a free allowance.
-FLOOD_RATIO = 8
-FLOOD_BYTES = 1 << 20
-#: The rest of a request behind its response is thrown away up to here before the client is told; bytes, seconds.
-DISCARD_BYTES = 256 * 1024
-DISCARD_S = 5.0
-#: Seconds between the two GOAWAYs of a drain, in which requests that are under way arrive (Q-14).
-LEAVE_S = 1.0

@@ -4,8 +4,9 @@ Pure counting: ``now`` is an argument.  Each budget that is exhausted raises ``C
 9114 section 10.5) which says which.
 """
 
+from ..bounds import FLOOD_BYTES, FLOOD_RATIO
 from ..churn import Churn
-from .bounds import FLOOD_BYTES, FLOOD_RATIO, SKIPPED_BYTES, STRAY_LANES
+from .bounds import SKIPPED_BYTES, STRAY_LANES
 from .errors import H3_EXCESSIVE_LOAD, ConnectionFault
 
 

@@ -29,6 +29,8 @@ HTTP2_SETTINGS = (0x0, 0x2, 0x3, 0x4, 0x5)
 
 #: The largest integer, which has eight bytes (RFC 9000 section 16).
 LARGEST_VARINT = (1 << 62) - 1
+#: The last request stream that there can be: "all of them", where a GOAWAY names it.
+LARGEST_STREAM = (1 << 62) - 4
 
 # What a `FrameReader` reads, and what it says where more is needed.
 REQUEST = 0

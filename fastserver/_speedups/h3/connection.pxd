@@ -2,7 +2,7 @@
 # all others are the connection's own.
 cimport cython
 
-from ..contract cimport Connection, Exchange, Host, Limits, H3Limits, Request, note_refusal
+from ..contract cimport Exchange, H3Limits, Request, note_refusal
 from ..events cimport Closed, RawData, Updated
 from .intake cimport Intake
 from .lanes cimport Lanes
@@ -15,7 +15,7 @@ cdef double _EVERY_TICK
 cdef long long DISCARD_BYTES
 cdef double DISCARD_S
 cdef double LEAVE_S
-cdef long long LAST_STREAM
+cdef long long LARGEST_STREAM
 cdef frozenset _ENDED
 cdef tuple _HEAD
 
@@ -25,7 +25,6 @@ cdef class H3Connection(Intake):
     # The bases' methods have their signatures in outlet.pxd and intake.pxd.
     cdef object _state
     cdef double _leave_at
-    cdef double _handshaken_by
     cdef Lanes _lanes
 
     cdef _move(self, step)
@@ -36,20 +35,20 @@ cdef class H3Connection(Intake):
     @cython.locals(stream=H3Stream)
     cdef _disconnect_all(self)
 
-    cpdef on_handshake(self, alpn)
+    cpdef on_handshake(self)
     cpdef on_stream_data(self, long long stream_id, bytes data, bint ends)
-    cpdef on_stream_reset(self, long long stream_id, code)
-    cpdef on_stop_sending(self, long long stream_id, code)
+    cpdef on_stream_reset(self, long long stream_id)
+    cpdef on_stop_sending(self, long long stream_id)
     cpdef on_stream_drained(self, long long stream_id)
     cpdef on_stream_closed(self, long long stream_id)
     cpdef on_connection_id(self, bytes cid, bint is_new)
     cpdef on_path(self, tuple address)
-    cpdef on_terminated(self, code, reason, bint by_peer)
+    cpdef on_terminated(self, end, code)
     cdef _receive(self, RawData event)
 
     @cython.locals(exchange=Exchange)
     cdef _disconnect(self, H3Stream stream)
-    cdef _count_end(self, code)
+    cdef _count_end(self, end, code)
     @cython.locals(stream=H3Stream)
     cdef _cancel(self, long long stream_id, bint reset)
     @cython.locals(tail=H3Stream)

@@ -9,12 +9,13 @@ peer's windows when the application has taken them, or when their stream is over
 applications until they end, not until their streams do (Q-9); no fault of the peer's leaves through the engine.
 """
 
+from ..bounds import DISCARD_BYTES, DISCARD_S, LEAVE_S
 from ..contract import Request, WireError, note_refusal
 from ..events import CLOSED, IDLE, Closed, RawData
 from ..qpack.errors import QPACKError
+from ..quic.end import End
 from ..quic.errors import NAMES as TRANSPORT_NAMES
-from ..quic.errors import NO_ERROR as TRANSPORT_NO_ERROR
-from .bounds import DISCARD_BYTES, DISCARD_S, LEAVE_S
+from .codes import LARGEST_STREAM
 from .errors import (
     H3_INTERNAL_ERROR,
     H3_MESSAGE_ERROR,
@@ -23,7 +24,7 @@ from .errors import (
     NAMES,
     ConnectionFault,
 )
-from .intake import LAST_STREAM, Intake
+from .intake import Intake
 from .lanes import Lanes
 from .state import TRANSITIONS, H3State, H3Step
 
@@ -35,7 +36,7 @@ _HEAD = (b":method", b"HEAD")
 
 
 class H3Connection(Intake):
-    """One HTTP/3 connection: its reading half, its streams, its time and its end.
+    """One HTTP/3 connection: what its transport and its engine call, its time, and the ends of its streams and its own.
 
     ``make_engine`` is called with this connection, the engine's listener.
     """
@@ -44,7 +45,6 @@ class H3Connection(Intake):
         Intake.__init__(self, connection, host)
         self._state = H3State.HANDSHAKING
         self._leave_at = _NEVER
-        self._handshaken_by = host.clock.now + host.limits.h3.timeout_handshake
         self.engine = make_engine(self)
         self._lanes = Lanes(self.engine, self.budget, host.limits)
 
@@ -64,14 +64,16 @@ class H3Connection(Intake):
         after = TRANSITIONS[self._state].get(step)
         if after is None:
             raise AssertionError(f"{step} in {self._state}")
+        if self._state is H3State.HANDSHAKING and after is not H3State.OPEN:
+            self.host.metrics.handshakes_failed += 1
         self._state = after
-        self.is_silent = self._state in _ENDED
+        self.is_silent = after in _ENDED
 
     # What the transport calls.
 
     def handle(self, event):
         if type(event) is RawData:
-            if self._state not in _ENDED:
+            if not self.is_silent:
                 self._receive(event)
         elif type(event) is Closed:
             self._lose()
@@ -92,7 +94,7 @@ class H3Connection(Intake):
             # have next.  One that always has something open is not waited for long.
             self.enter_draining()
         self.flush(now)
-        if engine.is_closed and self._state not in _ENDED:
+        if engine.is_closed and not self.is_silent:
             self._enter_closing()
         self._finish_turn()
         if self._state is not H3State.CLOSED:
@@ -101,19 +103,14 @@ class H3Connection(Intake):
 
     def on_abort(self, now):
         """CONNECTION_CLOSE, at once: requests that are open are cut (Q-14)."""
-        if self._state not in _ENDED:
+        if not self.is_silent:
             self.engine.close(H3_NO_ERROR, "")
             self.flush(now)
 
     def on_deadline(self, now):
         """The tick's look at everything that takes too long."""
-        if self._state in _ENDED:
+        if self.is_silent:
             self.deadline = _NEVER
-            return
-        if now >= self._handshaken_by:
-            self._handshaken_by = _NEVER
-            self.host.metrics.handshakes_failed += 1
-            self._end(H3_NO_ERROR, "QUIC handshake took too long")
             return
         try:
             self._check_streams(now)
@@ -123,11 +120,11 @@ class H3Connection(Intake):
         if now >= self._leave_at and self._state is H3State.DRAINING:
             self._enter_leaving()
         self.speak()
-        if not self.streams and not self.tails and self._handshaken_by == self._leave_at == _NEVER:
+        if not self.streams and not self.tails and self._leave_at == _NEVER:
             self.deadline = _NEVER
 
     def on_idle_timeout(self):
-        if not self.streams and self._state not in _ENDED:
+        if not self.streams and not self.is_silent:
             if self._state is not H3State.LEAVING:
                 # What the client sends at this moment it may send again elsewhere (RFC 9114 section 5.3).
                 self._lanes.go_away(self.next_stream)
@@ -167,9 +164,8 @@ class H3Connection(Intake):
 
     # What the engine tells.
 
-    def on_handshake(self, alpn):
+    def on_handshake(self):
         """The client is who it is: from here on there are streams."""
-        self._handshaken_by = _NEVER
         self._move(H3Step.OPEN)
         self._lanes.open()
         self.connection.note_handshake()
@@ -193,11 +189,11 @@ class H3Connection(Intake):
         except QPACKError as error:
             self._fail(ConnectionFault(error.code, str(error)))
 
-    def on_stream_reset(self, stream_id, code):
+    def on_stream_reset(self, stream_id):
         """The client takes back what it has not said of its request (RFC 9114 section 4.1.1)."""
         self._cancel(stream_id, True)
 
-    def on_stop_sending(self, stream_id, code):
+    def on_stop_sending(self, stream_id):
         """The client wants no more of a response."""
         self._cancel(stream_id, False)
 
@@ -218,24 +214,22 @@ class H3Connection(Intake):
     def on_path(self, address):
         self.connection.move(address)
 
-    def on_terminated(self, code, reason, by_peer):
-        """QUIC is over, by whoever's word or silence."""
-        if by_peer:
-            self.connection.take_eof()
-        if self._state is H3State.HANDSHAKING:
-            self.host.metrics.handshakes_failed += 1
-        elif not (by_peer or self.is_silent):
-            self._count_end(code)
+    def on_terminated(self, end, code):
+        """QUIC is over: ``end`` says how, and where somebody has said so, ``code`` why."""
+        if end is End.PEER:
+            self.connection.note_end_by_peer()
         if not self.is_silent:
+            self._count_end(end, code)
             self._enter_closing()
         self.speak()
 
-    def _count_end(self, code):
-        """QUIC has ended by itself: nothing was heard of the client for too long, or it has broken QUIC's rules."""
-        if code == TRANSPORT_NO_ERROR:
-            self.host.metrics.timeouts_idle += 1
-        else:
-            self.host.metrics.count_fault("quic", TRANSPORT_NAMES.get(code, "UNKNOWN"))
+    def _count_end(self, end, code):
+        """A handshake that fails is counted where the state changes."""
+        if self._state is not H3State.HANDSHAKING:
+            if end is End.IDLE:
+                self.host.metrics.timeouts_idle += 1
+            elif end is End.FAULT:
+                self.host.metrics.count_fault("quic", TRANSPORT_NAMES.get(code, "UNKNOWN"))
 
     def _receive(self, event):
         try:
@@ -415,7 +409,7 @@ class H3Connection(Intake):
         """The first step of a drain: the client shall begin no more, and what is under way is taken (Q-14)."""
         if self._state is H3State.OPEN:
             self._move(H3Step.DRAIN)
-            self._lanes.go_away(LAST_STREAM)
+            self._lanes.go_away(LARGEST_STREAM)
             self._leave_at = self.host.clock.now + LEAVE_S
             self.deadline = _EVERY_TICK
             self.speak()
@@ -430,12 +424,12 @@ class H3Connection(Intake):
     def _fail(self, fault):
         """The peer has broken the connection (RFC 9114 section 8)."""
         self.host.error_log.debug("ended an HTTP/3 connection: %s", fault.reason)
-        self.host.metrics.count_fault("h3", NAMES.get(fault.code, "UNKNOWN"))
+        self.host.metrics.count_fault("h3", NAMES[fault.code])
         self._end(fault.code, fault.reason)
 
     def _end(self, code, reason):
         """Say CONNECTION_CLOSE at the end of the turn, and be gone behind it."""
-        if self._state not in _ENDED:
+        if not self.is_silent:
             self.engine.close(code, reason)
             self._enter_closing()
 

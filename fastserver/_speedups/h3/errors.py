@@ -1,4 +1,6 @@
-"""How an HTTP/3 connection or stream fails: the codes of RFC 9114 section 8.1 and RFC 9204 section 6, as integers."""
+"""How an HTTP/3 connection or stream fails: the codes of RFC 9114 section 8.1, as integers; QPACK's are its own."""
+
+from ..qpack import errors as qpack
 
 H3_NO_ERROR = 0x100
 H3_GENERAL_PROTOCOL_ERROR = 0x101
@@ -17,27 +19,10 @@ H3_REQUEST_INCOMPLETE = 0x10D
 H3_MESSAGE_ERROR = 0x10E
 H3_CONNECT_ERROR = 0x10F
 H3_VERSION_FALLBACK = 0x110
-QPACK_DECOMPRESSION_FAILED = 0x200
-QPACK_ENCODER_STREAM_ERROR = 0x201
-QPACK_DECODER_STREAM_ERROR = 0x202
 
-#: The codes by which a connection can end, as metrics call them.
-NAMES = {
-    H3_NO_ERROR: "H3_NO_ERROR",
-    H3_GENERAL_PROTOCOL_ERROR: "H3_GENERAL_PROTOCOL_ERROR",
-    H3_INTERNAL_ERROR: "H3_INTERNAL_ERROR",
-    H3_STREAM_CREATION_ERROR: "H3_STREAM_CREATION_ERROR",
-    H3_CLOSED_CRITICAL_STREAM: "H3_CLOSED_CRITICAL_STREAM",
-    H3_FRAME_UNEXPECTED: "H3_FRAME_UNEXPECTED",
-    H3_FRAME_ERROR: "H3_FRAME_ERROR",
-    H3_EXCESSIVE_LOAD: "H3_EXCESSIVE_LOAD",
-    H3_ID_ERROR: "H3_ID_ERROR",
-    H3_SETTINGS_ERROR: "H3_SETTINGS_ERROR",
-    H3_MISSING_SETTINGS: "H3_MISSING_SETTINGS",
-    H3_VERSION_FALLBACK: "H3_VERSION_FALLBACK",
-    QPACK_DECOMPRESSION_FAILED: "QPACK_DECOMPRESSION_FAILED",
-    QPACK_ENCODER_STREAM_ERROR: "QPACK_ENCODER_STREAM_ERROR",
-    QPACK_DECODER_STREAM_ERROR: "QPACK_DECODER_STREAM_ERROR",
+#: The names of all codes, as metrics have them.
+NAMES: dict[int, str] = {
+    code: name for name, code in {**vars(qpack), **globals()}.items() if name.startswith(("H3_", "QPACK_"))
 }
 
 

@@ -12,7 +12,6 @@ from .outlet cimport Outlet
 from .stream cimport H3Stream
 
 cdef Updated ACTIVE
-cdef double _NEVER
 cdef double _EVERY_TICK
 cdef long long DISCARD_BYTES
 cdef long long EMPTY_FRAMES
@@ -31,7 +30,7 @@ cdef class Intake(Outlet):
     cdef long long refused_from
     cdef long long next_stream
 
-    @cython.locals(stream=H3Stream, size=Py_ssize_t)
+    @cython.locals(stream=H3Stream)
     cdef read_stream(self, long long stream_id, bytes data, bint ends)
     @cython.locals(exchange=Exchange)
     cdef _start(self, H3Stream stream)

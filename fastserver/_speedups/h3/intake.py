@@ -9,14 +9,15 @@ goes back to the peer's windows at once.
 """
 
 from ..bodyclock import BodyClock
+from ..bounds import DISCARD_BYTES
 from ..contract import WireError
 from ..events import ACTIVE
 from ..fieldlist import check_trailers, read_field_list
 from ..qpack.decoder import decode_fields
 from ..qpack.errors import FieldSectionTooLarge
-from .bounds import DISCARD_BYTES, EMPTY_FRAMES
+from .bounds import EMPTY_FRAMES
 from .budget import Budget
-from .codes import DATA, NOTHING
+from .codes import DATA, LARGEST_STREAM, NOTHING
 from .errors import (
     H3_EXCESSIVE_LOAD,
     H3_FRAME_ERROR,
@@ -29,11 +30,8 @@ from .errors import (
 from .outlet import Outlet
 from .stream import H3Stream
 
-_NEVER = float("inf")
 #: A deadline that has always passed: look at every tick.
 _EVERY_TICK = 0.0
-#: A stream number that no client reaches.
-LAST_STREAM = (1 << 62) - 4
 
 
 class Intake(Outlet):
@@ -52,7 +50,7 @@ class Intake(Outlet):
         self.is_idle = True
         self.is_draining = host.draining
         # The streams of the client from here on are refused, once a drain has been announced for good.
-        self.refused_from = LAST_STREAM
+        self.refused_from = LARGEST_STREAM
         self.next_stream = 0
         self.deadline = _EVERY_TICK
 

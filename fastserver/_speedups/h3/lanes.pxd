@@ -1,10 +1,11 @@
 # One per connection.  Error contract: read and lose raise ConnectionFault, and read what QPACK's readers raise.
 cimport cython
 
-from ..contract cimport H3Limits, Limits
+from ..contract cimport H3Limits
 from .budget cimport Budget
 from .frames cimport FrameReader
-from .varint cimport encode_varint, measure_varint, read_varint, render_goaway
+from .payloads cimport read_goaway, read_push_id, read_settings, render_goaway, render_settings
+from .varint cimport encode_varint, measure_varint, read_varint
 
 cdef int CONTROL
 cdef int CONTROL_STREAM

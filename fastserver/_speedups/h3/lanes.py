@@ -3,6 +3,8 @@ section 6.2).
 
 Ours is the control stream alone: with a QPACK table of capacity 0 there is nothing to say on others (RFC 9204 section
 4.2).  What a client says on its own is read here and checked; nothing of it changes what this server does.
+
+A *lane* is a stream that goes one way, here and in ``budget``; what carries a request is a *stream*.
 """
 
 from ..qpack.streams import DecoderStreamReader, EncoderStreamReader
@@ -30,16 +32,8 @@ from .errors import (
     FrameTooLarge,
 )
 from .frames import FrameReader
-from .varint import (
-    encode_varint,
-    measure_varint,
-    read_goaway,
-    read_push_id,
-    read_settings,
-    read_varint,
-    render_goaway,
-    render_settings,
-)
+from .payloads import read_goaway, read_push_id, read_settings, render_goaway, render_settings
+from .varint import encode_varint, measure_varint, read_varint
 
 _CRITICAL = {
     CONTROL_STREAM: "control stream",

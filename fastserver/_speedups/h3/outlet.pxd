@@ -3,8 +3,7 @@ cimport cython
 
 from ..contract cimport Connection, Exchange, Host, Protocol, ResponseHead
 from ..kernels cimport raw_datagram
-from ..ownfields cimport OwnFields
-from ..rendering cimport inspect_response
+from ..ownfields cimport OwnFields, compose_refusal
 from .budget cimport Budget
 from .stream cimport H3Stream
 

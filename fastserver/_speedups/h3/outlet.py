@@ -5,9 +5,8 @@ It reads nothing and ends no stream by itself; ``H3Connection`` derives from it 
 
 from ..contract import Protocol
 from ..kernels import raw_datagram
-from ..ownfields import OwnFields
+from ..ownfields import OwnFields, compose_refusal
 from ..qpack.encoder import encode_fields, encode_response
-from ..rendering import inspect_response
 from .bounds import CONNECTION_UNSENT_BYTES, JOINED_BYTES
 from .codes import DATA, HEADERS
 from .errors import H3_NO_ERROR
@@ -17,8 +16,9 @@ from .varint import render_frame_head
 class Outlet(Protocol):
     """What the streams of one connection say.
 
-    ``engine`` is the derived class's to set.  ``unsent_bytes`` is what all streams have said that is in no packet yet,
-    as of now; ``full`` are the streams whose applications wait for room.
+    ``engine`` is the derived class's to set.  ``unsent_bytes`` is what all streams had said at the last ``flush``
+    that was in no packet, and what they have said since: a reset does not lower it before the next one.  ``full`` are
+    the streams whose applications wait for room.
     """
 
     def __init__(self, connection, host, budget):
@@ -101,11 +101,9 @@ class Outlet(Protocol):
 
     def answer(self, stream, error, bodyless):
         """Write a whole response that says what the client has done; ``bodyless`` is one to HEAD."""
-        head = inspect_response(error.status, [(b"content-type", b"text/plain; charset=utf-8")])
-        body = error.reason.encode("utf-8") + b"\n"
-        fields = [*head.fields, (b"content-length", b"%d" % len(body))]
+        head, body = compose_refusal(error)
         stream.started = True
-        self.write_head(stream, head, fields, b"" if bodyless else body, True)
+        self.write_head(stream, head, head.fields, b"" if bodyless else body, True)
 
     def close_both_ways(self, stream, code):
         """Neither side has anything more to say on ``stream``."""

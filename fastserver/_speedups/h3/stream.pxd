@@ -2,7 +2,8 @@
 cimport cython
 
 from ..bodyclock cimport BodyClock
-from ..contract cimport Exchange, Peer, Request, ResponseHead, Sink, Tally, is_bodyless
+from ..contract cimport Exchange, Request, Sink, is_bodyless
+from ..ownfields cimport list_response_fields
 from .frames cimport FrameReader
 from .outlet cimport Outlet
 

@@ -5,6 +5,7 @@ belongs to its connection, of which it knows the ``Outlet``, from its first byte
 """
 
 from ..contract import Sink, is_bodyless
+from ..ownfields import list_response_fields
 from .bounds import CONNECTION_UNSENT_BYTES, STREAM_UNSENT_BYTES
 from .codes import REQUEST
 from .frames import FrameReader
@@ -79,11 +80,7 @@ class H3Stream(Sink):
             return
         self.started = True
         self._bodyless = is_bodyless(self.request, head.status)
-        fields = head.fields
-        if head.status == 204 and head.content_length >= 0:
-            fields = [field for field in fields if field[0].lower() != b"content-length"]
-        elif head.content_length < 0 and not more and head.status != 204 and head.status != 304:
-            fields.append((b"content-length", b"%d" % len(body)))
+        fields = list_response_fields(head, body, more)
         self._ends = not more
         self._wire.write_head(self, head, fields, b"" if self._bodyless else body, not more)
 

@@ -2,7 +2,6 @@
 cimport cython
 
 cdef long long _LARGEST_VARINT
-cdef frozenset _RESERVED_SETTINGS
 cdef list _BYTES
 
 
@@ -11,15 +10,3 @@ cpdef Py_ssize_t measure_varint(int first) except -1
 cpdef long long read_varint(bytes data, Py_ssize_t at) except -2
 cpdef bytes encode_varint(object value)
 cpdef bytes render_frame_head(long long kind, long long size)
-@cython.locals(payload=bytes)
-cpdef bytes render_settings(dict settings)
-@cython.locals(payload=bytes)
-cpdef bytes render_goaway(object identifier)
-@cython.locals(settings=dict, at=Py_ssize_t, name="long long", value="long long")
-cpdef dict read_settings(bytes payload)
-cpdef object read_goaway(bytes payload)
-cpdef object read_push_id(bytes payload)
-@cython.locals(value="long long")
-cdef object _read_only(bytes payload)
-@cython.locals(value="long long")
-cdef long long _read_inside(bytes payload, Py_ssize_t at) except -2

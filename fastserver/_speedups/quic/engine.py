@@ -38,6 +38,7 @@ from .codes import (
     STREAMS_BLOCKED_UNI,
     TRANSPORT_CLOSE,
 )
+from .end import End
 from .errors import FRAME_ENCODING_ERROR, INTERNAL_ERROR, NO_ERROR, PROTOCOL_VIOLATION, TransportFault
 from .handshake import ONE_RTT
 from .sender import Sender, write_short
@@ -70,6 +71,9 @@ class Engine(Sender):
     ``cids`` makes connection IDs and their stateless reset tokens; ``make_token(address)`` the token that spares the
     client a Retry the next time, if it shall have one.
     """
+
+    #: Why the connection was given up without a word, an ``End``; ``None`` where it was not.
+    _given_up = None
 
     # What the wire asks for.
 
@@ -154,10 +158,10 @@ class Engine(Sender):
         if self._state is QuicConnectionState.TERMINATED:
             return
         if self._close_at is not None and now >= self._close_at:
-            self._end("idle timeout")
+            self._end(End.IDLE)
         elif not self._is_ending:
             if now >= self._handshake_by and not self._handshake_complete:
-                self._end("handshake timeout")
+                self._end(End.HANDSHAKE)
             else:
                 self._check_timers(now)
         self._tell()
@@ -175,7 +179,7 @@ class Engine(Sender):
             return self._farewell
         if not self._spaces:
             if self._close_pending:
-                self._end("")
+                self._end(End.OURS)
                 self._tell()
             return []
         out = []
@@ -203,10 +207,11 @@ class Engine(Sender):
             if self._late_datagrams & (self._late_datagrams - 1) == 0:
                 self._owes_farewell = True
 
-    def _end(self, reason):
+    def _end(self, end):
         """Be closed at once, without a word."""
         if self._close_event is None:
-            self._close_event = events.ConnectionTerminated(NO_ERROR, PADDING, reason)
+            self._given_up = end
+            self._close_event = events.ConnectionTerminated(NO_ERROR, PADDING, "")
         self._close_end()
 
     def _tell(self):
@@ -220,18 +225,24 @@ class Engine(Sender):
         table.is_closed = True
         if not self._is_end_told:
             self._is_end_told = True
-            event = self._close_event
-            by_peer = self._state is QuicConnectionState.DRAINING
-            self._listener.on_terminated(event.error_code, event.reason_phrase, by_peer)
+            self._listener.on_terminated(self._find_end(), self._close_event.error_code)
         if self._state is QuicConnectionState.TERMINATED and not self._is_released:
             self._release()
+
+    def _find_end(self):
+        """Who or what has ended the connection, an ``End``."""
+        if self._state is QuicConnectionState.DRAINING:
+            return End.PEER
+        if self._given_up is not None:
+            return self._given_up
+        return End.OURS if self._close_event.frame_type is None else End.FAULT
 
     def _tell_event(self, event):
         listener = self._listener
         if isinstance(event, events.HandshakeCompleted):
             self._let_go_of_handshake()
             self._owes_token = self._make_token is not None
-            listener.on_handshake(event.alpn_protocol)
+            listener.on_handshake()
         elif isinstance(event, events.ConnectionIdRetired):
             listener.on_connection_id(event.connection_id, False)
 

@@ -193,7 +193,7 @@ class Intake:
     def on_reset(self, reader):
         """A RESET_STREAM frame (RFC 9000 section 19.4)."""
         number = reader.read()
-        code = reader.read()
+        reader.read()  # the code, for which nobody asks
         final = reader.read()
         stream = self._find(number, RESET_STREAM, True)
         if stream is None:
@@ -203,7 +203,7 @@ class Intake:
             return
         stream.end_receiving()
         self._credit(stream, stream.highest - stream.consumed)
-        self._told.append((TELL_RESET, number, code))
+        self._told.append((TELL_RESET, number))
         self._check_over(stream)
 
     def on_stop_sending(self, reader):
@@ -214,7 +214,7 @@ class Intake:
         if stream is None or stream.sending == RESETTING or stream.sending == OVER:
             return
         self._give_up(stream, code)
-        self._told.append((TELL_STOP, number, code))
+        self._told.append((TELL_STOP, number))
 
     def on_max_data(self, reader):
         """A MAX_DATA frame: streams that the connection's window held back are ready again."""

@@ -127,9 +127,9 @@ class Table(Intake):
         elif kind == TELL_DRAINED:
             listener.on_stream_drained(entry[1])
         elif kind == TELL_RESET:
-            listener.on_stream_reset(entry[1], entry[2])
+            listener.on_stream_reset(entry[1])
         else:
-            listener.on_stop_sending(entry[1], entry[2])
+            listener.on_stop_sending(entry[1])
 
     # Writing frames.
 

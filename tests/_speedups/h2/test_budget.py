@@ -6,10 +6,9 @@ from typing import NamedTuple
 import pytest
 from h2.errors import ErrorCodes
 
+from fastserver._speedups.bounds import FLOOD_BYTES, FLOOD_RATIO
 from fastserver._speedups.h2.bounds import (
     EMPTY_FRAMES,
-    FLOOD_BYTES,
-    FLOOD_RATIO,
     PRIORITIES,
     PRIORITIES_PER_STREAM,
     SLICE_FRAMES,

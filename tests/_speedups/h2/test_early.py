@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
+from fastserver._speedups.bounds import DISCARD_BYTES, DISCARD_S
 from fastserver._speedups.contract import H2Limits
-from fastserver._speedups.h2.bounds import DISCARD_BYTES, DISCARD_S
 from fastserver._speedups.h2.errors import NO_ERROR, REFUSED_STREAM
 from tests.fakes import Message, Receive, Send, ignore, read_body, respond
 from tests.h2wire import Answer, H2Wire

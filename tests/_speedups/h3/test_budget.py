@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
+from fastserver._speedups.bounds import FLOOD_BYTES, FLOOD_RATIO
 from fastserver._speedups.contract import H3Limits, Limits
-from fastserver._speedups.h3.bounds import FLOOD_BYTES, FLOOD_RATIO, SKIPPED_BYTES, STRAY_LANES
+from fastserver._speedups.h3.bounds import SKIPPED_BYTES, STRAY_LANES
 from fastserver._speedups.h3.budget import Budget
 from fastserver._speedups.h3.errors import H3_EXCESSIVE_LOAD, ConnectionFault
 from tests.fakes import DEFAULT_LIMITS

@@ -6,6 +6,7 @@ import pytest
 
 from fastserver._speedups.contract import ClientDisconnected, H3Limits
 from fastserver._speedups.h3.state import H3State
+from fastserver._speedups.quic.end import End
 from tests.fakes import Gate, Message, Receive, Recorder, Send, echo, ignore, read_body, respond
 from tests.h3wire import DATA, HEADERS, H3Wire, frame, read_varint, split_frames
 
@@ -122,16 +123,6 @@ def test_an_idle_connection_is_closed() -> None:
     assert wire.over
 
 
-def test_a_handshake_has_its_time() -> None:
-    wire = H3Wire(ignore, shakes=False)
-    wire.advance(4)
-    assert not wire.over
-    wire.advance(2)
-    assert wire.over
-    assert wire.host.metrics.handshakes_failed == 1
-    assert wire.host.metrics.snapshot()["protocol_faults"] == {}
-
-
 def test_an_aborted_connection_says_so() -> None:
     gate = Gate()
 
@@ -150,21 +141,19 @@ def test_an_aborted_connection_says_so() -> None:
 
 def test_who_ended_it_and_why() -> None:
     """By the client, by its silence, or since it broke QUIC's rules."""
-    ends: list[tuple[int, bool, bool, int, dict[str, dict[str, int]]]] = [
-        (0x100, True, True, 0, {}),
-        (0x3, True, True, 0, {}),
-        (0x0, False, False, 1, {}),
-        (0x3, False, False, 0, {"quic": {"FLOW_CONTROL_ERROR": 1}}),
-        (0x1FF, False, False, 0, {"quic": {"UNKNOWN": 1}}),
+    ends: list[tuple[End, int, int, dict[str, dict[str, int]]]] = [
+        (End.PEER, 0x100, 0, {}),
+        (End.PEER, 0x3, 0, {}),
+        (End.IDLE, 0x0, 1, {}),
+        (End.FAULT, 0x3, 0, {"quic": {"FLOW_CONTROL_ERROR": 1}}),
+        (End.FAULT, 0x1FF, 0, {"quic": {"UNKNOWN": 1}}),
     ]
-    for code, by_peer, ended_there, timeouts, faults in ends:
+    for end, code, timeouts, faults in ends:
         wire = H3Wire(ignore)
-        with wire.loop.running():
-            wire.protocol.on_terminated(code, "reason", by_peer)
-        wire.settle()
+        wire.terminate(end, code)
         assert wire.over
         snapshot = wire.host.metrics.snapshot()
-        assert wire.connection.ended_there is ended_there
+        assert wire.connection.ended_there is (end is End.PEER)
         assert (snapshot["timeouts"]["idle"], snapshot["protocol_faults"]) == (timeouts, faults)
         assert snapshot["handshakes_failed"] == 0
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
+from fastserver._speedups.bounds import DISCARD_BYTES, DISCARD_S
 from fastserver._speedups.contract import H3Limits
-from fastserver._speedups.h3.bounds import DISCARD_BYTES, DISCARD_S
 from fastserver._speedups.h3.errors import H3_NO_ERROR, H3_REQUEST_REJECTED
 from tests.fakes import Message, Receive, Send, ignore, read_body, respond
 from tests.h3wire import DATA, HEADERS, H3Wire, frame, varint

@@ -18,7 +18,7 @@ from fastserver._speedups.h3.codes import (
     SETTINGS,
 )
 from fastserver._speedups.h3.errors import H3_FRAME_UNEXPECTED, H3_MISSING_SETTINGS, ConnectionFault, FrameTooLarge
-from fastserver._speedups.h3.varint import render_settings
+from fastserver._speedups.h3.payloads import render_settings
 from tests._speedups.h3.wire import LIMIT, Piece, cut, frame, make_reader, read_all, read_pieces
 
 GREASE = 0x1F * 5 + 0x21

@@ -327,16 +327,6 @@ def test_an_idle_connection_says_goaway() -> None:
     wire.hang_up()
 
 
-@pytest.mark.parametrize("until", [4, 6])
-def test_a_handshake_has_its_time(until: int) -> None:
-    wire = H3Wire(ignore, shakes=False)
-    wire.advance(until)
-    assert wire.over == (until > 5)
-    assert wire.host.metrics.handshakes_failed == (until > 5)
-    assert wire.host.metrics.snapshot()["protocol_faults"] == {}
-    wire.vanish()
-
-
 # ---- The end ---------------------------------------------------------------------------------------------------------
 
 

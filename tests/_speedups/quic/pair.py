@@ -15,6 +15,7 @@ from aioquic.quic.connection import QuicConnection
 from aioquic.tls import Epoch
 
 from fastserver._speedups.contract import H3Limits
+from fastserver._speedups.quic.end import End
 from fastserver._speedups.quic.engine import Engine
 from tests.certificates import issue
 
@@ -60,11 +61,11 @@ class Ear:
         self.closed: list[int] = []
         self.drained: list[int] = []
         self.cids: list[bytes] = []
-        self.terminated: tuple[int, str, bool] | None = None
+        self.terminated: tuple[End, int] | None = None
         self.on_data: Callable[[int, bytes, bool], None] = lambda stream_id, data, ends: None
 
-    def on_handshake(self, alpn: str) -> None:
-        self.told.append(("handshake", alpn))
+    def on_handshake(self) -> None:
+        self.told.append(("handshake",))
 
     def on_stream_data(self, stream_id: int, data: bytes, ends: bool) -> None:
         self.data.setdefault(stream_id, bytearray()).extend(data)
@@ -73,11 +74,11 @@ class Ear:
             self.ended.add(stream_id)
         self.on_data(stream_id, data, ends)
 
-    def on_stream_reset(self, stream_id: int, code: int) -> None:
-        self.told.append(("reset", stream_id, code))
+    def on_stream_reset(self, stream_id: int) -> None:
+        self.told.append(("reset", stream_id))
 
-    def on_stop_sending(self, stream_id: int, code: int) -> None:
-        self.told.append(("stop", stream_id, code))
+    def on_stop_sending(self, stream_id: int) -> None:
+        self.told.append(("stop", stream_id))
 
     def on_stream_drained(self, stream_id: int) -> None:
         self.drained.append(stream_id)
@@ -94,9 +95,9 @@ class Ear:
     def on_path(self, address: tuple[str, int]) -> None:
         self.told.append(("path", address))
 
-    def on_terminated(self, code: int, reason: str, by_peer: bool) -> None:
+    def on_terminated(self, end: End, code: int) -> None:
         assert self.terminated is None
-        self.terminated = (code, reason, by_peer)
+        self.terminated = (end, code)
 
 
 class Pair:
