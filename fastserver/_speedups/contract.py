@@ -253,7 +253,7 @@ class Connection:
         raise NotImplementedError
 
     def abort(self):
-        """Drop the connection at once, so that the peer cannot take what is open on it for whole."""
+        """Drop the connection at once: over TCP the peer sees a reset and never a clean end (and see ``on_abort``)."""
         raise NotImplementedError
 
     def finish_writing(self):
