@@ -36,7 +36,6 @@ cdef class H3Limits:
     cdef public long long connection_window
     cdef public long long resets
     cdef public bint sessions
-    cdef public double timeout_idle
     cdef public double timeout_handshake
 
 

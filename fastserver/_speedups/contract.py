@@ -101,7 +101,6 @@ class H3Limits:
         connection_window=1048576,
         resets=200,
         sessions=True,
-        timeout_idle=30.0,
         timeout_handshake=5.0,
     ):
         self.streams = streams
@@ -110,7 +109,6 @@ class H3Limits:
         self.connection_window = connection_window
         self.resets = resets
         self.sessions = sessions
-        self.timeout_idle = timeout_idle
         self.timeout_handshake = timeout_handshake
 
 
@@ -188,7 +186,6 @@ class Limits:
                 connection_window=config.quic_initial_connection_window,
                 resets=config.h3_max_resets,
                 sessions=config.ws,
-                timeout_idle=config.quic_idle_timeout,
                 timeout_handshake=config.quic_handshake_timeout,
             ),
         )

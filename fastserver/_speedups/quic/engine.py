@@ -1,8 +1,8 @@
 """The QUIC connection of a server: aioquic's, with streams, recovery and 1-RTT packets of our own.
 
-aioquic keeps the handshake, connection IDs, paths and their validation; ``handshake``, ``sender`` and this module are
-all that knows its insides (``tests/_speedups/quic/test_engine.py`` lists each name).  The listener is called when a
-packet has been acted upon whole.  Nothing raises for what a peer sends: a fault closes the connection.
+aioquic keeps the handshake, connection IDs, paths and their validation; ``handshake``, ``sender``, ``keys`` and this
+module are all that knows its insides (``tests/_speedups/quic/test_engine.py`` lists each name).  The listener is called
+when a packet has been acted upon whole.  Nothing raises for what a peer sends: a fault closes the connection.
 """
 
 import math

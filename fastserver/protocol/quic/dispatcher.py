@@ -17,6 +17,7 @@ from typing import Final, Generic, Literal, TypeVar
 
 from fastserver._speedups.bucket import TokenBucket
 from fastserver._speedups.metrics import Metrics
+from fastserver._speedups.quic.errors import CONNECTION_REFUSED, INVALID_TOKEN
 from fastserver.protocol.quic import bounds
 from fastserver.protocol.quic.cids import CID_BYTES, ConnectionIDs
 from fastserver.protocol.quic.datagram import (
@@ -32,8 +33,6 @@ from fastserver.protocol.quic.datagram import (
     read_token,
 )
 from fastserver.protocol.quic.replies import (
-    CONNECTION_REFUSED,
-    INVALID_TOKEN,
     MIN_RESET_BYTES,
     render_refusal,
     render_reset,

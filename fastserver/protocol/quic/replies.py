@@ -7,18 +7,14 @@ from typing import Final
 from aioquic.quic.crypto import CryptoPair
 from aioquic.quic.packet import encode_quic_retry
 
+from fastserver._speedups.quic.codes import TRANSPORT_CLOSE
 from fastserver.protocol.quic.datagram import FIXED_BIT, LONG_BIT, NEGOTIATION, VERSIONS, LongHeader
-
-#: Transport error codes (RFC 9000 section 20.1).
-CONNECTION_REFUSED: Final = 0x02
-INVALID_TOKEN: Final = 0x0B
 
 #: The smallest reset that looks like a packet, and the size above which it gains nothing (section 10.3).
 MIN_RESET_BYTES: Final = 21
 _MAX_RESET_BYTES: Final = 42
 
 _VERSION: Final = Struct("!I")
-_CONNECTION_CLOSE: Final = 0x1C
 
 
 def render_version_negotiation(header: LongHeader) -> bytes:
@@ -57,14 +53,14 @@ def render_reset(token: bytes, received_bytes: int) -> bytes:
 
 
 def render_refusal(header: LongHeader, code: int) -> bytes:
-    """An Initial packet that closes the connection with ``code`` before it begins (section 5.2.2).
+    """An Initial packet that closes the connection with the transport's ``code`` before it begins (section 5.2.2).
 
     Its keys are those of the client's ``header`` (RFC 9001 section 5.2): deriving them is what it costs.
     """
     pair = CryptoPair()
     pair.setup_initial(header.dcid, is_client=False, version=header.version)
     # No frame is to blame, and there is no reason in words.
-    payload = bytes((_CONNECTION_CLOSE, code, 0, 0))
+    payload = bytes((TRANSPORT_CLOSE, code, 0, 0))
     number = bytes(2)
     first_byte = LONG_BIT | FIXED_BIT | VERSIONS[header.version] << 4 | len(number) - 1
     plain = [bytes((first_byte,)), _VERSION.pack(header.version)]

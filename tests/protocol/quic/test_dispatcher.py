@@ -10,10 +10,10 @@ import pytest
 pytest.importorskip("aioquic")
 
 from fastserver._speedups.metrics import Metrics
+from fastserver._speedups.quic.errors import CONNECTION_REFUSED, INVALID_TOKEN
 from fastserver.protocol.quic import bounds
 from fastserver.protocol.quic.cids import ConnectionIDs
 from fastserver.protocol.quic.datagram import read_long_header
-from fastserver.protocol.quic.replies import CONNECTION_REFUSED, INVALID_TOKEN
 from fastserver.protocol.quic.tokens import ADDRESS_LIFE_S, RETRY_LIFE_S, Tokens
 from fastserver.protocol.quic.verdicts import Forward, Open, Reply, Verdict
 from tests.protocol.quic.clients import CLIENT, SECRET, V1, V2, Client, make_dispatcher

@@ -4,10 +4,9 @@ import pytest
 
 pytest.importorskip("aioquic")
 
+from fastserver._speedups.quic.errors import CONNECTION_REFUSED, INVALID_TOKEN
 from fastserver.protocol.quic.datagram import LongHeader, read_long_header
 from fastserver.protocol.quic.replies import (
-    CONNECTION_REFUSED,
-    INVALID_TOKEN,
     render_refusal,
     render_reset,
     render_retry,
