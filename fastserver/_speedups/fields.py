@@ -63,6 +63,11 @@ KNOWN_FIELDS = {
     b"proxy-connection": "hop-by-hop",
 }
 
+#: Names of fields whose values are new in most responses, so that remembering one would only push out the rest.
+CHANGING_FIELDS = frozenset(
+    b"age etag traceparent x-amzn-trace-id x-correlation-id x-process-time x-request-id x-trace-id".split()
+)
+
 #: The bytes of a token (RFC 9110 section 5.6.2) and of a field value (section 5.5: HTAB, SP, VCHAR, obs-text), each as
 #: the inside of a character class.
 TOKEN = rb"!#$%&'*+\-.^_`|~0-9A-Za-z"

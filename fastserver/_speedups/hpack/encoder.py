@@ -6,7 +6,7 @@ a second it costs as much either way.  Not indexed is what is new in most respon
 rest, or what is as large as the table; secrets are never indexed, here and by anybody on the way (section 7.1.3).
 """
 
-from ..fields import KNOWN_FIELDS
+from ..fields import CHANGING_FIELDS, KNOWN_FIELDS
 from .strings import append_string
 from .table import DynamicTable
 from .tables import DEFAULT_TABLE_SIZE, ENTRY_OVERHEAD, STATIC_SIZE, STATIC_TABLE
@@ -15,10 +15,10 @@ _STATIC_SIZE = STATIC_SIZE
 _ENTRY_OVERHEAD = ENTRY_OVERHEAD
 _LARGEST_TABLE = DEFAULT_TABLE_SIZE
 
-_UNINDEXED_NAMES = (
-    "age content-length content-location content-range etag expires last-modified location retry-after traceparent "
-    "x-amzn-trace-id x-correlation-id x-process-time x-request-id x-trace-id"
-).split()
+# What is not indexed: what changes with each response, or with each resource.
+_UNINDEXED_FIELDS = CHANGING_FIELDS.union(
+    b"content-length content-location content-range expires last-modified location retry-after".split()
+)
 
 # Traits of a name: its first index in the static table or 0, and how its fields are represented.
 _INDEX_MASK = 0x7F
@@ -30,8 +30,8 @@ def _list_traits():
     traits = dict.fromkeys(KNOWN_FIELDS, 0)
     for index, (name, _) in reversed(list(enumerate(STATIC_TABLE, 1))):
         traits[name] = index
-    for name in _UNINDEXED_NAMES:
-        traits[name.encode("ascii")] = traits.get(name.encode("ascii"), 0) | _UNINDEXED
+    for name in _UNINDEXED_FIELDS:
+        traits[name] = traits.get(name, 0) | _UNINDEXED
     for name, kind in KNOWN_FIELDS.items():
         if kind == "secret":
             traits[name] |= _NEVER_INDEXED

@@ -6,13 +6,9 @@ everybody on the way to index them (section 7.1.3); nor is kept what is new in m
 the rest.  Text goes as Huffman code where that is shorter.
 """
 
-from ..fields import KNOWN_FIELDS
+from ..fields import CHANGING_FIELDS, KNOWN_FIELDS
 from ..hpack.strings import append_string
 from .tables import STATIC_TABLE
-
-_CHANGING_NAMES = (
-    "age etag traceparent x-amzn-trace-id x-correlation-id x-process-time x-request-id x-trace-id"
-).split()
 
 # Required Insert Count and Base, both 0 (section 4.5.1).
 _PREFIX = b"\x00\x00"
@@ -27,8 +23,8 @@ def _list_traits():
     traits = dict.fromkeys(KNOWN_FIELDS, 0)
     for index, (name, _) in reversed(list(enumerate(STATIC_TABLE, 1))):
         traits[name] = index
-    for name in _CHANGING_NAMES:
-        traits[name.encode("ascii")] |= _CHANGING
+    for name in CHANGING_FIELDS:
+        traits[name] |= _CHANGING
     for name, kind in KNOWN_FIELDS.items():
         if kind == "secret":
             traits[name] |= _SECRET
