@@ -250,13 +250,7 @@ class Engine(Sender):
 
     def _receive_any(self, data, address, now):
         """The handshake, other paths and other connection IDs: aioquic's part."""
-        try:
-            self.receive_datagram(data, address, now)
-        except QuicConnectionError:
-            raise
-        except Exception as error:
-            # aioquic's parsers of TLS and of transport parameters raise what they like.
-            raise QuicConnectionError(INTERNAL_ERROR, PADDING, "malformed") from error
+        self.receive_datagram(data, address, now)
         if self._handshake_complete and not self._is_ending:
             self._refresh_keys()
         self._note_path()
@@ -266,7 +260,13 @@ class Engine(Sender):
         if context.epoch is ONE_RTT:
             told = read_frames(self, plain, context, context.time)
             return told & ASKS != 0, told & PROBES != 0
-        return super()._payload_received(context, plain, crypto_frame_required)
+        try:
+            return super()._payload_received(context, plain, crypto_frame_required)
+        except QuicConnectionError:
+            raise
+        except Exception as error:
+            # aioquic's parsers of TLS and of transport parameters raise what they like.
+            raise QuicConnectionError(INTERNAL_ERROR, PADDING, "malformed") from error
 
     def _read_rare(self, reader, kind, context, now):
         """Any other frame; whether it asks for an acknowledgement."""
@@ -301,10 +301,8 @@ class Engine(Sender):
         buffer.seek(reader.at)
         try:
             getattr(self, name)(context, kind, buffer)
-        except QuicConnectionError:
-            raise
-        except Exception as error:
-            # A frame that ends too early, and what aioquic does not expect of a peer.
+        except (ValueError, IndexError) as error:
+            # A frame that ends too early, and a peer that left aioquic's connection without a connection ID.
             raise TransportFault(FRAME_ENCODING_ERROR, "failed to parse frame") from error
         reader.at = buffer.tell()
         return kind not in (TRANSPORT_CLOSE, APPLICATION_CLOSE)

@@ -89,6 +89,27 @@ def test_a_client_that_takes_all_its_connection_ids_back_is_refused() -> None:
     assert pair.ear.terminated[0] == 0x7
 
 
+@pytest.mark.parametrize("address", [CLIENT, OTHER])
+@pytest.mark.parametrize(
+    ("name", "payload"),
+    [
+        ("_read_rare", b"\x13\x01"),
+        ("_read_foreign", b"\x1a12345678"),
+        ("_handle_path_challenge_frame", b"\x1a12345678"),
+    ],
+)
+def test_a_fault_of_ours_is_none_of_the_peers(name: str, payload: bytes, address: tuple[str, int]) -> None:
+    pair = connect()
+
+    def fail(*called: object) -> None:
+        raise AssertionError("ours")
+
+    setattr(pair.server, name, fail)
+    with pytest.raises(AssertionError, match="ours"):
+        pair.server.receive(pair.craft(payload), address, pair.now)
+    assert pair.server._close_event is None
+
+
 def mutate(rng: random.Random, payload: bytes) -> bytes:
     mutated = bytearray(payload)
     for _ in range(rng.randint(1, 4)):
@@ -121,7 +142,11 @@ def fuzz_round(rng: random.Random) -> None:
     pair.ear.on_data = lambda stream_id, data, ends: pair.server.send(stream_id, data, ends)
     for _ in range(30):
         payload = make_frames(rng)
-        pair.inject(mutate(rng, payload) if rng.random() < 0.5 else payload)
+        pair.server.receive(
+            pair.craft(mutate(rng, payload) if rng.random() < 0.5 else payload),
+            CLIENT if rng.random() < 0.8 else OTHER,
+            pair.now,
+        )
         pair.server.take_datagrams(pair.now)
         pair.now += 0.01
         pair.server.on_deadline(pair.now)
