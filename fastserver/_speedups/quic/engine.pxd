@@ -22,7 +22,7 @@ cdef int APPLICATION_CLOSE
 cdef int CRYPTO
 cdef int DATA_BLOCKED
 cdef int HANDSHAKE_DONE
-cdef int LAST_STREAM
+cdef int LAST_STREAM_TYPE
 cdef int MAX_DATA
 cdef int MAX_STREAM_DATA
 cdef int MAX_STREAMS_BIDI

@@ -19,7 +19,7 @@ from .codes import (
     CRYPTO,
     DATA_BLOCKED,
     HANDSHAKE_DONE,
-    LAST_STREAM,
+    LAST_STREAM_TYPE,
     MAX_DATA,
     MAX_STREAM_DATA,
     MAX_STREAMS_BIDI,
@@ -88,16 +88,6 @@ class Engine(Sender):
         """Whether nothing is sent or taken any more: the dispatcher may forget the connection."""
         return self._state is QuicConnectionState.TERMINATED
 
-    @property
-    def host_cids(self):
-        """The connection IDs by which the peer may address us."""
-        return [connection_id.cid for connection_id in self._host_cids]
-
-    @property
-    def streams_opened(self):
-        """How many bidirectional streams the peer has opened (Q-9)."""
-        return self._table.bidi.opened
-
     def open_stream(self):
         """The number of our next unidirectional stream."""
         return self._table.open_uni()
@@ -122,10 +112,8 @@ class Engine(Sender):
         """Bytes of a stream that have not been in a packet."""
         return self._table.get_unsent(stream_id)
 
-    def close(self, error_code=NO_ERROR, reason_phrase="", is_application=True, *, frame_type=None):
+    def close(self, error_code=NO_ERROR, reason_phrase="", *, frame_type=None):
         """Close with CONNECTION_CLOSE, an application's or, with ``frame_type`` (aioquic's calls), the transport's."""
-        if frame_type is None and not is_application:
-            frame_type = PADDING
         super().close(error_code, frame_type, reason_phrase[:REASON_CHARACTERS])
 
     def receive(self, data, address, now):
@@ -414,7 +402,7 @@ def read_frames(engine, payload, context, now):
                 continue
             if kind < NEW_CONNECTION_ID or kind > PATH_RESPONSE or kind == RETIRE_CONNECTION_ID:
                 told &= ~PROBES
-            if STREAM <= kind <= LAST_STREAM:
+            if STREAM <= kind <= LAST_STREAM_TYPE:
                 told |= ASKS
                 table.on_stream(reader, kind)
             elif kind == MAX_STREAM_DATA:

@@ -19,7 +19,7 @@ from aioquic.quic.packet_builder import QuicDeliveryState, QuicPacketBuilderStop
 from aioquic.quic.stream import QuicStream
 
 from ..bucket import TokenBucket
-from .bounds import CONNECTION_IDS, CRYPTO_BYTES, RARE_BURST, RARE_RATE, UNI_STREAMS
+from .bounds import CONNECTION_IDS, CRYPTO_BYTES, MOST_UNI_STREAMS, RARE_BURST, RARE_RATE
 from .congestion import Reno
 from .errors import CRYPTO_BUFFER_EXCEEDED, PROTOCOL_VIOLATION, UNEXPECTED_MESSAGE
 from .keys import KeyPair
@@ -153,7 +153,7 @@ class Connection(QuicConnection):
         self._local_max_stream_data_bidi_remote = limits.stream_window
         self._local_max_stream_data_uni = limits.stream_window
         self._local_max_streams_bidi.value = limits.streams
-        self._local_max_streams_uni.value = UNI_STREAMS
+        self._local_max_streams_uni.value = MOST_UNI_STREAMS
         self._ack_delay = 0.0
         self._table = Table(listener, limits)
         self._control = Reno()

@@ -8,7 +8,7 @@ from .streams cimport Stream
 
 cdef Py_ssize_t CREDIT_BYTES
 cdef Py_ssize_t LARGEST_OFFSET
-cdef int UNI_STREAMS
+cdef int MOST_UNI_STREAMS
 cdef int MAX_STREAM_DATA
 cdef int MAX_STREAMS_BIDI
 cdef int MAX_STREAMS_UNI
@@ -29,11 +29,11 @@ cdef int TELL_CLOSED
 cdef int TELL_DATA
 cdef int TELL_RESET
 cdef int TELL_STOP
-cdef int UNI_STREAMS_ALLOWED
+cdef int UNI_STREAMS
 
 
 @cython.final
-cdef class Allowance:
+cdef class Grant:
     cdef readonly int kind
     cdef readonly int frame_type
     cdef readonly Py_ssize_t width
@@ -42,7 +42,7 @@ cdef class Allowance:
     cdef readonly Py_ssize_t closed
     cdef public bint is_wanted
 
-    @cython.locals(grant=Py_ssize_t)
+    @cython.locals(more=Py_ssize_t)
     cpdef close_one(self)
 
 
@@ -50,8 +50,8 @@ cdef class Intake:
     cdef readonly dict streams
     cdef readonly Py_ssize_t unsent
     cdef public bint is_closed
-    cdef readonly Allowance bidi
-    cdef readonly Allowance uni
+    cdef readonly Grant bidi
+    cdef readonly Grant uni
     cdef object _listener
     cdef list _told
     cdef bint _is_telling
@@ -92,10 +92,10 @@ cdef class Intake:
     cpdef on_max_stream_data(self, Reader reader)
     @cython.locals(number=Py_ssize_t)
     cpdef on_stream_data_blocked(self, Reader reader)
-    @cython.locals(stream=Stream, allowance=Allowance, index=Py_ssize_t, sends=bint, opened=Py_ssize_t)
+    @cython.locals(stream=Stream, grant=Grant, index=Py_ssize_t, sends=bint, opened=Py_ssize_t)
     cdef Stream _find(self, Py_ssize_t number, int frame_type, bint receives)
 
-    @cython.locals(grant=Py_ssize_t)
+    @cython.locals(more=Py_ssize_t)
     cdef _credit(self, Stream stream, Py_ssize_t size)
     cdef _give_up(self, Stream stream, Py_ssize_t code)
     @cython.locals(number=Py_ssize_t)

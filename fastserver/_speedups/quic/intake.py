@@ -8,7 +8,7 @@ window holds back.
 
 from collections import deque
 
-from .bounds import CREDIT_BYTES, UNI_STREAMS
+from .bounds import CREDIT_BYTES, MOST_UNI_STREAMS
 from .codes import (
     MAX_STREAM_DATA,
     MAX_STREAMS_BIDI,
@@ -35,14 +35,14 @@ from .state import (
     TELL_DATA,
     TELL_RESET,
     TELL_STOP,
-    UNI_STREAMS_ALLOWED,
+    UNI_STREAMS,
 )
 from .streams import Stream
 
 LARGEST_OFFSET = (1 << 62) - 1
 
 
-class Allowance:
+class Grant:
     """How many streams of one kind the peer may open: ``width`` at once (RFC 9000 section 4.6)."""
 
     def __init__(self, kind, frame_type, width):
@@ -57,8 +57,8 @@ class Allowance:
     def close_one(self):
         """A stream has closed: ask for a frame once it is worth one, or once the peer may have to wait for it."""
         self.closed += 1
-        grant = self.width + self.closed - self.limit
-        if grant * 4 >= self.width or grant >= self.limit - self.opened:
+        more = self.width + self.closed - self.limit
+        if more * 4 >= self.width or more >= self.limit - self.opened:
             self.is_wanted = True
 
 
@@ -81,8 +81,8 @@ class Intake:
         self._received = 0
         self._consumed = 0
         self._wants_window = False
-        self.bidi = Allowance(BIDI_STREAMS, MAX_STREAMS_BIDI, limits.streams)
-        self.uni = Allowance(UNI_STREAMS_ALLOWED, MAX_STREAMS_UNI, UNI_STREAMS)
+        self.bidi = Grant(BIDI_STREAMS, MAX_STREAMS_BIDI, limits.streams)
+        self.uni = Grant(UNI_STREAMS, MAX_STREAMS_UNI, MOST_UNI_STREAMS)
         self._next_uni = 3
         self._allowed = 0
         self._sent = 0
@@ -251,18 +251,18 @@ class Intake:
             if number & 2 and number < self._next_uni:
                 return None
             raise TransportFault(STREAM_STATE_ERROR, "stream was not opened", frame_type)
-        allowance = self.uni if number & 2 else self.bidi
+        grant = self.uni if number & 2 else self.bidi
         index = number >> 2
-        if index < allowance.opened:
+        if index < grant.opened:
             return None
-        if index >= allowance.limit:
+        if index >= grant.limit:
             raise TransportFault(STREAM_LIMIT_ERROR, "too many streams", frame_type)
         # A stream opens those below it of its kind (RFC 9000 section 2.1).
         sends = not number & 2
-        for opened in range(allowance.opened * 4 + (number & 3), number + 4, 4):
+        for opened in range(grant.opened * 4 + (number & 3), number + 4, 4):
             stream = Stream(opened, True, sends, self._stream_window, self._allowed_bidi)
             self.streams[opened] = stream
-        allowance.opened = index + 1
+        grant.opened = index + 1
         return stream
 
     # What both halves need.
@@ -271,13 +271,12 @@ class Intake:
         """So many bytes of a stream are no longer held."""
         stream.consumed += size
         self._consumed += size
-        grant = self._consumed + self._window - self._limit
-        if grant >= CREDIT_BYTES or grant * 4 >= self._window:
+        more = self._consumed + self._window - self._limit
+        if more >= CREDIT_BYTES or more * 4 >= self._window:
             self._wants_window = True
 
     def _give_up(self, stream, code):
         self.unsent -= stream.give_up(code)
-        stream.was_full = False
         self._note(stream)
 
     def _check_over(self, stream):

@@ -52,7 +52,6 @@ cdef class Stream:
     cdef public bint end_is_acked
     cdef public bint wants_reset
     cdef readonly Py_ssize_t reset_code
-    cdef public bint was_full
     cdef public bint is_ready  # among the streams that have data to send
     cdef list _parts
     cdef list _starts

@@ -58,7 +58,6 @@ class Stream:
         self.end_is_acked = False
         self.wants_reset = False
         self.reset_code = 0
-        self.was_full = False
         self.is_ready = False
         self._parts = []
         self._starts = []
@@ -115,11 +114,6 @@ class Stream:
         self.receiving = OVER
         self._runs = None
         self.wants_stop = self.wants_window = False
-
-    @property
-    def held(self):
-        """Bytes that wait for others before them."""
-        return sum(len(run.data) for run in self._runs) if self._runs else 0
 
     # Sending.
 

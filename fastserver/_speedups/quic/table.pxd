@@ -2,13 +2,11 @@
 # Error contract: tell raises what the listener does; nothing else raises.
 cimport cython
 
-from .intake cimport Allowance, Intake
+from .intake cimport Grant, Intake
 from .packets cimport Draft, SentPacket, size_varint
 from .streams cimport Piece, Stream
 
 cdef Py_ssize_t CREDIT_BYTES
-cdef Py_ssize_t HIGH_WATER
-cdef Py_ssize_t LOW_WATER
 cdef int MAX_DATA
 cdef int MAX_STREAM_DATA
 cdef int RESET_STREAM
@@ -27,7 +25,6 @@ cdef int RESETTING
 cdef int STOP
 cdef int TELL_CLOSED
 cdef int TELL_DATA
-cdef int TELL_DRAINED
 cdef int TELL_RESET
 cdef int WINDOW
 cdef int WORD_BYTES
@@ -44,7 +41,7 @@ cdef class Table(Intake):
     cpdef reset(self, Py_ssize_t number, Py_ssize_t code)
     @cython.locals(stream=Stream)
     cpdef stop(self, Py_ssize_t number, Py_ssize_t code)
-    @cython.locals(stream=Stream, grant=Py_ssize_t)
+    @cython.locals(stream=Stream, more=Py_ssize_t)
     cpdef acknowledge(self, Py_ssize_t number, Py_ssize_t size)
     @cython.locals(stream=Stream)
     cpdef Py_ssize_t get_unsent(self, Py_ssize_t number) except -1
@@ -57,7 +54,7 @@ cdef class Table(Intake):
     cpdef bint has_data(self) except -1
     @cython.locals(stream=Stream)
     cpdef write(self, Draft draft)
-    cdef _write_allowance(self, Draft draft, Allowance allowance)
+    cdef _write_grant(self, Draft draft, Grant grant)
     @cython.locals(out=bytearray)
     cdef _write_words(self, Stream stream, Draft draft)
     @cython.locals(

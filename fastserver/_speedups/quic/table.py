@@ -3,7 +3,7 @@
 Invariant: a packet costs what is in it, however many streams are open.
 """
 
-from .bounds import CREDIT_BYTES, HIGH_WATER, LOW_WATER
+from .bounds import CREDIT_BYTES
 from .codes import MAX_DATA, MAX_STREAM_DATA, RESET_STREAM, STOP_SENDING, STREAM
 from .intake import Intake
 from .packets import size_varint
@@ -21,7 +21,6 @@ from .state import (
     STOP,
     TELL_CLOSED,
     TELL_DATA,
-    TELL_DRAINED,
     TELL_RESET,
     WINDOW,
 )
@@ -53,8 +52,6 @@ class Table(Intake):
             return
         stream.queue(data, ends)
         self.unsent += len(data)
-        if stream.queued - stream.sent > HIGH_WATER:
-            stream.was_full = True
         self._make_ready(stream)
 
     def reset(self, number, code):
@@ -89,8 +86,8 @@ class Table(Intake):
             return
         self._credit(stream, size)
         if stream.receiving == OPEN and stream.final < 0:
-            grant = stream.consumed + stream.window - stream.limit
-            if grant >= CREDIT_BYTES or grant * 4 >= stream.window:
+            more = stream.consumed + stream.window - stream.limit
+            if more >= CREDIT_BYTES or more * 4 >= stream.window:
                 stream.wants_window = True
                 self._note(stream)
 
@@ -124,8 +121,6 @@ class Table(Intake):
             listener.on_stream_data(entry[1], entry[2], entry[3])
         elif kind == TELL_CLOSED:
             listener.on_stream_closed(entry[1])
-        elif kind == TELL_DRAINED:
-            listener.on_stream_drained(entry[1])
         elif kind == TELL_RESET:
             listener.on_stream_reset(entry[1], entry[2])
         else:
@@ -150,9 +145,9 @@ class Table(Intake):
             draft.push(self._limit)
             draft.keep(Piece(CONNECTION_WINDOW, None, 0, 0))
         if self.bidi.is_wanted:
-            self._write_allowance(draft, self.bidi)
+            self._write_grant(draft, self.bidi)
         if self.uni.is_wanted:
-            self._write_allowance(draft, self.uni)
+            self._write_grant(draft, self.uni)
         noted = self._noted
         while noted and draft.get_room() >= 3 * WORD_BYTES:
             stream = noted.popleft()
@@ -172,14 +167,14 @@ class Table(Intake):
             else:
                 stream.is_ready = False
 
-    def _write_allowance(self, draft, allowance):
+    def _write_grant(self, draft, grant):
         if draft.get_room() < WORD_BYTES:
             return
-        allowance.is_wanted = False
-        allowance.limit = max(allowance.limit, allowance.width + allowance.closed)
-        draft.out.append(allowance.frame_type)
-        draft.push(allowance.limit)
-        draft.keep(Piece(allowance.kind, None, 0, 0))
+        grant.is_wanted = False
+        grant.limit = max(grant.limit, grant.width + grant.closed)
+        draft.out.append(grant.frame_type)
+        draft.push(grant.limit)
+        draft.keep(Piece(grant.kind, None, 0, 0))
 
     def _write_words(self, stream, draft):
         """RESET_STREAM, STOP_SENDING and MAX_STREAM_DATA of one stream."""
@@ -225,9 +220,6 @@ class Table(Intake):
             self._sent += stop - start
             self.unsent -= stop - start
             stream.sent = stop
-            if stream.was_full and stream.queued - stop < LOW_WATER:
-                stream.was_full = False
-                self._told.append((TELL_DRAINED, stream.number))
         ends = stream.sending == ENDED and stop == stream.queued
         if ends:
             stream.wants_end = False

@@ -123,13 +123,13 @@ def test_requests_are_answered_and_streams_forgotten() -> None:
     assert all(pair.got.get(4 * number, b"") == b"x" * number for number in range(300))
     assert sorted(pair.ear.closed) == list(range(0, 1200, 4))
     assert not pair.server._table.streams
-    assert pair.server.streams_opened == 300
+    assert pair.server._table.bidi.opened == 300
 
 
 def test_handshake_is_told_with_the_connection_ids() -> None:
     pair = connect()
     assert pair.ear.told == [("handshake", "h3")]
-    assert pair.ear.cids == pair.server.host_cids
+    assert pair.ear.cids == [connection_id.cid for connection_id in pair.server._host_cids]
     assert len(pair.ear.cids) == CONNECTION_IDS
     assert pair.server.address == CLIENT
     tokens = {cid.cid: cid.stateless_reset_token for cid in pair.client._peer_cid_available}
@@ -231,7 +231,7 @@ def test_credit_for_streams_comes_as_they_close() -> None:
     for number in range(50):
         pair.client.send_stream_data(4 * number, b"x", end_stream=True)
     pair.run(lambda: len(pair.got_end) == 50)
-    assert pair.server.streams_opened == 50
+    assert pair.server._table.bidi.opened == 50
 
 
 def test_long_lived_streams_do_not_hold_back_the_credit_of_others() -> None:
