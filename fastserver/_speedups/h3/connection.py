@@ -201,9 +201,6 @@ class H3Connection(Intake):
         """The client wants no more of a response."""
         self._cancel(stream_id, False)
 
-    def on_stream_drained(self, stream_id):
-        """Nothing: room is looked for when datagrams have left."""
-
     def on_stream_closed(self, stream_id):
         """Both sides of a stream are over, and all of it is acknowledged."""
         if stream_id & 2:
