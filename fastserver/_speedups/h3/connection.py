@@ -12,8 +12,8 @@ applications until they end, not until their streams do (Q-9); no fault of the p
 from ..contract import Request, WireError, note_refusal
 from ..events import CLOSED, IDLE, Closed, RawData
 from ..qpack.errors import QPACKError
-from ..quic.errors import NAMES as TRANSPORT_NAMES
 from ..quic.errors import NO_ERROR as TRANSPORT_NO_ERROR
+from ..quic.errors import name_error as name_transport_error
 from .bounds import DISCARD_BYTES, DISCARD_S, LEAVE_S
 from .errors import (
     H3_INTERNAL_ERROR,
@@ -232,7 +232,7 @@ class H3Connection(Intake):
         if code == TRANSPORT_NO_ERROR:
             self.host.metrics.timeouts_idle += 1
         else:
-            self.host.metrics.count_fault("quic", TRANSPORT_NAMES.get(code, "UNKNOWN"))
+            self.host.metrics.count_fault("quic", name_transport_error(code))
 
     def _receive(self, event):
         try:
