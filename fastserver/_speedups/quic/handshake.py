@@ -128,7 +128,7 @@ class FrameShelf:
             self._buffer = None
 
 
-class Connection(QuicConnection):
+class Handshake(QuicConnection):
     """What the engine keeps and changes of aioquic's handshake, keys, connection IDs and timers."""
 
     def __init__(self, listener, configuration, limits, cids, original_cid, retry_cid=None, make_token=None):

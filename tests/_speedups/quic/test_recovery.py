@@ -215,6 +215,67 @@ def test_the_peers_delay_is_taken_off_a_round_trip() -> None:
         assert journey.recovery.compute_timeout(False) == pytest.approx(expected)
 
 
+def test_a_round_trip_is_of_the_largest_number_and_of_packets_that_ask() -> None:
+    """RFC 9002 section 5.1."""
+    for number, acked, facts in ((1, [1, 5], {}), (1, [1], {"is_ack_eliciting": False})):
+        journey = Journey()
+        journey.measure()
+        before = journey.recovery.compute_timeout(False)
+        journey.send(number, START, **facts)
+        journey.recovery.on_acked(journey.space, [(at, at + 1) for at in acked], 0.0, START + 1)
+        assert journey.told == [("acked", number)]
+        assert journey.recovery.compute_timeout(False) == before
+
+
+def test_timeouts_are_no_finer_than_a_millisecond() -> None:
+    journey = Journey()
+    for number in range(200):
+        journey.send(number, START + number)
+        journey.ack(number, START + number + 1e-5)
+    assert journey.recovery.compute_timeout(False) == pytest.approx(0.001 + 1e-5)
+    for number in (200, 201):
+        journey.send(number, START + 300)
+    journey.ack(201, START + 300 + 1e-5)
+    assert journey.space.loss_time == pytest.approx(START + 300.001)
+
+
+def test_silence_lasts_three_timeouts_at_least() -> None:
+    recovery = Journey().recovery
+    recovery.idle_s = 6 * INITIAL_RTT_S + 1
+    assert recovery.compute_idle_timeout() == 6 * INITIAL_RTT_S + 1
+    recovery.idle_s = 0.1
+    assert recovery.compute_idle_timeout() == pytest.approx(6 * INITIAL_RTT_S)
+
+
+def test_a_space_without_keys_is_forgotten_with_its_timeouts() -> None:
+    journey = Journey()
+    journey.send(0, START, journey.handshake)
+    journey.send(1, START)
+    recovery = journey.recovery
+    recovery.on_loss_detection_timeout(now=START + 1)
+    assert recovery.compute_due(False) == pytest.approx(START + 4 * INITIAL_RTT_S)
+    recovery.discard_space(journey.handshake)
+    assert (journey.handshake.sent_packets, journey.control.bytes_in_flight) == ({}, BASE_DATAGRAM)
+    assert recovery.compute_due(False) == pytest.approx(START + 2 * INITIAL_RTT_S)
+
+
+def test_the_space_whose_packets_age_first_comes_first() -> None:
+    journey = Journey()
+    journey.handshake.loss_time = START + 2
+    journey.space.loss_time = START + 1
+    assert journey.recovery.compute_due(False) == START + 1
+    journey.handshake.loss_time = START
+    assert journey.recovery.compute_due(False) == START
+
+
+def test_what_asks_for_nothing_is_not_remembered() -> None:
+    journey = Journey()
+    journey.send(1, START, is_ack_eliciting=False, in_flight=False)
+    assert not journey.space.sent_packets
+    journey.send(2, START, is_ack_eliciting=False)
+    assert list(journey.space.sent_packets) == [2]
+
+
 def test_probe_timeouts_double_until_something_arrives() -> None:
     journey = Journey()
     journey.measure()
