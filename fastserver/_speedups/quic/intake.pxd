@@ -2,7 +2,6 @@
 # Error contract: on_stream, on_reset, on_stop_sending and on_max_stream_data raise TransportFault.
 cimport cython
 
-from ..contract cimport H3Limits
 from .packets cimport Reader
 from .streams cimport Stream
 

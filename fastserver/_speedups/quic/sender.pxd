@@ -1,5 +1,5 @@
 # A class of Python, between handshake and engine; what is done for each packet is in functions, typed.
-# Error contract: nothing raises.
+# Error contract: nothing raises of itself; what aioquic's methods and make_token raise passes.
 cimport cython
 
 from .congestion cimport Reno

@@ -19,7 +19,6 @@ cdef int DISCARDING
 cdef int ENDED
 cdef int LAST_DATA
 cdef int OPEN
-cdef int OVER
 cdef int RESET
 cdef int RESETTING
 cdef int STOP

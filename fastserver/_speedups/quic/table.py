@@ -15,7 +15,6 @@ from .state import (
     ENDED,
     LAST_DATA,
     OPEN,
-    OVER,
     RESET,
     RESETTING,
     STOP,
@@ -70,10 +69,7 @@ class Table(Intake):
             stream.end_receiving()
             self._check_over(stream)
             return
-        stream.end_receiving()
-        stream.receiving = DISCARDING
-        stream.stop_code = code
-        stream.wants_stop = True
+        stream.discard(code)
         self._note(stream)
 
     def acknowledge(self, number, size):
@@ -242,11 +238,11 @@ class Table(Intake):
         """A packet has arrived: its pieces need not be kept."""
         for piece in packet.pieces:
             kind = piece.kind
-            if kind <= LAST_DATA:
+            if piece.is_data():
                 self._note_acked(piece)
             elif kind == RESET:
                 stream = piece.stream
-                stream.sending = OVER
+                stream.end_sending()
                 self._check_over(stream)
 
     def _note_acked(self, piece):
@@ -255,7 +251,7 @@ class Table(Intake):
         if piece.kind == LAST_DATA:
             stream.end_is_acked = True
         if stream.sending == ENDED and stream.has_arrived():
-            stream.sending = OVER
+            stream.end_sending()
             self._check_over(stream)
 
     def on_lost(self, packet):
@@ -263,7 +259,7 @@ class Table(Intake):
         for piece in packet.pieces:
             kind = piece.kind
             stream = piece.stream
-            if kind <= LAST_DATA:
+            if piece.is_data():
                 if stream.sending == OPEN or stream.sending == ENDED:
                     self._note_lost(stream, piece)
             elif kind == RESET:

@@ -140,9 +140,9 @@ def test_what_aioquic_asks_of_ours_is_there() -> None:
     assert len(writers) == 5
     for name in writers:
         text = textwrap.dedent(inspect.getsource(getattr(QuicConnection, name)))
-        asked = [attribute for owner, attribute in list_attributes(text) if owner == "builder"]
-        assert "start_frame" in asked
-        assert all(hasattr(FrameShelf(), attribute) for attribute in asked)
+        calls = [attribute for owner, attribute in list_attributes(text) if owner == "builder"]
+        assert "start_frame" in calls
+        assert all(hasattr(FrameShelf(), attribute) for attribute in calls)
 
 
 @pytest.mark.parametrize("version", [QuicProtocolVersion.VERSION_1, QuicProtocolVersion.VERSION_2])

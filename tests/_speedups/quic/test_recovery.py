@@ -360,7 +360,7 @@ def lose(journey: Journey, times: list[tuple[int, float]], **facts: Any) -> bool
     journey.ack(99, later + RTT_S)
     assert journey.get_lost() == [number for number, _ in times]
     assert journey.control.threshold > 0
-    return journey.control.congestion_window == 2 * BASE_DATAGRAM
+    return bool(journey.control.congestion_window == 2 * BASE_DATAGRAM)
 
 
 @pytest.mark.parametrize(("over_s", "is_persistent"), [(-1e-6, False), (1e-6, True)])
