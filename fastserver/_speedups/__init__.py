@@ -20,7 +20,7 @@ MODULES = (
     "h2.budget", "h2.lightframes", "h2.frames", "h2.stream", "h2.outlet", "h2.connection",
     "qpack.decoder", "qpack.encoder", "qpack.streams",
     "h3.varint", "h3.frames", "h3.budget", "h3.lanes", "h3.stream", "h3.outlet", "h3.intake", "h3.connection",
-    "quic.packets", "quic.streams", "quic.intake", "quic.table", "quic.congestion", "quic.recovery",
+    "quic.packets", "quic.streams", "quic.receiving", "quic.table", "quic.congestion", "quic.recovery",
     "quic.protection", "quic.keys", "quic.handshake", "quic.sender", "quic.engine",
     "connection", "tcp", "datagrams", "udp",
 )  # fmt: skip

@@ -1,9 +1,9 @@
 # The engine makes the application's calls, writes each packet, and tells when one has been acted upon.
-# Error contract: tell raises what the listener does; nothing else raises.
+# Error contract: tell raises what the listener does, on_* of a frame TransportFault; nothing else raises.
 cimport cython
 
-from .intake cimport Grant, Intake
-from .packets cimport Draft, SentPacket, size_varint
+from .packets cimport Draft, Reader, SentPacket, size_varint
+from .receiving cimport Grant, Receiving
 from .streams cimport Piece, Stream
 
 cdef Py_ssize_t CREDIT_BYTES
@@ -19,19 +19,44 @@ cdef int DISCARDING
 cdef int ENDED
 cdef int LAST_DATA
 cdef int OPEN
+cdef int OVER
 cdef int RESET
 cdef int RESETTING
 cdef int STOP
 cdef int TELL_CLOSED
 cdef int TELL_DATA
 cdef int TELL_RESET
+cdef int TELL_STOP
 cdef int WINDOW
 cdef int WORD_BYTES
 cdef int LEAST_DATA
 
 
 @cython.final
-cdef class Table(Intake):
+cdef class Table(Receiving):
+    cdef readonly Py_ssize_t unsent
+    cdef public bint is_closed
+    cdef readonly object ready
+    cdef object _listener
+    cdef bint _is_telling
+    cdef object _noted
+    cdef list _starved
+    # What the peer allows, and what was sent, each byte counted once.
+    cdef Py_ssize_t _allowed
+    cdef Py_ssize_t _sent
+    cdef Py_ssize_t _allowed_uni
+    cdef Py_ssize_t _allowed_uni_streams
+
+    cpdef begin(self, Py_ssize_t data, Py_ssize_t stream_bidi, Py_ssize_t stream_uni, Py_ssize_t uni_streams)
+    @cython.locals(stream=Stream, first=Py_ssize_t, number=Py_ssize_t)
+    cpdef allow_uni_streams(self, Py_ssize_t count)
+    @cython.locals(limit=Py_ssize_t)
+    cpdef on_max_data(self, Reader reader)
+    @cython.locals(stream=Stream, number=Py_ssize_t, limit=Py_ssize_t)
+    cpdef on_max_stream_data(self, Reader reader)
+    @cython.locals(stream=Stream, number=Py_ssize_t, code=Py_ssize_t)
+    cpdef on_stop_sending(self, Reader reader)
+
     @cython.locals(number=Py_ssize_t, allowed=Py_ssize_t)
     cpdef Py_ssize_t open_uni(self) except -1
     @cython.locals(stream=Stream)
@@ -44,6 +69,9 @@ cdef class Table(Intake):
     cpdef acknowledge(self, Py_ssize_t number, Py_ssize_t size)
     @cython.locals(stream=Stream)
     cpdef Py_ssize_t get_unsent(self, Py_ssize_t number) except -1
+    cdef _give_up(self, Stream stream, Py_ssize_t code)
+    cdef _make_ready(self, Stream stream)
+    cdef _note(self, Stream stream)
     @cython.locals(told=list, entry=tuple)
     cpdef tell(self)
     @cython.locals(kind=int)

@@ -1,12 +1,16 @@
 """The streams of one connection as the application uses them, and the frames that they send (RFC 9000 section 19).
 
-Invariant: a packet costs what is in it, however many streams are open.
+Invariant: a packet costs what is in it, however many streams are open.  Only streams that have something to say are
+ever visited: ``_noted`` with a word about themselves, ``ready`` with data, in turn, ``_starved`` with data that the
+connection's window holds back.
 """
+
+from collections import deque
 
 from .bounds import CREDIT_BYTES
 from .codes import MAX_DATA, MAX_STREAM_DATA, RESET_STREAM, STOP_SENDING, STREAM
-from .intake import Intake
 from .packets import size_varint
+from .receiving import Receiving
 from .state import (
     BIDI_STREAMS,
     CONNECTION_WINDOW,
@@ -15,12 +19,14 @@ from .state import (
     ENDED,
     LAST_DATA,
     OPEN,
+    OVER,
     RESET,
     RESETTING,
     STOP,
     TELL_CLOSED,
     TELL_DATA,
     TELL_RESET,
+    TELL_STOP,
     WINDOW,
 )
 from .streams import Piece, Stream
@@ -31,8 +37,82 @@ WORD_BYTES = 25
 LEAST_DATA = 24
 
 
-class Table(Intake):
+class Table(Receiving):
     """All streams of a connection.  ``unsent`` counts the bytes of all that have not been in a packet."""
+
+    def __init__(self, listener, limits):
+        super().__init__(limits)
+        self.unsent = 0
+        self.is_closed = False
+        self.ready = deque()
+        self._listener = listener
+        self._is_telling = False
+        self._noted = deque()
+        self._starved = []
+        self._allowed = 0
+        self._sent = 0
+        self._allowed_uni = 0
+        self._allowed_uni_streams = 0
+
+    def detach(self):
+        """Nobody listens any more."""
+        self._listener = None
+        self._told = []
+        self.streams = {}
+        self.ready.clear()
+        self._noted.clear()
+        self._starved = []
+
+    # What the peer allows.
+
+    def begin(self, data, stream_bidi, stream_uni, uni_streams):
+        """The peer's initial limits."""
+        self._allowed = data
+        self._allowed_bidi = stream_bidi
+        self._allowed_uni = stream_uni
+        self.allow_uni_streams(uni_streams)
+
+    def allow_uni_streams(self, count):
+        """The peer lets us open so many unidirectional streams: those that waited may send."""
+        first = self._allowed_uni_streams
+        if count <= first:
+            return
+        self._allowed_uni_streams = count
+        for number in range(3 + 4 * first, self._next_uni, 4):
+            if number >> 2 >= count:
+                break
+            stream = self.streams.get(number)
+            if stream is not None:
+                stream.allowed = self._allowed_uni
+                self._make_ready(stream)
+
+    def on_max_data(self, reader):
+        """A MAX_DATA frame: streams that the connection's window held back are ready again."""
+        limit = reader.read()
+        if limit > self._allowed:
+            self._allowed = limit
+            for stream in self._starved:
+                self.ready.append(stream)
+            self._starved = []
+
+    def on_max_stream_data(self, reader):
+        """A MAX_STREAM_DATA frame."""
+        number = reader.read()
+        limit = reader.read()
+        stream = self._find(number, MAX_STREAM_DATA, False)
+        if stream is not None and limit > stream.allowed:
+            stream.allowed = limit
+            self._make_ready(stream)
+
+    def on_stop_sending(self, reader):
+        """A STOP_SENDING frame: the sending half is reset with its code (RFC 9000 section 3.5)."""
+        number = reader.read()
+        code = reader.read()
+        stream = self._find(number, STOP_SENDING, False)
+        if stream is None or stream.sending == RESETTING or stream.sending == OVER:
+            return
+        self._give_up(stream, code)
+        self._told.append((TELL_STOP, number, code))
 
     # What the application does.
 
@@ -91,6 +171,20 @@ class Table(Intake):
         """How many bytes of a stream have not been in a packet."""
         stream = self.streams.get(number)
         return 0 if stream is None else stream.queued - stream.sent
+
+    def _give_up(self, stream, code):
+        self.unsent -= stream.give_up(code)
+        self._note(stream)
+
+    def _make_ready(self, stream):
+        if not stream.is_ready and stream.may_send():
+            stream.is_ready = True
+            self.ready.append(stream)
+
+    def _note(self, stream):
+        if not stream.is_noted:
+            stream.is_noted = True
+            self._noted.append(stream)
 
     # Telling the listener.
 
