@@ -155,7 +155,7 @@ def test_who_ended_it_and_why() -> None:
         (0x3, True, True, 0, {}),
         (0x0, False, False, 1, {}),
         (0x3, False, False, 0, {"quic": {"FLOW_CONTROL_ERROR": 1}}),
-        (0x1FF, False, False, 0, {"quic": {"UNKNOWN": 1}}),
+        (0x1FF, False, False, 0, {"quic": {"CRYPTO_ERROR": 1}}),
     ]
     for code, by_peer, ended_there, timeouts, faults in ends:
         wire = H3Wire(ignore)
