@@ -1,6 +1,6 @@
 # A class of Python above aioquic's: its methods compile, its attributes stay a dict.
 # What is done for each packet is in functions, typed, and in the rooms below.
-# Error contract: only what the listener raises leaves the public methods.
+# Error contract: what the listener raises leaves the public methods, and faults of our own; nothing of the peer's.
 cimport cython
 
 from .packets cimport Ranges, Reader, Space

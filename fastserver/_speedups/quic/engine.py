@@ -1,8 +1,9 @@
 """The QUIC connection of a server: aioquic's, with streams, recovery and 1-RTT packets of our own.
 
-aioquic keeps the handshake, connection IDs, paths and their validation; ``handshake``, ``sender`` and this module are
-all that knows its insides (``tests/_speedups/quic/test_engine.py`` lists each name).  The listener is called when a
-packet has been acted upon whole.  Nothing raises for what a peer sends: a fault closes the connection.
+aioquic keeps the handshake, connection IDs, paths and their validation; ``keys``, ``handshake``, ``sender`` and this
+module import it, and they and ``protection``, which takes its keys, are all that knows its insides
+(``tests/_speedups/quic/test_engine.py`` lists each name).  The listener is called when a packet has been acted upon
+whole.  Nothing raises for what a peer sends: a fault closes the connection; a fault of ours comes out.
 """
 
 import math
@@ -121,8 +122,8 @@ class Engine(Sender):
         if self._is_ending:
             self._note_late()
             return
-        if not self._is_first_told:
-            self._is_first_told = True
+        if not self._is_begun:
+            self._is_begun = True
             self._handshake_by = now + self._limits.timeout_handshake
             self._listener.on_connection_id(self.host_cid, True)
         try:
@@ -172,7 +173,6 @@ class Engine(Sender):
     def detach(self):
         """The listener has gone: nothing is told any more, and nothing leads back from here."""
         if not self._is_released:
-            self._is_first_told = False  # its connection IDs are forgotten with the listener's connection
             self._release()
         self._listener = None
         self._table.detach()
@@ -208,6 +208,7 @@ class Engine(Sender):
             self._listener.on_terminated(event.error_code, event.reason_phrase, by_peer)
         if self._state is QuicConnectionState.TERMINATED and not self._is_released:
             self._release()
+            self._give_ids_back()
 
     def _tell_event(self, event):
         listener = self._listener
@@ -218,12 +219,15 @@ class Engine(Sender):
         elif isinstance(event, events.ConnectionIdRetired):
             listener.on_connection_id(event.connection_id, False)
 
-    def _release(self):
-        """Give the connection IDs back, and break the circles that aioquic's callbacks make."""
-        self._is_released = True
-        if self._is_first_told:
+    def _give_ids_back(self):
+        """Nothing that comes is for this connection any more."""
+        if self._is_begun:
             for connection_id in self._host_cids:
                 self._listener.on_connection_id(connection_id.cid, False)
+
+    def _release(self):
+        """Break the circles that aioquic's callbacks make."""
+        self._is_released = True
         self._QuicConnection__frame_handlers = {}
         if self._spaces and not self._handshake_complete:
             self.tls = None

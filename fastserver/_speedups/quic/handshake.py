@@ -177,7 +177,7 @@ class Handshake(QuicConnection):
         self._handshake_by = math.inf
         self._has_new_cids = False
         self._is_ending = False
-        self._is_first_told = False
+        self._is_begun = False
         self._is_end_told = False
         self._is_released = False
         self._farewell = []

@@ -81,7 +81,7 @@ cdef class Stream:
     cpdef copy_to(self, bytearray out, Py_ssize_t start, Py_ssize_t stop)
     @cython.locals(above=Ranges, low=Py_ssize_t, high=Py_ssize_t)
     cpdef note_acked(self, Py_ssize_t start, Py_ssize_t stop)
-    @cython.locals(done=Py_ssize_t, part=bytes, base=Py_ssize_t)
+    @cython.locals(done=Py_ssize_t)
     cdef _let_go(self)
     cpdef note_lost(self, Py_ssize_t start, Py_ssize_t stop)
     cpdef bint has_arrived(self) except -1
