@@ -130,7 +130,7 @@ class FakeEngine:
         self.credit[stream] = self.credit.get(stream, 0) + size
         assert self.credit[stream] <= self.fed.get(stream, 0), "more is given back than has come"
 
-    def close(self, code: int, reason: str, is_application: bool = True) -> None:
+    def close(self, code: int, reason: str) -> None:
         if self.closed is None:
             self.closed = (code, reason)
             self.is_closed = True

@@ -19,7 +19,7 @@ MODULES = (
     "hpack.strings", "hpack.table", "hpack.decoder", "hpack.encoder",
     "h2.budget", "h2.lightframes", "h2.frames", "h2.stream", "h2.outlet", "h2.connection",
     "qpack.decoder", "qpack.encoder", "qpack.streams",
-    "quic.packets", "quic.streams", "quic.intake", "quic.table", "quic.congestion", "quic.recovery",
+    "quic.packets", "quic.streams", "quic.receiving", "quic.table", "quic.congestion", "quic.recovery",
     "quic.protection", "quic.keys", "quic.handshake", "quic.sender", "quic.engine",
     "h3.varint", "h3.payloads", "h3.frames", "h3.budget", "h3.lanes", "h3.stream", "h3.outlet", "h3.intake",
     "h3.connection",

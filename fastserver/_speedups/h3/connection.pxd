@@ -39,7 +39,6 @@ cdef class H3Connection(Intake):
     cpdef on_stream_data(self, long long stream_id, bytes data, bint ends)
     cpdef on_stream_reset(self, long long stream_id)
     cpdef on_stop_sending(self, long long stream_id)
-    cpdef on_stream_drained(self, long long stream_id)
     cpdef on_stream_closed(self, long long stream_id)
     cpdef on_connection_id(self, bytes cid, bint is_new)
     cpdef on_path(self, tuple address)

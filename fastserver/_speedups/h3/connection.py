@@ -14,7 +14,7 @@ from ..contract import Request, WireError, note_refusal
 from ..events import CLOSED, IDLE, Closed, RawData
 from ..qpack.errors import QPACKError
 from ..quic.end import End
-from ..quic.errors import NAMES as TRANSPORT_NAMES
+from ..quic.errors import name_error as name_transport_error
 from .codes import LARGEST_STREAM
 from .errors import (
     H3_INTERNAL_ERROR,
@@ -197,9 +197,6 @@ class H3Connection(Intake):
         """The client wants no more of a response."""
         self._cancel(stream_id, False)
 
-    def on_stream_drained(self, stream_id):
-        """Nothing: room is looked for when datagrams have left."""
-
     def on_stream_closed(self, stream_id):
         """Both sides of a stream are over, and all of it is acknowledged."""
         if stream_id & 2:
@@ -229,7 +226,7 @@ class H3Connection(Intake):
             if end is End.IDLE:
                 self.host.metrics.timeouts_idle += 1
             elif end is End.FAULT:
-                self.host.metrics.count_fault("quic", TRANSPORT_NAMES.get(code, "UNKNOWN"))
+                self.host.metrics.count_fault("quic", name_transport_error(code))
 
     def _receive(self, event):
         try:

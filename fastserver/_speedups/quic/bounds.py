@@ -1,14 +1,11 @@
 """What one QUIC connection may cost, where the configuration does not say (threats Q-6 to Q-8)."""
 
 #: Unidirectional streams that the peer may have open at once: HTTP/3 needs three, and some clients grease.
-UNI_STREAMS = 8
+MOST_UNI_STREAMS = 8
 #: Gaps in what has come of one stream, each of which holds a piece apart.
 STREAM_GAPS = 128
 #: Consumed bytes are given back to the peer once they are a quarter of the window or this many.
 CREDIT_BYTES = 32 * 1024
-#: What an application may have said on one stream beyond what is in packets, and where it may go on; bytes (Q-8).
-HIGH_WATER = 64 * 1024
-LOW_WATER = 32 * 1024
 #: What is sent and not acknowledged, whatever the congestion window says; bytes.
 FLIGHT_BYTES = 4 * 1024 * 1024
 #: Frames of one packet (Q-6): each counts once, and one of those that a packet has a few of at the most so many times.

@@ -1,6 +1,6 @@
 # A class of Python above aioquic's: its methods compile, its attributes stay a dict.
 # What is done for each packet is in functions, typed, and in the rooms below.
-# Error contract: only what the listener raises leaves the public methods.
+# Error contract: what the listener raises leaves the public methods, and faults of our own; nothing of the peer's.
 cimport cython
 
 from .packets cimport Ranges, Reader, Space
@@ -22,7 +22,7 @@ cdef int APPLICATION_CLOSE
 cdef int CRYPTO
 cdef int DATA_BLOCKED
 cdef int HANDSHAKE_DONE
-cdef int LAST_STREAM
+cdef int LAST_STREAM_TYPE
 cdef int MAX_DATA
 cdef int MAX_STREAM_DATA
 cdef int MAX_STREAMS_BIDI

@@ -1,8 +1,9 @@
 """The QUIC connection of a server: aioquic's, with streams, recovery and 1-RTT packets of our own.
 
-aioquic keeps the handshake, connection IDs, paths and their validation; ``handshake``, ``sender``, ``keys`` and this
-module are all that knows its insides (``tests/_speedups/quic/test_engine.py`` lists each name).  The listener is called
-when a packet has been acted upon whole.  Nothing raises for what a peer sends: a fault closes the connection.
+aioquic keeps the handshake, connection IDs, paths and their validation; ``keys``, ``handshake``, ``sender`` and this
+module import it, and they and ``protection``, which takes its keys, are all that knows its insides
+(``tests/_speedups/quic/test_engine.py`` lists each name).  The listener is called when a packet has been acted upon
+whole.  Nothing raises for what a peer sends: a fault closes the connection; a fault of ours comes out.
 """
 
 import math
@@ -19,7 +20,7 @@ from .codes import (
     CRYPTO,
     DATA_BLOCKED,
     HANDSHAKE_DONE,
-    LAST_STREAM,
+    LAST_STREAM_TYPE,
     MAX_DATA,
     MAX_STREAM_DATA,
     MAX_STREAMS_BIDI,
@@ -97,16 +98,6 @@ class Engine(Sender):
         """The number of the cipher suite; ``None`` while the handshake is not done."""
         return int(self.tls.key_schedule.cipher_suite) if self._handshake_complete else None
 
-    @property
-    def host_cids(self):
-        """The connection IDs by which the peer may address us."""
-        return [connection_id.cid for connection_id in self._host_cids]
-
-    @property
-    def streams_opened(self):
-        """How many bidirectional streams the peer has opened (Q-9)."""
-        return self._table.bidi.opened
-
     def open_stream(self):
         """The number of our next unidirectional stream."""
         return self._table.open_uni()
@@ -131,10 +122,8 @@ class Engine(Sender):
         """Bytes of a stream that have not been in a packet."""
         return self._table.get_unsent(stream_id)
 
-    def close(self, error_code=NO_ERROR, reason_phrase="", is_application=True, *, frame_type=None):
+    def close(self, error_code=NO_ERROR, reason_phrase="", *, frame_type=None):
         """Close with CONNECTION_CLOSE, an application's or, with ``frame_type`` (aioquic's calls), the transport's."""
-        if frame_type is None and not is_application:
-            frame_type = PADDING
         super().close(error_code, frame_type, reason_phrase[:REASON_CHARACTERS])
 
     def receive(self, data, address, now):
@@ -142,8 +131,8 @@ class Engine(Sender):
         if self._is_ending:
             self._note_late()
             return
-        if not self._is_first_told:
-            self._is_first_told = True
+        if not self._is_begun:
+            self._is_begun = True
             self._handshake_by = now + self._limits.timeout_handshake
             self._listener.on_connection_id(self.host_cid, True)
         try:
@@ -193,7 +182,6 @@ class Engine(Sender):
     def detach(self):
         """The listener has gone: nothing is told any more, and nothing leads back from here."""
         if not self._is_released:
-            self._is_first_told = False  # its connection IDs are forgotten with the listener's connection
             self._release()
         self._listener = None
         self._table.detach()
@@ -228,6 +216,7 @@ class Engine(Sender):
             self._listener.on_terminated(self._find_end(), self._close_event.error_code)
         if self._state is QuicConnectionState.TERMINATED and not self._is_released:
             self._release()
+            self._give_ids_back()
 
     def _find_end(self):
         """Who or what has ended the connection, an ``End``."""
@@ -246,12 +235,15 @@ class Engine(Sender):
         elif isinstance(event, events.ConnectionIdRetired):
             listener.on_connection_id(event.connection_id, False)
 
-    def _release(self):
-        """Give the connection IDs back, and break the circles that aioquic's callbacks make."""
-        self._is_released = True
-        if self._is_first_told:
+    def _give_ids_back(self):
+        """Nothing that comes is for this connection any more."""
+        if self._is_begun:
             for connection_id in self._host_cids:
                 self._listener.on_connection_id(connection_id.cid, False)
+
+    def _release(self):
+        """Break the circles that aioquic's callbacks make."""
+        self._is_released = True
         self._QuicConnection__frame_handlers = {}
         if self._spaces and not self._handshake_complete:
             self.tls = None
@@ -266,13 +258,7 @@ class Engine(Sender):
 
     def _receive_any(self, data, address, now):
         """The handshake, other paths and other connection IDs: aioquic's part."""
-        try:
-            self.receive_datagram(data, address, now)
-        except QuicConnectionError:
-            raise
-        except Exception as error:
-            # aioquic's parsers of TLS and of transport parameters raise what they like.
-            raise QuicConnectionError(INTERNAL_ERROR, PADDING, "malformed") from error
+        self.receive_datagram(data, address, now)
         if self._handshake_complete and not self._is_ending:
             self._refresh_keys()
         self._note_path()
@@ -282,7 +268,13 @@ class Engine(Sender):
         if context.epoch is ONE_RTT:
             told = read_frames(self, plain, context, context.time)
             return told & ASKS != 0, told & PROBES != 0
-        return super()._payload_received(context, plain, crypto_frame_required)
+        try:
+            return super()._payload_received(context, plain, crypto_frame_required)
+        except QuicConnectionError:
+            raise
+        except Exception as error:
+            # aioquic's parsers of TLS and of transport parameters raise what they like.
+            raise QuicConnectionError(INTERNAL_ERROR, PADDING, "malformed") from error
 
     def _read_rare(self, reader, kind, context, now):
         """Any other frame; whether it asks for an acknowledgement."""
@@ -317,10 +309,8 @@ class Engine(Sender):
         buffer.seek(reader.at)
         try:
             getattr(self, name)(context, kind, buffer)
-        except QuicConnectionError:
-            raise
-        except Exception as error:
-            # A frame that ends too early, and what aioquic does not expect of a peer.
+        except (ValueError, IndexError) as error:
+            # A frame that ends too early, and a peer that left aioquic's connection without a connection ID.
             raise TransportFault(FRAME_ENCODING_ERROR, "failed to parse frame") from error
         reader.at = buffer.tell()
         return kind not in (TRANSPORT_CLOSE, APPLICATION_CLOSE)
@@ -432,7 +422,7 @@ def read_frames(engine, payload, context, now):
                 continue
             if kind < NEW_CONNECTION_ID or kind > PATH_RESPONSE or kind == RETIRE_CONNECTION_ID:
                 told &= ~PROBES
-            if STREAM <= kind <= LAST_STREAM:
+            if STREAM <= kind <= LAST_STREAM_TYPE:
                 told |= ASKS
                 table.on_stream(reader, kind)
             elif kind == MAX_STREAM_DATA:

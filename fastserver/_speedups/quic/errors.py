@@ -8,27 +8,26 @@ STREAM_LIMIT_ERROR = 0x4
 STREAM_STATE_ERROR = 0x5
 FINAL_SIZE_ERROR = 0x6
 FRAME_ENCODING_ERROR = 0x7
+TRANSPORT_PARAMETER_ERROR = 0x8
+CONNECTION_ID_LIMIT_ERROR = 0x9
 PROTOCOL_VIOLATION = 0xA
 INVALID_TOKEN = 0xB
+APPLICATION_ERROR = 0xC
 CRYPTO_BUFFER_EXCEEDED = 0xD
-#: TLS's alert of the name (RFC 9001 section 4.8).
-UNEXPECTED_MESSAGE = 0x10A
+KEY_UPDATE_ERROR = 0xE
+AEAD_LIMIT_REACHED = 0xF
+NO_VIABLE_PATH = 0x10
 
-#: The codes by which a connection can end, as metrics call them.
-NAMES = {
-    INTERNAL_ERROR: "INTERNAL_ERROR",
-    FLOW_CONTROL_ERROR: "FLOW_CONTROL_ERROR",
-    STREAM_LIMIT_ERROR: "STREAM_LIMIT_ERROR",
-    STREAM_STATE_ERROR: "STREAM_STATE_ERROR",
-    FINAL_SIZE_ERROR: "FINAL_SIZE_ERROR",
-    FRAME_ENCODING_ERROR: "FRAME_ENCODING_ERROR",
-    0x8: "TRANSPORT_PARAMETER_ERROR",
-    0x9: "CONNECTION_ID_LIMIT_ERROR",
-    PROTOCOL_VIOLATION: "PROTOCOL_VIOLATION",
-    0xD: "CRYPTO_BUFFER_EXCEEDED",
-    0xE: "KEY_UPDATE_ERROR",
-    0xF: "AEAD_LIMIT_REACHED",
-}
+NAMES = {code: name for name, code in list(globals().items()) if isinstance(code, int)}
+
+#: An alert of TLS is the low byte of these (RFC 9001 section 4.8): one of the alerts, and all of them.
+UNEXPECTED_MESSAGE = 0x10A
+CRYPTO_ERRORS = range(0x100, 0x200)
+
+
+def name_error(code: int) -> str:
+    """What metrics call a code: one name for all alerts of TLS, and one for what nobody knows."""
+    return "CRYPTO_ERROR" if code in CRYPTO_ERRORS else NAMES.get(code, "UNKNOWN")
 
 
 class TransportFault(Exception):

@@ -11,7 +11,7 @@ cdef int CONNECTION_IDS
 cdef int CRYPTO_BYTES
 cdef double RARE_BURST
 cdef double RARE_RATE
-cdef int UNI_STREAMS
+cdef int MOST_UNI_STREAMS
 cdef int CRYPTO_BUFFER_EXCEEDED
 cdef int PROTOCOL_VIOLATION
 cdef int UNEXPECTED_MESSAGE

@@ -19,7 +19,7 @@ from aioquic.quic.packet_builder import QuicDeliveryState, QuicPacketBuilderStop
 from aioquic.quic.stream import QuicStream
 
 from ..bucket import TokenBucket
-from .bounds import CONNECTION_IDS, CRYPTO_BYTES, RARE_BURST, RARE_RATE, UNI_STREAMS
+from .bounds import CONNECTION_IDS, CRYPTO_BYTES, MOST_UNI_STREAMS, RARE_BURST, RARE_RATE
 from .congestion import Reno
 from .errors import CRYPTO_BUFFER_EXCEEDED, PROTOCOL_VIOLATION, UNEXPECTED_MESSAGE
 from .keys import KeyPair
@@ -128,7 +128,7 @@ class FrameShelf:
             self._buffer = None
 
 
-class Connection(QuicConnection):
+class Handshake(QuicConnection):
     """What the engine keeps and changes of aioquic's handshake, keys, connection IDs and timers."""
 
     def __init__(self, listener, configuration, limits, cids, original_cid, retry_cid=None, make_token=None):
@@ -153,7 +153,7 @@ class Connection(QuicConnection):
         self._local_max_stream_data_bidi_remote = limits.stream_window
         self._local_max_stream_data_uni = limits.stream_window
         self._local_max_streams_bidi.value = limits.streams
-        self._local_max_streams_uni.value = UNI_STREAMS
+        self._local_max_streams_uni.value = MOST_UNI_STREAMS
         self._ack_delay = 0.0
         self._table = Table(listener, limits)
         self._control = Reno()
@@ -177,7 +177,7 @@ class Connection(QuicConnection):
         self._handshake_by = math.inf
         self._has_new_cids = False
         self._is_ending = False
-        self._is_first_told = False
+        self._is_begun = False
         self._is_end_told = False
         self._is_released = False
         self._farewell = []

@@ -1,5 +1,5 @@
 # The engine and aioquic's connection call in; it calls the table, the congestion control and aioquic's handlers.
-# Error contract: nothing here raises of itself.
+# Error contract: nothing here raises of itself; what a handler of aioquic's raises passes.
 cimport cython
 
 from .congestion cimport Reno

@@ -1,5 +1,5 @@
 # A class of Python, between handshake and engine; what is done for each packet is in functions, typed.
-# Error contract: nothing raises.
+# Error contract: nothing raises of itself; what aioquic's methods and make_token raise passes.
 cimport cython
 
 from .congestion cimport Reno
@@ -36,7 +36,6 @@ cdef bint write_packet(
 ) except -1
 @cython.locals(draft=Draft, delay=Py_ssize_t, ranges=Py_ssize_t)
 cdef write_ack(object sender, Space space, Py_ssize_t number, double now)
-@cython.locals(packet=SentPacket)
 cdef write_ping(Draft draft)
 @cython.locals(draft=Draft, packet=SentPacket, sealer=Sealer, loss=Recovery, datagram=bytes, size=Py_ssize_t)
 cdef finish_packet(object sender, list out, object path, double now)

@@ -7,7 +7,7 @@ from aioquic.quic.packet_builder import QuicPacketBuilderStop
 
 from .bounds import ACK_PROBE_PACKETS, BASE_DATAGRAM, FLIGHT_BYTES, KEY_PACKETS, TURN_DATAGRAMS
 from .codes import NEW_TOKEN, PADDING, PING
-from .handshake import ONE_RTT, Connection
+from .handshake import ONE_RTT, Handshake
 
 #: An AEAD's tag, a short header without its connection ID, and the least payload that leaves a sample.
 TAG_BYTES = 16
@@ -17,7 +17,7 @@ LEAST_PAYLOAD = 2
 LEAST_ROOM = 32
 
 
-class Sender(Connection):
+class Sender(Handshake):
     """The sending side of the engine."""
 
     def _take_foreign(self, now):

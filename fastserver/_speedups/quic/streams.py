@@ -8,7 +8,7 @@ packet, in one packet in flight, lost, or acknowledged.
 from .bounds import STREAM_GAPS
 from .errors import INTERNAL_ERROR, TransportFault
 from .packets import Ranges
-from .state import ENDED, OPEN, OVER, RESETTING
+from .state import DISCARDING, ENDED, LAST_DATA, OPEN, OVER, RESETTING
 
 
 class Piece:
@@ -19,6 +19,10 @@ class Piece:
         self.stream = stream
         self.start = start
         self.stop = stop
+
+    def is_data(self):
+        """Whether it is bytes of a stream, or its end."""
+        return self.kind <= LAST_DATA
 
 
 class Run:
@@ -58,7 +62,6 @@ class Stream:
         self.end_is_acked = False
         self.wants_reset = False
         self.reset_code = 0
-        self.was_full = False
         self.is_ready = False
         self._parts = []
         self._starts = []
@@ -116,10 +119,12 @@ class Stream:
         self._runs = None
         self.wants_stop = self.wants_window = False
 
-    @property
-    def held(self):
-        """Bytes that wait for others before them."""
-        return sum(len(run.data) for run in self._runs) if self._runs else 0
+    def discard(self, code):
+        """Throw away what is held and what will come, and ask the peer to stop: STOP_SENDING with ``code``."""
+        self.end_receiving()
+        self.receiving = DISCARDING
+        self.stop_code = code
+        self.wants_stop = True
 
     # Sending.
 
@@ -146,6 +151,10 @@ class Stream:
         self._lost = None
         self._acked_above = None
         return unsent
+
+    def end_sending(self):
+        """The sending half is over: what it said last is acknowledged."""
+        self.sending = OVER
 
     def has_lost(self):
         """Whether something is to be sent again."""

@@ -1,14 +1,12 @@
 # The engine makes the application's calls, writes each packet, and tells when one has been acted upon.
-# Error contract: tell raises what the listener does; nothing else raises.
+# Error contract: tell raises what the listener does, on_* of a frame TransportFault; nothing else raises.
 cimport cython
 
-from .intake cimport Allowance, Intake
-from .packets cimport Draft, SentPacket, size_varint
+from .packets cimport Draft, Reader, SentPacket, size_varint
+from .receiving cimport Grant, Receiving
 from .streams cimport Piece, Stream
 
 cdef Py_ssize_t CREDIT_BYTES
-cdef Py_ssize_t HIGH_WATER
-cdef Py_ssize_t LOW_WATER
 cdef int MAX_DATA
 cdef int MAX_STREAM_DATA
 cdef int RESET_STREAM
@@ -27,15 +25,38 @@ cdef int RESETTING
 cdef int STOP
 cdef int TELL_CLOSED
 cdef int TELL_DATA
-cdef int TELL_DRAINED
 cdef int TELL_RESET
+cdef int TELL_STOP
 cdef int WINDOW
 cdef int WORD_BYTES
 cdef int LEAST_DATA
 
 
 @cython.final
-cdef class Table(Intake):
+cdef class Table(Receiving):
+    cdef readonly Py_ssize_t unsent
+    cdef public bint is_closed
+    cdef readonly object ready
+    cdef object _listener
+    cdef bint _is_telling
+    cdef object _noted
+    cdef list _starved
+    # What the peer allows, and what was sent, each byte counted once.
+    cdef Py_ssize_t _allowed
+    cdef Py_ssize_t _sent
+    cdef Py_ssize_t _allowed_uni
+    cdef Py_ssize_t _allowed_uni_streams
+
+    cpdef begin(self, Py_ssize_t data, Py_ssize_t stream_bidi, Py_ssize_t stream_uni, Py_ssize_t uni_streams)
+    @cython.locals(stream=Stream, first=Py_ssize_t, number=Py_ssize_t)
+    cpdef allow_uni_streams(self, Py_ssize_t count)
+    @cython.locals(limit=Py_ssize_t)
+    cpdef on_max_data(self, Reader reader)
+    @cython.locals(stream=Stream, number=Py_ssize_t, limit=Py_ssize_t)
+    cpdef on_max_stream_data(self, Reader reader)
+    @cython.locals(stream=Stream, number=Py_ssize_t, code=Py_ssize_t)
+    cpdef on_stop_sending(self, Reader reader)
+
     @cython.locals(number=Py_ssize_t, allowed=Py_ssize_t)
     cpdef Py_ssize_t open_uni(self) except -1
     @cython.locals(stream=Stream)
@@ -44,10 +65,13 @@ cdef class Table(Intake):
     cpdef reset(self, Py_ssize_t number, Py_ssize_t code)
     @cython.locals(stream=Stream)
     cpdef stop(self, Py_ssize_t number, Py_ssize_t code)
-    @cython.locals(stream=Stream, grant=Py_ssize_t)
+    @cython.locals(stream=Stream, more=Py_ssize_t)
     cpdef acknowledge(self, Py_ssize_t number, Py_ssize_t size)
     @cython.locals(stream=Stream)
     cpdef Py_ssize_t get_unsent(self, Py_ssize_t number) except -1
+    cdef _give_up(self, Stream stream, Py_ssize_t code)
+    cdef _make_ready(self, Stream stream)
+    cdef _note(self, Stream stream)
     @cython.locals(told=list, entry=tuple)
     cpdef tell(self)
     @cython.locals(kind=int)
@@ -57,7 +81,7 @@ cdef class Table(Intake):
     cpdef bint has_data(self) except -1
     @cython.locals(stream=Stream)
     cpdef write(self, Draft draft)
-    cdef _write_allowance(self, Draft draft, Allowance allowance)
+    cdef _write_grant(self, Draft draft, Grant grant)
     @cython.locals(out=bytearray)
     cdef _write_words(self, Stream stream, Draft draft)
     @cython.locals(

@@ -1,12 +1,16 @@
 """The streams of one connection as the application uses them, and the frames that they send (RFC 9000 section 19).
 
-Invariant: a packet costs what is in it, however many streams are open.
+Invariant: a packet costs what is in it, however many streams are open.  Only streams that have something to say are
+ever visited: ``_noted`` with a word about themselves, ``ready`` with data, in turn, ``_starved`` with data that the
+connection's window holds back.
 """
 
-from .bounds import CREDIT_BYTES, HIGH_WATER, LOW_WATER
+from collections import deque
+
+from .bounds import CREDIT_BYTES
 from .codes import MAX_DATA, MAX_STREAM_DATA, RESET_STREAM, STOP_SENDING, STREAM
-from .intake import Intake
 from .packets import size_varint
+from .receiving import Receiving
 from .state import (
     BIDI_STREAMS,
     CONNECTION_WINDOW,
@@ -21,8 +25,8 @@ from .state import (
     STOP,
     TELL_CLOSED,
     TELL_DATA,
-    TELL_DRAINED,
     TELL_RESET,
+    TELL_STOP,
     WINDOW,
 )
 from .streams import Piece, Stream
@@ -33,8 +37,82 @@ WORD_BYTES = 25
 LEAST_DATA = 24
 
 
-class Table(Intake):
+class Table(Receiving):
     """All streams of a connection.  ``unsent`` counts the bytes of all that have not been in a packet."""
+
+    def __init__(self, listener, limits):
+        super().__init__(limits)
+        self.unsent = 0
+        self.is_closed = False
+        self.ready = deque()
+        self._listener = listener
+        self._is_telling = False
+        self._noted = deque()
+        self._starved = []
+        self._allowed = 0
+        self._sent = 0
+        self._allowed_uni = 0
+        self._allowed_uni_streams = 0
+
+    def detach(self):
+        """Nobody listens any more."""
+        self._listener = None
+        self._told = []
+        self.streams = {}
+        self.ready.clear()
+        self._noted.clear()
+        self._starved = []
+
+    # What the peer allows.
+
+    def begin(self, data, stream_bidi, stream_uni, uni_streams):
+        """The peer's initial limits."""
+        self._allowed = data
+        self._allowed_bidi = stream_bidi
+        self._allowed_uni = stream_uni
+        self.allow_uni_streams(uni_streams)
+
+    def allow_uni_streams(self, count):
+        """The peer lets us open so many unidirectional streams: those that waited may send."""
+        first = self._allowed_uni_streams
+        if count <= first:
+            return
+        self._allowed_uni_streams = count
+        for number in range(3 + 4 * first, self._next_uni, 4):
+            if number >> 2 >= count:
+                break
+            stream = self.streams.get(number)
+            if stream is not None:
+                stream.allowed = self._allowed_uni
+                self._make_ready(stream)
+
+    def on_max_data(self, reader):
+        """A MAX_DATA frame: streams that the connection's window held back are ready again."""
+        limit = reader.read()
+        if limit > self._allowed:
+            self._allowed = limit
+            for stream in self._starved:
+                self.ready.append(stream)
+            self._starved = []
+
+    def on_max_stream_data(self, reader):
+        """A MAX_STREAM_DATA frame."""
+        number = reader.read()
+        limit = reader.read()
+        stream = self._find(number, MAX_STREAM_DATA, False)
+        if stream is not None and limit > stream.allowed:
+            stream.allowed = limit
+            self._make_ready(stream)
+
+    def on_stop_sending(self, reader):
+        """A STOP_SENDING frame: the sending half is reset with its code (RFC 9000 section 3.5)."""
+        number = reader.read()
+        code = reader.read()
+        stream = self._find(number, STOP_SENDING, False)
+        if stream is None or stream.sending == RESETTING or stream.sending == OVER:
+            return
+        self._give_up(stream, code)
+        self._told.append((TELL_STOP, number))
 
     # What the application does.
 
@@ -53,8 +131,6 @@ class Table(Intake):
             return
         stream.queue(data, ends)
         self.unsent += len(data)
-        if stream.queued - stream.sent > HIGH_WATER:
-            stream.was_full = True
         self._make_ready(stream)
 
     def reset(self, number, code):
@@ -73,10 +149,7 @@ class Table(Intake):
             stream.end_receiving()
             self._check_over(stream)
             return
-        stream.end_receiving()
-        stream.receiving = DISCARDING
-        stream.stop_code = code
-        stream.wants_stop = True
+        stream.discard(code)
         self._note(stream)
 
     def acknowledge(self, number, size):
@@ -89,8 +162,8 @@ class Table(Intake):
             return
         self._credit(stream, size)
         if stream.receiving == OPEN and stream.final < 0:
-            grant = stream.consumed + stream.window - stream.limit
-            if grant >= CREDIT_BYTES or grant * 4 >= stream.window:
+            more = stream.consumed + stream.window - stream.limit
+            if more >= CREDIT_BYTES or more * 4 >= stream.window:
                 stream.wants_window = True
                 self._note(stream)
 
@@ -98,6 +171,20 @@ class Table(Intake):
         """How many bytes of a stream have not been in a packet."""
         stream = self.streams.get(number)
         return 0 if stream is None else stream.queued - stream.sent
+
+    def _give_up(self, stream, code):
+        self.unsent -= stream.give_up(code)
+        self._note(stream)
+
+    def _make_ready(self, stream):
+        if not stream.is_ready and stream.may_send():
+            stream.is_ready = True
+            self.ready.append(stream)
+
+    def _note(self, stream):
+        if not stream.is_noted:
+            stream.is_noted = True
+            self._noted.append(stream)
 
     # Telling the listener.
 
@@ -124,8 +211,6 @@ class Table(Intake):
             listener.on_stream_data(entry[1], entry[2], entry[3])
         elif kind == TELL_CLOSED:
             listener.on_stream_closed(entry[1])
-        elif kind == TELL_DRAINED:
-            listener.on_stream_drained(entry[1])
         elif kind == TELL_RESET:
             listener.on_stream_reset(entry[1])
         else:
@@ -150,9 +235,9 @@ class Table(Intake):
             draft.push(self._limit)
             draft.keep(Piece(CONNECTION_WINDOW, None, 0, 0))
         if self.bidi.is_wanted:
-            self._write_allowance(draft, self.bidi)
+            self._write_grant(draft, self.bidi)
         if self.uni.is_wanted:
-            self._write_allowance(draft, self.uni)
+            self._write_grant(draft, self.uni)
         noted = self._noted
         while noted and draft.get_room() >= 3 * WORD_BYTES:
             stream = noted.popleft()
@@ -172,14 +257,14 @@ class Table(Intake):
             else:
                 stream.is_ready = False
 
-    def _write_allowance(self, draft, allowance):
+    def _write_grant(self, draft, grant):
         if draft.get_room() < WORD_BYTES:
             return
-        allowance.is_wanted = False
-        allowance.limit = max(allowance.limit, allowance.width + allowance.closed)
-        draft.out.append(allowance.frame_type)
-        draft.push(allowance.limit)
-        draft.keep(Piece(allowance.kind, None, 0, 0))
+        grant.is_wanted = False
+        grant.limit = max(grant.limit, grant.width + grant.closed)
+        draft.out.append(grant.frame_type)
+        draft.push(grant.limit)
+        draft.keep(Piece(grant.kind, None, 0, 0))
 
     def _write_words(self, stream, draft):
         """RESET_STREAM, STOP_SENDING and MAX_STREAM_DATA of one stream."""
@@ -225,9 +310,6 @@ class Table(Intake):
             self._sent += stop - start
             self.unsent -= stop - start
             stream.sent = stop
-            if stream.was_full and stream.queued - stop < LOW_WATER:
-                stream.was_full = False
-                self._told.append((TELL_DRAINED, stream.number))
         ends = stream.sending == ENDED and stop == stream.queued
         if ends:
             stream.wants_end = False
@@ -250,11 +332,11 @@ class Table(Intake):
         """A packet has arrived: its pieces need not be kept."""
         for piece in packet.pieces:
             kind = piece.kind
-            if kind <= LAST_DATA:
+            if piece.is_data():
                 self._note_acked(piece)
             elif kind == RESET:
                 stream = piece.stream
-                stream.sending = OVER
+                stream.end_sending()
                 self._check_over(stream)
 
     def _note_acked(self, piece):
@@ -263,7 +345,7 @@ class Table(Intake):
         if piece.kind == LAST_DATA:
             stream.end_is_acked = True
         if stream.sending == ENDED and stream.has_arrived():
-            stream.sending = OVER
+            stream.end_sending()
             self._check_over(stream)
 
     def on_lost(self, packet):
@@ -271,7 +353,7 @@ class Table(Intake):
         for piece in packet.pieces:
             kind = piece.kind
             stream = piece.stream
-            if kind <= LAST_DATA:
+            if piece.is_data():
                 if stream.sending == OPEN or stream.sending == ENDED:
                     self._note_lost(stream, piece)
             elif kind == RESET:

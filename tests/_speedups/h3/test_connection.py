@@ -146,7 +146,7 @@ def test_who_ended_it_and_why() -> None:
         (End.PEER, 0x3, 0, {}),
         (End.IDLE, 0x0, 1, {}),
         (End.FAULT, 0x3, 0, {"quic": {"FLOW_CONTROL_ERROR": 1}}),
-        (End.FAULT, 0x1FF, 0, {"quic": {"UNKNOWN": 1}}),
+        (End.FAULT, 0x1FF, 0, {"quic": {"CRYPTO_ERROR": 1}}),
     ]
     for end, code, timeouts, faults in ends:
         wire = H3Wire(ignore)

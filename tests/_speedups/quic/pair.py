@@ -59,7 +59,6 @@ class Ear:
         self.data: dict[int, bytearray] = {}
         self.ended: set[int] = set()
         self.closed: list[int] = []
-        self.drained: list[int] = []
         self.cids: list[bytes] = []
         self.terminated: tuple[End, int] | None = None
         self.on_data: Callable[[int, bytes, bool], None] = lambda stream_id, data, ends: None
@@ -79,9 +78,6 @@ class Ear:
 
     def on_stop_sending(self, stream_id: int) -> None:
         self.told.append(("stop", stream_id))
-
-    def on_stream_drained(self, stream_id: int) -> None:
-        self.drained.append(stream_id)
 
     def on_stream_closed(self, stream_id: int) -> None:
         self.closed.append(stream_id)

@@ -1,5 +1,7 @@
 """NewReno: slow start, one reduction for each event, and the early end of slow start where delay grows."""
 
+import pytest
+
 from fastserver._speedups.quic.bounds import BASE_DATAGRAM
 from fastserver._speedups.quic.congestion import DelayWatch, Reno
 from fastserver._speedups.quic.packets import SentPacket
@@ -57,6 +59,69 @@ def test_it_never_falls_below_two_datagrams() -> None:
     control = Reno()
     control.on_persistent_congestion()
     assert control.congestion_window == LEAST
+
+
+def lose_one(sent_at: float, now: float) -> Reno:
+    control = Reno()
+    packet = make_packet(sent_at)
+    control.on_sent(packet)
+    control.on_lost([packet], now)
+    return control
+
+
+def test_an_event_ends_with_what_left_after_it() -> None:
+    """What had left by the time of an event neither shrinks the window again nor lets it grow (section 7.3.2)."""
+    for sent_at, is_after in ((1.9, False), (2.0, False), (2.1, True)):
+        control = lose_one(1.0, 2.0)
+        packet = make_packet(sent_at)
+        control.on_sent(packet)
+        control.on_lost([packet], 3.0)
+        assert (control.congestion_window < INITIAL // 2) == is_after
+        control = lose_one(1.0, 2.0)
+        for _ in range(INITIAL // 2 // BASE_DATAGRAM):
+            packet = make_packet(sent_at)
+            control.on_sent(packet)
+            control.on_acked(packet)
+        assert (control.congestion_window > INITIAL // 2) == is_after
+
+
+def test_at_the_threshold_a_window_grows_by_a_datagram_and_what_is_over_counts() -> None:
+    control = lose_one(1.0, 2.0)
+    assert control.congestion_window == control.threshold == 5 * BASE_DATAGRAM
+    for grown, size in ((0, 4), (1, 2), (1, 4), (2, 1)):
+        packet = make_packet(3.0, size * BASE_DATAGRAM)
+        control.on_sent(packet)
+        control.on_acked(packet)
+        assert control.congestion_window == (5 + grown) * BASE_DATAGRAM
+
+
+def test_persistent_congestion_begins_slow_start_again_at_once() -> None:
+    control = lose_one(1.0, 2.0)
+    control.on_persistent_congestion()
+    packet = make_packet(1.5)
+    control.on_sent(packet)
+    control.on_acked(packet)
+    assert control.congestion_window == LEAST + BASE_DATAGRAM
+
+
+def test_delay_ends_slow_start_once() -> None:
+    control = lose_one(1.0, 2.0)
+    control.on_persistent_congestion()
+    for number in range(2 * SAMPLES):
+        control.on_round_trip(1.0 + number / 100, 0.02)
+    for number in range(3 * SAMPLES):
+        control.on_round_trip(2.0 + number / 100, 0.04)
+    assert control.threshold == INITIAL // 2
+
+
+@pytest.mark.parametrize(("growth_s", "is_growth"), [(0.0049, False), (0.0051, True)])
+def test_delay_grows_by_a_quarter_so_many_times(growth_s: float, is_growth: bool) -> None:
+    watch = DelayWatch()
+    for number in range(2 * SAMPLES):
+        assert not watch.is_growing(1.0 + number / 100, 0.02)
+    # As many samples until the least of them has grown, and as many more that say so.
+    told = [watch.is_growing(2.0 + number / 100, 0.02 + growth_s) for number in range(2 * SAMPLES)]
+    assert told == [is_growth and number >= 2 * SAMPLES - 2 for number in range(2 * SAMPLES)]
 
 
 def test_what_expires_is_no_congestion() -> None:

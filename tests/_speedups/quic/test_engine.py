@@ -4,6 +4,7 @@ import ast
 import gc
 import inspect
 import random
+import textwrap
 import weakref
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import pytest
 
 pytest.importorskip("aioquic")
 
-from aioquic.quic.connection import QuicConnection, QuicNetworkPath
+from aioquic.quic import connection
+from aioquic.quic.connection import QuicConnection, QuicConnectionId, QuicNetworkPath
 from aioquic.quic.crypto import CryptoContext, CryptoPair
 from aioquic.quic.packet import QuicProtocolVersion
 from aioquic.tls import CipherSuite, Epoch
@@ -21,7 +23,9 @@ from fastserver._speedups.quic import engine
 from fastserver._speedups.quic.bounds import BASE_DATAGRAM, CONNECTION_IDS, LARGE_DATAGRAM
 from fastserver._speedups.quic.end import End
 from fastserver._speedups.quic.errors import UNEXPECTED_MESSAGE
+from fastserver._speedups.quic.handshake import FrameShelf
 from fastserver._speedups.quic.keys import SUITES, KeyPair
+from fastserver._speedups.quic.packets import Space
 from fastserver._speedups.quic.protection import Sealer
 from tests._speedups.quic.pair import (
     CLIENT,
@@ -89,17 +93,57 @@ def test_what_we_need_of_aioquic_is_there() -> None:
     assert callable(CryptoPair._update_key)
 
 
+ROOM = Path(str(engine.__file__)).parent
+#: What stands for a path and for a connection ID of aioquic's.
+THEIRS = {"path": QuicNetworkPath(CLIENT), "connection_id": QuicConnectionId(b"", 0)}
+#: What of aioquic's cryptography is private.
+INNER = {"_aead", "_iv", "_mask", "_is_chacha20", "_encryptor", "_update_key"}
+
+
+def list_attributes(text: str) -> list[tuple[str, str]]:
+    """What is asked of what in a text: the last name before the dot, and the name behind it."""
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Attribute):
+            value = node.value.value if isinstance(node.value, ast.Subscript) else node.value
+            if isinstance(value, ast.Name | ast.Attribute):
+                found.append((value.id if isinstance(value, ast.Name) else value.attr, node.attr))
+    return found
+
+
 def test_the_list_of_private_names_is_whole() -> None:
-    room = Path(str(engine.__file__)).parent
-    used: set[str] = set()
-    for name in ("handshake", "sender", "engine"):
-        for node in ast.walk(ast.parse(room.joinpath(f"{name}.py").read_text("utf-8"))):
-            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in OURSELVES:
-                used.add(node.attr)
-            elif isinstance(node, ast.FunctionDef):
-                used.add(node.name)
     client = make_client()
+    used: set[str] = set()
+    for path in ROOM.glob("*.py"):
+        text = path.read_text("utf-8")
+        for owner, name in list_attributes(text):
+            if owner in THEIRS:
+                assert hasattr(THEIRS[owner], name), (path.name, owner, name)
+            is_private = name[0] == "_" and name[:2] != "__"
+            if owner in OURSELVES and path.stem in ("handshake", "sender", "engine"):
+                used.add(name)
+            elif is_private and owner not in OURSELVES:
+                assert name in INNER, (path.name, owner, name)
+        if path.stem in ("handshake", "sender", "engine"):
+            used.update(node.name for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef))
     assert {name for name in used if name[0] == "_" and name[:2] != "__" and hasattr(client, name)} == set(PRIVATE)
+
+
+def test_what_aioquic_asks_of_ours_is_there() -> None:
+    """Its connection calls our recovery and our spaces; its methods that write a frame have our shelf as a builder."""
+    ours = {"_loss": connect().server._loss, "space": Space(True)}
+    asked = list_attributes(inspect.getsource(connection))
+    assert {owner for owner, _ in asked} >= set(ours)
+    # The pacer is asked where 1-RTT packets are written, which we do ourselves.
+    missing = [(owner, name) for owner, name in asked if owner in ours and not hasattr(ours[owner], name)]
+    assert set(missing) == {("_loss", "_pacer")}
+    writers = [name for name in PRIVATE if name[:7] == "_write_" and name[-6:] == "_frame"]
+    assert len(writers) == 5
+    for name in writers:
+        text = textwrap.dedent(inspect.getsource(getattr(QuicConnection, name)))
+        calls = [attribute for owner, attribute in list_attributes(text) if owner == "builder"]
+        assert "start_frame" in calls
+        assert all(hasattr(FrameShelf(), attribute) for attribute in calls)
 
 
 @pytest.mark.parametrize("version", [QuicProtocolVersion.VERSION_1, QuicProtocolVersion.VERSION_2])
@@ -124,13 +168,13 @@ def test_requests_are_answered_and_streams_forgotten() -> None:
     assert all(pair.got.get(4 * number, b"") == b"x" * number for number in range(300))
     assert sorted(pair.ear.closed) == list(range(0, 1200, 4))
     assert not pair.server._table.streams
-    assert pair.server.streams_opened == 300
+    assert pair.server._table.bidi.opened == 300
 
 
 def test_handshake_is_told_with_the_connection_ids() -> None:
     pair = connect()
     assert pair.ear.told == [("handshake",)]
-    assert pair.ear.cids == pair.server.host_cids
+    assert pair.ear.cids == [connection_id.cid for connection_id in pair.server._host_cids]
     assert len(pair.ear.cids) == CONNECTION_IDS
     assert pair.server.address == CLIENT
     tokens = {cid.cid: cid.stateless_reset_token for cid in pair.client._peer_cid_available}
@@ -232,7 +276,7 @@ def test_credit_for_streams_comes_as_they_close() -> None:
     for number in range(50):
         pair.client.send_stream_data(4 * number, b"x", end_stream=True)
     pair.run(lambda: len(pair.got_end) == 50)
-    assert pair.server.streams_opened == 50
+    assert pair.server._table.bidi.opened == 50
 
 
 def test_long_lived_streams_do_not_hold_back_the_credit_of_others() -> None:

@@ -11,7 +11,7 @@ from aioquic.quic.connection import END_STATES, QuicConnectionState
 from aioquic.tls import Epoch
 
 from fastserver._speedups.contract import H3Limits
-from fastserver._speedups.quic.bounds import UNI_STREAMS
+from fastserver._speedups.quic.bounds import MOST_UNI_STREAMS
 from fastserver._speedups.quic.end import End
 from fastserver._speedups.quic.engine import Engine
 from tests._speedups.quic.pair import (
@@ -35,7 +35,7 @@ ATTACKS = {
     "reset over the window": (b"\x04\x00\x00" + varint(262145), 0x3),
     "over the connection's window": (b"".join(stream_frame(4 * n, 262143, b"x") for n in range(5)), 0x3),
     "too many streams": (stream_frame(400, 0, b"x"), 0x4),
-    "too many uni streams": (stream_frame(2 + 4 * UNI_STREAMS, 0, b"x"), 0x4),
+    "too many uni streams": (stream_frame(2 + 4 * MOST_UNI_STREAMS, 0, b"x"), 0x4),
     "our stream is not theirs": (stream_frame(3, 0, b"x"), 0x5),
     "a stream that we never open": (stream_frame(1, 0, b"x"), 0x5),
     "window for a stream that only they write": (b"\x11\x02\x01", 0x5),
@@ -90,6 +90,27 @@ def test_a_client_that_takes_all_its_connection_ids_back_is_refused() -> None:
     assert pair.ear.terminated[1] == 0x7
 
 
+@pytest.mark.parametrize("address", [CLIENT, OTHER])
+@pytest.mark.parametrize(
+    ("name", "payload"),
+    [
+        ("_read_rare", b"\x13\x01"),
+        ("_read_foreign", b"\x1a12345678"),
+        ("_handle_path_challenge_frame", b"\x1a12345678"),
+    ],
+)
+def test_a_fault_of_ours_is_none_of_the_peers(name: str, payload: bytes, address: tuple[str, int]) -> None:
+    pair = connect()
+
+    def fail(*called: object) -> None:
+        raise AssertionError("ours")
+
+    setattr(pair.server, name, fail)
+    with pytest.raises(AssertionError, match="ours"):
+        pair.server.receive(pair.craft(payload), address, pair.now)
+    assert pair.server._close_event is None
+
+
 def mutate(rng: random.Random, payload: bytes) -> bytes:
     mutated = bytearray(payload)
     for _ in range(rng.randint(1, 4)):
@@ -122,12 +143,18 @@ def fuzz_round(rng: random.Random) -> None:
     pair.ear.on_data = lambda stream_id, data, ends: pair.server.send(stream_id, data, ends)
     for _ in range(30):
         payload = make_frames(rng)
-        pair.inject(mutate(rng, payload) if rng.random() < 0.5 else payload)
+        pair.server.receive(
+            pair.craft(mutate(rng, payload) if rng.random() < 0.5 else payload),
+            CLIENT if rng.random() < 0.8 else OTHER,
+            pair.now,
+        )
         pair.server.take_datagrams(pair.now)
         pair.now += 0.01
         pair.server.on_deadline(pair.now)
         table = pair.server._table
-        assert sum(stream.held for stream in table.streams.values()) <= pair.limits.connection_window
+        assert (
+            sum(stream.highest - stream.consumed for stream in table.streams.values()) <= pair.limits.connection_window
+        )
         if pair.ear.terminated is not None:
             break
 

@@ -1,19 +1,16 @@
-# The engine calls on_* for frames that have come; the table is the other half of the class.
-# Error contract: on_stream, on_reset, on_stop_sending and on_max_stream_data raise TransportFault.
+# The engine calls on_* for frames that have come; the table is the derived class.
+# Error contract: on_stream, on_reset and on_stream_data_blocked raise TransportFault, and so does _find.
 cimport cython
 
-from ..contract cimport H3Limits
 from .packets cimport Reader
 from .streams cimport Stream
 
 cdef Py_ssize_t CREDIT_BYTES
 cdef Py_ssize_t LARGEST_OFFSET
-cdef int UNI_STREAMS
-cdef int MAX_STREAM_DATA
+cdef int MOST_UNI_STREAMS
 cdef int MAX_STREAMS_BIDI
 cdef int MAX_STREAMS_UNI
 cdef int RESET_STREAM
-cdef int STOP_SENDING
 cdef int STREAM_DATA_BLOCKED
 cdef int FINAL_SIZE_ERROR
 cdef int FLOW_CONTROL_ERROR
@@ -24,16 +21,14 @@ cdef int BIDI_STREAMS
 cdef int DISCARDING
 cdef int OPEN
 cdef int OVER
-cdef int RESETTING
 cdef int TELL_CLOSED
 cdef int TELL_DATA
 cdef int TELL_RESET
-cdef int TELL_STOP
-cdef int UNI_STREAMS_ALLOWED
+cdef int UNI_STREAMS
 
 
 @cython.final
-cdef class Allowance:
+cdef class Grant:
     cdef readonly int kind
     cdef readonly int frame_type
     cdef readonly Py_ssize_t width
@@ -42,40 +37,26 @@ cdef class Allowance:
     cdef readonly Py_ssize_t closed
     cdef public bint is_wanted
 
-    @cython.locals(grant=Py_ssize_t)
+    @cython.locals(more=Py_ssize_t)
     cpdef close_one(self)
 
 
-cdef class Intake:
+cdef class Receiving:
     cdef readonly dict streams
-    cdef readonly Py_ssize_t unsent
-    cdef public bint is_closed
-    cdef readonly Allowance bidi
-    cdef readonly Allowance uni
-    cdef object _listener
+    cdef readonly Grant bidi
+    cdef readonly Grant uni
     cdef list _told
-    cdef bint _is_telling
-    cdef readonly object ready
-    cdef object _noted
-    cdef list _starved
-    # Receiving: the windows' widths, what is promised, what has come and what is consumed of all streams.
+    # The windows' widths, what is promised, what has come and what is consumed of all streams.
     cdef Py_ssize_t _stream_window
     cdef Py_ssize_t _window
     cdef Py_ssize_t _limit
     cdef Py_ssize_t _received
     cdef Py_ssize_t _consumed
     cdef bint _wants_window
-    # Sending: what the peer allows, and what was sent, each byte counted once.
+    # Our next stream, and what the peer lets us send on one of its own before it says more.
     cdef Py_ssize_t _next_uni
-    cdef Py_ssize_t _allowed
-    cdef Py_ssize_t _sent
     cdef Py_ssize_t _allowed_bidi
-    cdef Py_ssize_t _allowed_uni
-    cdef Py_ssize_t _allowed_uni_streams
 
-    cpdef begin(self, Py_ssize_t data, Py_ssize_t stream_bidi, Py_ssize_t stream_uni, Py_ssize_t uni_streams)
-    @cython.locals(stream=Stream, first=Py_ssize_t, number=Py_ssize_t)
-    cpdef allow_uni_streams(self, Py_ssize_t count)
     @cython.locals(stream=Stream, number=Py_ssize_t, offset=Py_ssize_t, size=Py_ssize_t, at=Py_ssize_t, stop=Py_ssize_t)
     cpdef on_stream(self, Reader reader, int frame_type)
     @cython.locals(final=Py_ssize_t, fresh=Py_ssize_t)
@@ -84,21 +65,11 @@ cdef class Intake:
     cdef _deliver(self, Stream stream, Py_ssize_t offset, bytes data)
     @cython.locals(stream=Stream, number=Py_ssize_t, code=Py_ssize_t, final=Py_ssize_t)
     cpdef on_reset(self, Reader reader)
-    @cython.locals(stream=Stream, number=Py_ssize_t, code=Py_ssize_t)
-    cpdef on_stop_sending(self, Reader reader)
-    @cython.locals(limit=Py_ssize_t)
-    cpdef on_max_data(self, Reader reader)
-    @cython.locals(stream=Stream, number=Py_ssize_t, limit=Py_ssize_t)
-    cpdef on_max_stream_data(self, Reader reader)
     @cython.locals(number=Py_ssize_t)
     cpdef on_stream_data_blocked(self, Reader reader)
-    @cython.locals(stream=Stream, allowance=Allowance, index=Py_ssize_t, sends=bint, opened=Py_ssize_t)
+    @cython.locals(stream=Stream, grant=Grant, index=Py_ssize_t, sends=bint, opened=Py_ssize_t)
     cdef Stream _find(self, Py_ssize_t number, int frame_type, bint receives)
-
-    @cython.locals(grant=Py_ssize_t)
+    @cython.locals(more=Py_ssize_t)
     cdef _credit(self, Stream stream, Py_ssize_t size)
-    cdef _give_up(self, Stream stream, Py_ssize_t code)
     @cython.locals(number=Py_ssize_t)
     cdef _check_over(self, Stream stream)
-    cdef _make_ready(self, Stream stream)
-    cdef _note(self, Stream stream)

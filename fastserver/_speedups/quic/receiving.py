@@ -1,22 +1,11 @@
-"""The streams of one connection and the frames that come for them, with the flow control that they obey.
+"""What comes of one connection's streams, and the windows that the peer has to keep to (RFC 9000 section 4).
 
 Windows follow consumption: what we let the peer send moves by what is consumed or thrown away (Q-7).  What the listener
-is to hear is kept for the table to tell.  Invariant: only streams that have something to say are ever visited:
-``_noted`` with a word about themselves, ``ready`` with data, in turn, ``_starved`` with data that the connection's
-window holds back.
+is to hear is kept for the table to tell.
 """
 
-from collections import deque
-
-from .bounds import CREDIT_BYTES, UNI_STREAMS
-from .codes import (
-    MAX_STREAM_DATA,
-    MAX_STREAMS_BIDI,
-    MAX_STREAMS_UNI,
-    RESET_STREAM,
-    STOP_SENDING,
-    STREAM_DATA_BLOCKED,
-)
+from .bounds import CREDIT_BYTES, MOST_UNI_STREAMS
+from .codes import MAX_STREAMS_BIDI, MAX_STREAMS_UNI, RESET_STREAM, STREAM_DATA_BLOCKED
 from .errors import (
     FINAL_SIZE_ERROR,
     FLOW_CONTROL_ERROR,
@@ -25,24 +14,13 @@ from .errors import (
     STREAM_STATE_ERROR,
     TransportFault,
 )
-from .state import (
-    BIDI_STREAMS,
-    DISCARDING,
-    OPEN,
-    OVER,
-    RESETTING,
-    TELL_CLOSED,
-    TELL_DATA,
-    TELL_RESET,
-    TELL_STOP,
-    UNI_STREAMS_ALLOWED,
-)
+from .state import BIDI_STREAMS, DISCARDING, OPEN, OVER, TELL_CLOSED, TELL_DATA, TELL_RESET, UNI_STREAMS
 from .streams import Stream
 
 LARGEST_OFFSET = (1 << 62) - 1
 
 
-class Allowance:
+class Grant:
     """How many streams of one kind the peer may open: ``width`` at once (RFC 9000 section 4.6)."""
 
     def __init__(self, kind, frame_type, width):
@@ -57,72 +35,27 @@ class Allowance:
     def close_one(self):
         """A stream has closed: ask for a frame once it is worth one, or once the peer may have to wait for it."""
         self.closed += 1
-        grant = self.width + self.closed - self.limit
-        if grant * 4 >= self.width or grant >= self.limit - self.opened:
+        more = self.width + self.closed - self.limit
+        if more * 4 >= self.width or more >= self.limit - self.opened:
             self.is_wanted = True
 
 
-class Intake:
-    """All streams of a connection.  ``unsent`` counts the bytes of all that have not been in a packet."""
+class Receiving:
+    """The streams that there are, and what has come of them: the base of ``Table``."""
 
-    def __init__(self, listener, limits):
+    def __init__(self, limits):
         self.streams = {}
-        self.unsent = 0
-        self.is_closed = False
-        self._listener = listener
         self._told = []
-        self._is_telling = False
-        self.ready = deque()
-        self._noted = deque()
-        self._starved = []
         self._stream_window = limits.stream_window
         self._window = limits.connection_window
         self._limit = limits.connection_window
         self._received = 0
         self._consumed = 0
         self._wants_window = False
-        self.bidi = Allowance(BIDI_STREAMS, MAX_STREAMS_BIDI, limits.streams)
-        self.uni = Allowance(UNI_STREAMS_ALLOWED, MAX_STREAMS_UNI, UNI_STREAMS)
+        self.bidi = Grant(BIDI_STREAMS, MAX_STREAMS_BIDI, limits.streams)
+        self.uni = Grant(UNI_STREAMS, MAX_STREAMS_UNI, MOST_UNI_STREAMS)
         self._next_uni = 3
-        self._allowed = 0
-        self._sent = 0
         self._allowed_bidi = 0
-        self._allowed_uni = 0
-        self._allowed_uni_streams = 0
-
-    def detach(self):
-        """Nobody listens any more."""
-        self._listener = None
-        self._told = []
-        self.streams = {}
-        self.ready.clear()
-        self._noted.clear()
-        self._starved = []
-
-    # What the peer's transport parameters and frames allow.
-
-    def begin(self, data, stream_bidi, stream_uni, uni_streams):
-        """The peer's initial limits."""
-        self._allowed = data
-        self._allowed_bidi = stream_bidi
-        self._allowed_uni = stream_uni
-        self.allow_uni_streams(uni_streams)
-
-    def allow_uni_streams(self, count):
-        """The peer lets us open so many unidirectional streams: those that waited may send."""
-        first = self._allowed_uni_streams
-        if count <= first:
-            return
-        self._allowed_uni_streams = count
-        for number in range(3 + 4 * first, self._next_uni, 4):
-            if number >> 2 >= count:
-                break
-            stream = self.streams.get(number)
-            if stream is not None:
-                stream.allowed = self._allowed_uni
-                self._make_ready(stream)
-
-    # Reading frames.
 
     def on_stream(self, reader, frame_type):
         """A STREAM frame behind its type (RFC 9000 section 19.8)."""
@@ -206,34 +139,6 @@ class Intake:
         self._told.append((TELL_RESET, number))
         self._check_over(stream)
 
-    def on_stop_sending(self, reader):
-        """A STOP_SENDING frame: the sending half is reset with its code (RFC 9000 section 3.5)."""
-        number = reader.read()
-        code = reader.read()
-        stream = self._find(number, STOP_SENDING, False)
-        if stream is None or stream.sending == RESETTING or stream.sending == OVER:
-            return
-        self._give_up(stream, code)
-        self._told.append((TELL_STOP, number))
-
-    def on_max_data(self, reader):
-        """A MAX_DATA frame: streams that the connection's window held back are ready again."""
-        limit = reader.read()
-        if limit > self._allowed:
-            self._allowed = limit
-            for stream in self._starved:
-                self.ready.append(stream)
-            self._starved = []
-
-    def on_max_stream_data(self, reader):
-        """A MAX_STREAM_DATA frame."""
-        number = reader.read()
-        limit = reader.read()
-        stream = self._find(number, MAX_STREAM_DATA, False)
-        if stream is not None and limit > stream.allowed:
-            stream.allowed = limit
-            self._make_ready(stream)
-
     def on_stream_data_blocked(self, reader):
         """A STREAM_DATA_BLOCKED frame says nothing that we act upon, but may open the stream."""
         number = reader.read()
@@ -251,34 +156,27 @@ class Intake:
             if number & 2 and number < self._next_uni:
                 return None
             raise TransportFault(STREAM_STATE_ERROR, "stream was not opened", frame_type)
-        allowance = self.uni if number & 2 else self.bidi
+        grant = self.uni if number & 2 else self.bidi
         index = number >> 2
-        if index < allowance.opened:
+        if index < grant.opened:
             return None
-        if index >= allowance.limit:
+        if index >= grant.limit:
             raise TransportFault(STREAM_LIMIT_ERROR, "too many streams", frame_type)
         # A stream opens those below it of its kind (RFC 9000 section 2.1).
         sends = not number & 2
-        for opened in range(allowance.opened * 4 + (number & 3), number + 4, 4):
+        for opened in range(grant.opened * 4 + (number & 3), number + 4, 4):
             stream = Stream(opened, True, sends, self._stream_window, self._allowed_bidi)
             self.streams[opened] = stream
-        allowance.opened = index + 1
+        grant.opened = index + 1
         return stream
-
-    # What both halves need.
 
     def _credit(self, stream, size):
         """So many bytes of a stream are no longer held."""
         stream.consumed += size
         self._consumed += size
-        grant = self._consumed + self._window - self._limit
-        if grant >= CREDIT_BYTES or grant * 4 >= self._window:
+        more = self._consumed + self._window - self._limit
+        if more >= CREDIT_BYTES or more * 4 >= self._window:
             self._wants_window = True
-
-    def _give_up(self, stream, code):
-        self.unsent -= stream.give_up(code)
-        stream.was_full = False
-        self._note(stream)
 
     def _check_over(self, stream):
         """Forget a stream both halves of which have ended."""
@@ -294,13 +192,3 @@ class Intake:
             else:
                 self.bidi.close_one()
         self._told.append((TELL_CLOSED, number))
-
-    def _make_ready(self, stream):
-        if not stream.is_ready and stream.may_send():
-            stream.is_ready = True
-            self.ready.append(stream)
-
-    def _note(self, stream):
-        if not stream.is_noted:
-            stream.is_noted = True
-            self._noted.append(stream)
