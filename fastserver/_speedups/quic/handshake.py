@@ -180,9 +180,7 @@ class Connection(QuicConnection):
         self._is_first_told = False
         self._is_end_told = False
         self._is_released = False
-        self._farewell = []
-        self._late_datagrams = 0
-        self._owes_farewell = False
+        self._farewell = None
 
     def _handle_ack_frame(self, context, frame_type, buf):
         """An ACK frame of the handshake; one of a packet that was not sent is a fault (RFC 9000 section 13.1)."""

@@ -5,8 +5,9 @@
 sent to where the datagram came from, ``Forward`` goes to another worker, and ``None`` is dropped without a word.
 
 Invariants: an ID belongs to one connection, and the first that has it keeps it; a connection leaves nothing behind
-``forget``, at a cost of its own IDs alone (Q-15); no datagram makes anything raise, none makes a reply that is larger
-than itself, and none is forwarded more than twice.
+``forget`` but its farewell for a while, at a cost of its own IDs alone (Q-15); no datagram makes anything raise, none
+makes a reply that is larger than itself, but for a farewell, which earlier ones have paid for; and none is forwarded
+more than twice.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from fastserver.protocol.quic.datagram import (
     read_long_header,
     read_token,
 )
+from fastserver.protocol.quic.farewells import Farewell, Farewells
 from fastserver.protocol.quic.replies import (
     CONNECTION_REFUSED,
     INVALID_TOKEN,
@@ -95,6 +97,7 @@ class Dispatcher(Generic[C]):
         self._negotiations = TokenBucket(bounds.NEGOTIATION_BURST, bounds.NEGOTIATION_RATE)
         self._resets = TokenBucket(bounds.RESET_BURST, bounds.RESET_RATE)
         self._refusals = TokenBucket(bounds.REFUSAL_BURST, bounds.REFUSAL_RATE)
+        self._farewells = Farewells()
         self._table: dict[bytes, C] = {}
         self._held: dict[C, set[bytes]] = {}
         #: Those whose handshake is not done, with where their clients' Initial packets go.
@@ -132,11 +135,25 @@ class Dispatcher(Generic[C]):
             held.discard(cid)
             del self._table[cid]
 
-    def forget(self, connection: C) -> None:
-        """``connection`` is over: all its names and its place among the half-open are free."""
+    def forget(self, connection: C, farewell: Farewell | None, now: float) -> None:
+        """``connection`` is over: its names and its place among the half-open are free.
+
+        Where we have closed it, ``farewell`` is what its client may not have heard, and goes to who uses the names.
+        """
         self._settle(connection)
-        for cid in self._held.pop(connection, ()):
+        held = self._held.pop(connection, set())
+        for cid in held:
             del self._table[cid]
+        if farewell is not None:
+            self._farewells.keep(held, farewell, now)
+
+    def expire(self, now: float) -> float:
+        """Forget what is kept for a while: when there is more to forget; infinity for never."""
+        return self._farewells.expire(now)
+
+    def take_farewells(self, origin: object) -> list[Farewell]:
+        """The farewells that ``origin`` has sent lately, which are forgotten: it ends."""
+        return self._farewells.take(origin)
 
     def _settle(self, connection: C) -> bytes | None:
         """``connection`` is half-open no longer: where its client's Initial packets went, if it was."""
@@ -178,6 +195,9 @@ class Dispatcher(Generic[C]):
             return self._negotiate(header, len(data), now)
         if not header.is_plausible():
             return None
+        closed = self._farewells.find(header.dcid)
+        if closed is not None:
+            return self._repeat(closed.hear(len(data)))
         if header.is_initial():
             return self._admit_initial(data, header, address, now, is_forwarded)
         # Handshake and 0-RTT packets mean nothing to who does not know the connection, but another worker may.
@@ -188,6 +208,9 @@ class Dispatcher(Generic[C]):
         if not data[0] & FIXED_BIT:
             return None
         cid = data[_SHORT_CID]
+        closed = self._farewells.find(cid)
+        if closed is not None:
+            return self._repeat(closed.hear(len(data)))
         owner = None if is_forwarded else self._find_owner(cid)
         if owner is not None:
             return Forward(owner)
@@ -195,6 +218,13 @@ class Dispatcher(Generic[C]):
             return None
         self._metrics.resets += 1
         return Reply(render_reset(self._cids.make_reset_token(cid), len(data)))
+
+    def _repeat(self, farewell: bytes | None) -> Reply | None:
+        """Say again that a connection is closed, if that is due."""
+        if farewell is None:
+            return None
+        self._metrics.farewells += 1
+        return Reply(farewell)
 
     def _negotiate(self, header: LongHeader, received_bytes: int, now: float) -> Reply | None:
         """Q-2: only for who has sent as much as a client does, and never in answer to a negotiation."""

@@ -143,8 +143,8 @@ def test_ids_come_and_go() -> None:
     dispatcher.unregister(7, b"12345678")
     dispatcher.unregister(7, b"12345678")
     assert dispatcher.find(b"\x40" + b"12345678" + b"rest") is None
-    dispatcher.forget(7)
-    dispatcher.forget(7)
+    dispatcher.forget(7, None, NOW)
+    dispatcher.forget(7, None, NOW)
     dispatcher.unregister(7, b"abcdefgh")
     assert len(dispatcher) == 0
 
@@ -155,7 +155,7 @@ def test_an_id_belongs_to_who_had_it_first() -> None:
     dispatcher.note_opened(8, b"12345678")
     assert dispatcher.find(b"\x40" + b"12345678") == 7
     dispatcher.note_handshake_done(8)
-    dispatcher.forget(8)
+    dispatcher.forget(8, None, NOW)
     assert dispatcher.find(b"\x40" + b"12345678") == 7
 
 
@@ -178,9 +178,9 @@ def test_q_15_connections_leave_nothing_behind() -> None:
             dispatcher.note_handshake_done(number)
             dispatcher.unregister(number, cids[0])
         if number % 2:
-            dispatcher.forget(number)
+            dispatcher.forget(number, None, NOW)
     for number in range(0, 10_000, 2):
-        dispatcher.forget(number)
+        dispatcher.forget(number, None, NOW)
     assert (len(dispatcher), dispatcher.half_open, dispatcher._held) == (0, 0, {})
 
 
@@ -204,7 +204,7 @@ def test_q_15_one_end_touches_its_own_ids_alone() -> None:
     for number in range(1000):
         dispatcher.register(number, number.to_bytes(8, "big"))
     dispatcher.register(5, b"another.")
-    dispatcher.forget(5)
+    dispatcher.forget(5, None, NOW)
     assert (table.touched, len(table)) == (2, 999)
 
 
@@ -288,7 +288,7 @@ def test_q_3_no_more_handshakes_than_allowed(retry: str) -> None:
     site.fill(1)
     more = clients[1].datagrams[0] if retry == "never" else site.retry(clients[1])
     assert get_close_code(clients[1], site.admit(more)) == CONNECTION_REFUSED
-    site.dispatcher.forget(1)
+    site.dispatcher.forget(1, None, NOW)
     assert isinstance(site.admit(last), Open)
 
 
@@ -511,4 +511,10 @@ def test_each_answer_has_its_kind() -> None:
     site.admit(Client().datagrams[0])
     site.admit(b"\xc0" + bytes.fromhex("0a0a0a0a") + b"\x08" + bytes(8) + b"\x08" + bytes(1200))
     site.admit(SHORT)
-    assert site.metrics.snapshot()["quic_replies"] == {"retry": 1, "refusal": 1, "version": 1, "reset": 1}
+    assert site.metrics.snapshot()["quic_replies"] == {
+        "retry": 1,
+        "refusal": 1,
+        "version": 1,
+        "reset": 1,
+        "farewell": 0,
+    }

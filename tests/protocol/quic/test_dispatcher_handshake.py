@@ -69,5 +69,5 @@ def test_a_handshake_comes_to_its_end(configuration: QuicConfiguration, version:
     assert server.dispatcher.half_open == 0
     assert server.dispatcher.find(b"\x40" + connection.host_cid) is connection
     assert len(server.dispatcher) == 1
-    server.dispatcher.forget(connection)
+    server.dispatcher.forget(connection, None, 0.0)
     assert len(server.dispatcher) == 0
