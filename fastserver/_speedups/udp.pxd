@@ -74,6 +74,8 @@ cdef class UDPPort:
     @cython.locals(connection=UDPConnection)
     cdef UDPConnection _open(self, verdict, tuple address, bytes local)
     cdef _fail(self, UDPConnection connection, error)
+    @cython.locals(now=double)
+    cpdef note_handshake(self, UDPConnection connection)
     cdef queue(self, bytes data, tuple address, bytes local)
     cdef ask(self, UDPConnection connection)
     cdef leave(self, UDPConnection connection)

@@ -306,7 +306,9 @@ class UDPPort:
     # What connections call.
 
     def note_handshake(self, connection):
-        self._dispatcher.note_handshake_done(connection)
+        now = self.host.clock.now
+        self._dispatcher.note_handshake_done(connection, now)
+        self._plan_expiry(now)
 
     def note_connection_id(self, connection, cid, is_new):
         if is_new:

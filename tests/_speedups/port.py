@@ -123,7 +123,7 @@ class FakeDispatcher:
     def note_opened(self, connection: Any, initial_cid: bytes) -> None:
         self.table[initial_cid] = connection
 
-    def note_handshake_done(self, connection: Any) -> None:
+    def note_handshake_done(self, connection: Any, now: float) -> None:
         self.handshakes.append(connection)
 
     def register(self, connection: Any, cid: bytes) -> None:

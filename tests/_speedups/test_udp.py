@@ -101,6 +101,7 @@ def test_what_a_wire_says_of_its_connection_ids(bench: Bench) -> None:
     wire.connection.note_connection_id(b"b", False)
     assert bench.talk(b"-b", b"-a") == [b"-A"]
     assert bench.dispatcher.handshakes == [wire.connection]
+    assert bench.dispatcher.expired_at == [1000.0]
 
 
 def test_a_turn_takes_so_many_and_no_more(bench: Bench) -> None:

@@ -17,3 +17,7 @@ RETRY_FRACTION: Final = 4
 #: section 10.2), and of how many connections that is known.
 FAREWELL_S: Final = 3.0
 MAX_FAREWELLS: Final = 1024
+#: For how long the ID that a client chose is known behind its handshake, and how many are: copies of a first packet are
+#: late by what a network takes to deliver them.
+LATE_S: Final = 3.0
+MAX_LATE_IDS: Final = 4096

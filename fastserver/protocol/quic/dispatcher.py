@@ -12,6 +12,8 @@ more than twice.
 
 from __future__ import annotations
 
+import math
+from collections import OrderedDict
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Final, Generic, Literal, TypeVar
@@ -102,6 +104,8 @@ class Dispatcher(Generic[C]):
         self._held: dict[C, set[bytes]] = {}
         #: Those whose handshake is not done, with where their clients' Initial packets go.
         self._initial_cids: dict[C, bytes] = {}
+        #: IDs that clients chose whose handshakes are done, and until when they are known.
+        self._late_cids: OrderedDict[bytes, float] = OrderedDict()
 
     # The table.
 
@@ -117,11 +121,18 @@ class Dispatcher(Generic[C]):
         self._metrics.half_open = self.half_open
         self.register(connection, initial_cid)
 
-    def note_handshake_done(self, connection: C) -> None:
-        """The handshake is over, and with it the ID that the client had chosen."""
+    def note_handshake_done(self, connection: C, now: float) -> None:
+        """The handshake is over.
+
+        The ID that the client had chosen is known for a while yet, whatever becomes of the connection: a first packet
+        that the network has doubled must not open another one.
+        """
         initial_cid = self._settle(connection)
-        if initial_cid is not None:
-            self.unregister(connection, initial_cid)
+        if initial_cid is not None and initial_cid in self._held.get(connection, ()):
+            self._expire_late(now)
+            if len(self._late_cids) >= bounds.MAX_LATE_IDS:
+                self._lose_oldest_late()
+            self._late_cids[initial_cid] = now + bounds.LATE_S
 
     def register(self, connection: C, cid: bytes) -> None:
         """``cid`` is now a name of ``connection``."""
@@ -149,7 +160,22 @@ class Dispatcher(Generic[C]):
 
     def expire(self, now: float) -> float:
         """Forget what is kept for a while: when there is more to forget; infinity for never."""
-        return self._farewells.expire(now)
+        return min(self._farewells.expire(now), self._expire_late(now))
+
+    def _expire_late(self, now: float) -> float:
+        late = self._late_cids
+        while late:
+            until = next(iter(late.values()))
+            if until > now:
+                return until
+            self._lose_oldest_late()
+        return math.inf
+
+    def _lose_oldest_late(self) -> None:
+        cid, _ = self._late_cids.popitem(last=False)
+        connection = self._table.get(cid)
+        if connection is not None:
+            self.unregister(connection, cid)
 
     def take_farewells(self, origin: object) -> list[Farewell]:
         """The farewells that ``origin`` has sent lately, which are forgotten: it ends."""
@@ -240,6 +266,8 @@ class Dispatcher(Generic[C]):
             return None
         token = read_token(data, header)
         if token is None:
+            return None
+        if header.dcid in self._late_cids:
             return None
         worker = self._find_home(header.dcid, is_forwarded)
         if worker is not None:

@@ -113,11 +113,40 @@ def test_a_retransmitted_initial_finds_its_connection_until_the_handshake_is_don
     site.dispatcher.note_opened(7, verdict.initial_cid)
     assert [site.dispatcher.find(data) for data in client.datagrams] == [7] * len(client.datagrams)
     assert site.dispatcher.half_open == 1
-    site.dispatcher.note_handshake_done(7)
+    site.dispatcher.note_handshake_done(7, NOW)
     assert site.dispatcher.half_open == 0
+    site.dispatcher.note_handshake_done(7, NOW + 1)
+    assert site.dispatcher.expire(NOW + bounds.LATE_S - 0.1) == NOW + bounds.LATE_S
+    assert site.dispatcher.find(client.datagrams[0]) == 7
+    assert site.dispatcher.expire(NOW + bounds.LATE_S) == float("inf")
     assert site.dispatcher.find(client.datagrams[0]) is None
-    site.dispatcher.note_handshake_done(7)
     assert len(site.dispatcher) == 0
+
+
+def test_a_late_copy_of_a_first_packet_opens_nothing() -> None:
+    """Not even where the connection has come and gone."""
+    site, client = Site(), Client()
+    site.dispatcher.note_opened(7, client.original_cid)
+    site.dispatcher.note_handshake_done(7, NOW)
+    site.dispatcher.forget(7, None, NOW)
+    assert [site.admit(data) for data in client.datagrams] == [None] * len(client.datagrams)
+    assert len(site.dispatcher) == 0
+    site.dispatcher.expire(NOW + bounds.LATE_S)
+    assert isinstance(site.admit(client.datagrams[0]), Open)
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_so_many_first_packets_are_known(more: int) -> None:
+    dispatcher = Site().dispatcher
+    for number in range(bounds.MAX_LATE_IDS + more):
+        dispatcher.note_opened(number, number.to_bytes(8, "big"))
+        dispatcher.note_handshake_done(number, NOW)
+    assert len(dispatcher) == len(dispatcher._late_cids) == min(bounds.MAX_LATE_IDS, bounds.MAX_LATE_IDS + more)
+    assert dispatcher.find(b"\x40" + bytes(8)) == (None if more > 0 else 0)
+    for number in range(bounds.MAX_LATE_IDS + more):
+        dispatcher.forget(number, None, NOW)
+    dispatcher.expire(NOW + bounds.LATE_S)
+    assert (len(dispatcher), dispatcher._held, dispatcher._late_cids) == (0, {}, {})
 
 
 def test_after_a_retry_the_ids_are_those_of_the_retry() -> None:
@@ -154,7 +183,7 @@ def test_an_id_belongs_to_who_had_it_first() -> None:
     dispatcher.register(7, b"12345678")
     dispatcher.note_opened(8, b"12345678")
     assert dispatcher.find(b"\x40" + b"12345678") == 7
-    dispatcher.note_handshake_done(8)
+    dispatcher.note_handshake_done(8, NOW)
     dispatcher.forget(8, None, NOW)
     assert dispatcher.find(b"\x40" + b"12345678") == 7
 
@@ -175,7 +204,7 @@ def test_q_15_connections_leave_nothing_behind() -> None:
         for cid in cids:
             dispatcher.register(number, cid)
         if number % 3:
-            dispatcher.note_handshake_done(number)
+            dispatcher.note_handshake_done(number, NOW)
             dispatcher.unregister(number, cids[0])
         if number % 2:
             dispatcher.forget(number, None, NOW)
@@ -303,7 +332,7 @@ def test_q_3_a_done_handshake_makes_room() -> None:
     site = Site(max_half_open=4, retry="never")
     site.fill(4)
     client = Client()
-    site.dispatcher.note_handshake_done(2)
+    site.dispatcher.note_handshake_done(2, NOW)
     assert site.dispatcher.half_open == 3
     assert isinstance(site.admit(client.datagrams[0]), Open)
 
