@@ -282,7 +282,12 @@ class Dispatcher(Generic[C]):
         return self._admit_client(header, token, address, now)
 
     def _admit_client(self, header: LongHeader, token: bytes, address: Address, now: float) -> Verdict | None:
-        """Q-3, Q-4: the proof of the address, where one is asked for or given, then the limit on handshakes."""
+        """Q-3, Q-4: the proof of the address, where one is asked for or given, then the limit on handshakes.
+
+        Beyond the limit nothing is said: a refusal is final for a client, while in silence it asks again after 1, 2, 4
+        seconds, with the token that it has, and a crowd is spread.  Until then it has its Retry: the round trip is behind
+        it when there is room.
+        """
         now_wall = self._read_wall()
         verdict = Open(header.dcid, None)
         if self._tokens.is_retry(token):
@@ -295,9 +300,7 @@ class Dispatcher(Generic[C]):
             seal = self._tokens.seal_retry(address, header.dcid, retry_cid, now_wall)
             self._metrics.retries += 1
             return Reply(render_retry(header, retry_cid, seal))
-        if self.half_open >= self._max_half_open:
-            return self._refuse(header, CONNECTION_REFUSED, now)
-        return verdict
+        return verdict if self.half_open < self._max_half_open else None
 
     def _must_prove(self) -> bool:
         return self._retry_from is not None and self.half_open >= self._retry_from
