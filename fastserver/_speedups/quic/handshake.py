@@ -327,5 +327,6 @@ class Connection(QuicConnection):
         if before is not None:
             if before[0] != self._address[0]:
                 self._owes_token = self._handshake_complete and self._make_token is not None
-            self._loss.size.start_over()
+                self._loss.start_over(self._packet_number)
+            self._loss.size.start_over(self._packet_number)
             self._listener.on_path(self._address)

@@ -285,8 +285,8 @@ class Dispatcher(Generic[C]):
         """Q-3, Q-4: the proof of the address, where one is asked for or given, then the limit on handshakes.
 
         Beyond the limit nothing is said: a refusal is final for a client, while in silence it asks again after 1, 2, 4
-        seconds, with the token that it has, and a crowd is spread.  Until then it has its Retry: the round trip is behind
-        it when there is room.
+        seconds, with the token that it has, and a crowd is spread.  It has its Retry before: when there is room, that
+        round trip is behind it.
         """
         now_wall = self._read_wall()
         verdict = Open(header.dcid, None)
