@@ -75,6 +75,7 @@ class FakeEngine:
         self.closed: tuple[int, str] | None = None
         self.is_closed = False
         self.is_detached = False
+        self.farewell: bytes | None = None
         self.room = math.inf
         self.received: list[bytes] = []
         self.deadline = math.inf
@@ -133,6 +134,7 @@ class FakeEngine:
     def close(self, code: int, reason: str) -> None:
         if self.closed is None:
             self.closed = (code, reason)
+            self.farewell = reason.encode() or b"farewell"
             self.is_closed = True
 
     def terminate(self, end: End, code: int) -> None:
@@ -155,6 +157,7 @@ class DatagramConnection(FakeConnection):
         self.timer = math.inf
         self.handshaken = False
         self.ended_there = False
+        self.farewell: bytes | None = None
         self.cids: list[tuple[bytes, bool]] = []
         self.moves: list[tuple[str, int]] = []
 
@@ -167,6 +170,9 @@ class DatagramConnection(FakeConnection):
         if self.timer <= self.host.clock.now and not self.lost:
             self.timer = math.inf
             self.protocol.on_timer(self.host.clock.now)
+
+    def note_farewell(self, data: bytes) -> None:
+        self.farewell = data
 
     def note_end_by_peer(self) -> None:
         self.ended_there = True

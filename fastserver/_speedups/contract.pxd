@@ -112,6 +112,7 @@ cdef class Connection:
     cpdef note_handshake(self)
     cpdef note_connection_id(self, bytes cid, bint is_new)
     cpdef move(self, tuple address)
+    cpdef note_farewell(self, bytes data)
     cpdef note_end_by_peer(self)
 
 

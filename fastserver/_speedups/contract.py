@@ -296,6 +296,10 @@ class Connection:
         """The peer is at ``address`` from now on (RFC 9000 section 9)."""
         raise NotImplementedError
 
+    def note_farewell(self, data):
+        """We have closed the connection with the datagram ``data``: who has not heard it is told again."""
+        raise NotImplementedError
+
     def note_end_by_peer(self):
         """The peer has ended the connection; what its transport would otherwise see as the last byte."""
         raise NotImplementedError

@@ -52,6 +52,7 @@ cdef class Metrics:
     cdef public long long resets
     cdef public long long negotiations
     cdef public long long refusals
+    cdef public long long farewells
     cdef public long long half_open
     cdef readonly Histogram latency
     cdef readonly Histogram loop_lag

@@ -94,6 +94,7 @@ class Metrics:
         self.resets = 0
         self.negotiations = 0
         self.refusals = 0
+        self.farewells = 0
         self.half_open = 0
         self.latency = Histogram()
         self.loop_lag = Histogram()
@@ -165,6 +166,7 @@ class Metrics:
                 "reset": self.resets,
                 "version": self.negotiations,
                 "refusal": self.refusals,
+                "farewell": self.farewells,
             },
             "latency": self.latency.snapshot(),
             "loop_lag": self.loop_lag.snapshot(),

@@ -7,6 +7,7 @@ from .datagrams cimport receive, render_local, send
 from .kernels cimport raw_datagram
 
 # Imported classes that are held as C globals.
+cdef object Farewell
 cdef object Forward
 cdef object Open
 
@@ -14,6 +15,7 @@ cdef double _NEVER
 cdef Py_ssize_t BATCH_DATAGRAMS
 cdef Py_ssize_t READ_DATAGRAMS
 cdef Py_ssize_t FLUSH_DATAGRAMS
+cdef double EXPIRY_S
 
 
 @cython.final
@@ -27,6 +29,7 @@ cdef class UDPConnection(LiveConnection):
     cdef double _entry
     cdef bint _asks
     cdef bint _is_over
+    cdef object _farewell
 
     cdef accept(self, bytes data, tuple address, bytes local)
     @cython.locals(wire=Protocol)
@@ -54,6 +57,7 @@ cdef class UDPPort:
     cdef list _leaving
     cdef readonly list _deadlines
     cdef double _timer_at
+    cdef double _expires_at
     cdef int _fd
     cdef bint _is_blocked
 
@@ -70,6 +74,8 @@ cdef class UDPPort:
     @cython.locals(connection=UDPConnection)
     cdef UDPConnection _open(self, verdict, tuple address, bytes local)
     cdef _fail(self, UDPConnection connection, error)
+    @cython.locals(now=double)
+    cpdef note_handshake(self, UDPConnection connection)
     cdef queue(self, bytes data, tuple address, bytes local)
     cdef ask(self, UDPConnection connection)
     cdef leave(self, UDPConnection connection)
@@ -79,8 +85,10 @@ cdef class UDPPort:
     cpdef _end_turn(self)
     @cython.locals(count=Py_ssize_t, out=list)
     cdef bint _flush(self) except -1
-    @cython.locals(connection=UDPConnection, leaving=list)
+    @cython.locals(connection=UDPConnection, leaving=list, now=double)
     cdef _lose_leaving(self)
+    cdef _plan_expiry(self, double now)
     @cython.locals(deadlines=list, each=UDPConnection)
     cdef _push(self, UDPConnection connection)
+    @cython.locals(when=double)
     cdef _arm(self)

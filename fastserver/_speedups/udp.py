@@ -12,6 +12,7 @@ datagrams have left; one that is gone is held by nothing here.
 from heapq import heapify, heappop, heappush
 from time import time
 
+from fastserver.protocol.quic.farewells import Farewell
 from fastserver.protocol.quic.verdicts import Forward, Open
 
 from .connection import LiveConnection
@@ -28,6 +29,8 @@ BATCH_DATAGRAMS = 64
 READ_DATAGRAMS = 256
 #: So many datagrams are written before another connection is asked for its own.
 FLUSH_DATAGRAMS = 256
+#: What the dispatcher keeps for a while is looked through so often; seconds.
+EXPIRY_S = 1.0
 #: Out-of-date deadlines that are kept beside one for each connection, and again as many.
 STALE_DEADLINES = 64
 
@@ -48,6 +51,8 @@ class UDPConnection(LiveConnection):
         # Whether it is among those whom the port asks at the end of the turn.
         self._asks = False
         self._is_over = False
+        # What has closed it, if we have.
+        self._farewell = None
 
     # What the port calls.
 
@@ -108,6 +113,9 @@ class UDPConnection(LiveConnection):
         self.address = address
         self._peer = None
 
+    def note_farewell(self, data):
+        self._farewell = Farewell(data, self.address, self._local, self._port)
+
     def note_handshake(self):
         self._port.note_handshake(self)
 
@@ -160,6 +168,8 @@ class UDPPort:
         self._deadlines = []
         self._timer = None
         self._timer_at = _NEVER
+        # When the dispatcher has something to forget.
+        self._expires_at = _NEVER
 
     def __len__(self):
         """How many connections there are."""
@@ -171,7 +181,10 @@ class UDPPort:
         self._loop.add_reader(self._fd, self.on_readable)
 
     def close(self):
-        """Lose what connections there are, and close the socket; safe to repeat, but not for a connection to call."""
+        """Lose what connections there are, and close the socket; safe to repeat, but not for a connection to call.
+
+        Clients that may not have heard of the end of theirs are told once more: nobody will be here to answer.
+        """
         if self._fd < 0:
             return
         self._loop.remove_reader(self._fd)
@@ -179,8 +192,11 @@ class UDPPort:
         for connection in list(self._connections.values()):
             connection.abort()
         self.host.metrics.datagrams_out += send(self._fd, self._out)
-        self._out = []
         self._lose_leaving()
+        farewells = self._dispatcher.take_farewells(self)
+        self._out = [(farewell.data, farewell.address, farewell.local) for farewell in farewells]
+        self.host.metrics.datagrams_out += send(self._fd, self._out)
+        self._out = []
         self._asking = []
         self._deadlines = []
         for handle in (self._turn, self._timer):
@@ -230,6 +246,8 @@ class UDPPort:
                 self.ask(connection)
             elif connection._due < _NEVER:
                 self._push(connection)
+        if self._expires_at <= now:
+            self._expires_at = max(self._dispatcher.expire(now), now + EXPIRY_S)
         self._arm()
 
     def _tick(self):
@@ -288,7 +306,9 @@ class UDPPort:
     # What connections call.
 
     def note_handshake(self, connection):
-        self._dispatcher.note_handshake_done(connection)
+        now = self.host.clock.now
+        self._dispatcher.note_handshake_done(connection, now)
+        self._plan_expiry(now)
 
     def note_connection_id(self, connection, cid, is_new):
         if is_new:
@@ -360,15 +380,24 @@ class UDPPort:
     def _lose_leaving(self):
         leaving = self._leaving
         self._leaving = []
+        now = self.host.clock.now
         for connection in leaving:
             del self._connections[connection.id]
-            self._dispatcher.forget(connection)
+            self._dispatcher.forget(connection, connection._farewell, now)
             try:
                 connection.lose()
             except Exception as error:
                 self._fail(connection, error)
+        if leaving:
+            self._plan_expiry(now)
 
     # Deadlines.
+
+    def _plan_expiry(self, now):
+        """Have the loop call when the dispatcher has something to forget."""
+        if self._expires_at == _NEVER and self._fd >= 0:
+            self._expires_at = self._dispatcher.expire(now)
+            self._arm()
 
     def _push(self, connection):
         """An entry at ``_due``, in the place of a later one, which stays behind in the heap and is passed over."""
@@ -385,9 +414,12 @@ class UDPPort:
 
     def _arm(self):
         """Have the loop call at the earliest deadline."""
-        if not self._deadlines or self._deadlines[0][0] >= self._timer_at:
+        when = self._expires_at
+        if self._deadlines:
+            when = min(when, self._deadlines[0][0])
+        if when >= self._timer_at:
             return
         if self._timer is not None:
             self._timer.cancel()
-        self._timer_at = self._deadlines[0][0]
+        self._timer_at = when
         self._timer = self._loop.call_at(max(self._timer_at, self._loop.time() + TIMER_S), self.on_timer)

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 from fastserver._speedups.contract import Host, Protocol
 from fastserver._speedups.events import CLOSED, Closed, Event, RawData
 from fastserver._speedups.udp import UDPConnection, UDPPort
+from fastserver.protocol.quic.farewells import Farewell
 from fastserver.protocol.quic.verdicts import Forward, Open, Reply, Verdict
 from tests.fakes import echo, make_host
 from tests.handloop import HandLoop
@@ -41,6 +42,7 @@ class FakeWire(Base):  # type: ignore[misc]
                 raise RuntimeError("a fault of ours")
             if event.data.endswith(b"."):
                 self.connection.send(RawData(b"BYE", event.address))
+                self.connection.note_farewell(b"BYE")
                 self.connection.send(CLOSED)
                 return
             self.answers.append(RawData(event.data.upper(), event.address))
@@ -101,6 +103,8 @@ class FakeDispatcher:
         self.forgotten: list[Any] = []
         self.asked: list[tuple[bytes, Address, float, bool]] = []
         self.handshakes: list[Any] = []
+        self.farewells: list[tuple[float, Farewell]] = []
+        self.expired_at: list[float] = []
 
     def find(self, data: bytes) -> Any:
         return self.table.get(data[1:2])
@@ -119,7 +123,7 @@ class FakeDispatcher:
     def note_opened(self, connection: Any, initial_cid: bytes) -> None:
         self.table[initial_cid] = connection
 
-    def note_handshake_done(self, connection: Any) -> None:
+    def note_handshake_done(self, connection: Any, now: float) -> None:
         self.handshakes.append(connection)
 
     def register(self, connection: Any, cid: bytes) -> None:
@@ -128,9 +132,22 @@ class FakeDispatcher:
     def unregister(self, connection: Any, cid: bytes) -> None:
         del self.table[cid]
 
-    def forget(self, connection: Any) -> None:
+    def forget(self, connection: Any, farewell: Farewell | None, now: float) -> None:
         self.table = {cid: each for cid, each in self.table.items() if each is not connection}
         self.forgotten.append(connection.id)
+        if farewell is not None:
+            self.farewells.append((now + 3.0, farewell))
+
+    def expire(self, now: float) -> float:
+        self.expired_at.append(now)
+        self.farewells = [kept for kept in self.farewells if kept[0] > now]
+        return self.farewells[0][0] if self.farewells else math.inf
+
+    def take_farewells(self, origin: object) -> list[Farewell]:
+        taken = [farewell for _, farewell in self.farewells]
+        assert all(farewell.origin is origin for farewell in taken)
+        self.farewells = []
+        return taken
 
 
 class Strait:

@@ -167,7 +167,7 @@ def test_shape(metrics: Any) -> None:
         "protocol_faults": {"websocket": {"1009": 1}},
         "websocket": {"opened": 2, "closed": 0, "messages_in": 0, "messages_out": 4},
         "datagrams": {"in": 0, "out": 0, "dropped": 5, "forwarded": 0},
-        "quic_replies": {"retry": 6, "reset": 0, "version": 0, "refusal": 0},
+        "quic_replies": {"retry": 6, "reset": 0, "version": 0, "refusal": 0, "farewell": 0},
         "latency": {"count": 1, "sum": 0.002, "buckets": [*[0] * 4, 1, *[0] * 12]},
         "loop_lag": empty,
     }

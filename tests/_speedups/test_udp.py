@@ -101,6 +101,7 @@ def test_what_a_wire_says_of_its_connection_ids(bench: Bench) -> None:
     wire.connection.note_connection_id(b"b", False)
     assert bench.talk(b"-b", b"-a") == [b"-A"]
     assert bench.dispatcher.handshakes == [wire.connection]
+    assert bench.dispatcher.expired_at == [1000.0]
 
 
 def test_a_turn_takes_so_many_and_no_more(bench: Bench) -> None:
@@ -321,6 +322,32 @@ def test_a_wire_closes_its_connection(bench: Bench) -> None:
     bench.loop.advance(2)
     assert bench.read() == []
     assert len(wire.timers) == 1
+
+
+def test_a_farewell_is_kept_for_a_while(bench: Bench) -> None:
+    bench.open("a", "b", "c")
+    bench.talk(b"-a.")
+    ((until, farewell),) = bench.dispatcher.farewells
+    assert (until, farewell.data, farewell.address, farewell.origin) == (
+        1003.0, b"BYE", bench.client.getsockname(), bench.port,
+    )  # fmt: skip
+    bench.loop.advance(2)
+    assert bench.talk(b"-b.", b"-c!") == [b"BYE"]
+    bench.loop.faults.clear()
+    assert len(bench.dispatcher.farewells) == 2
+    assert bench.loop.count_timers() == 1
+    bench.loop.advance(1.5)
+    assert len(bench.dispatcher.farewells) == 1
+    bench.loop.advance(2)
+    assert bench.dispatcher.farewells == []
+    assert (len(bench.dispatcher.expired_at), bench.loop.count_timers()) == (3, 0)
+
+
+def test_a_port_that_closes_says_farewell_again(bench: Bench) -> None:
+    bench.open("a", "b")
+    assert bench.talk(b"-a.") == [b"BYE"]
+    bench.port.close()
+    assert bench.read() == [b"BYE"]
 
 
 def test_abort(bench: Bench) -> None:

@@ -43,7 +43,7 @@ AMPLIFICATION = 3
 FLOW_CONTROL_ERROR, PROTOCOL_VIOLATION = 0x3, 0xA
 INVALID_TOKEN, CRYPTO_BUFFER_EXCEEDED = 0xB, 0xD
 INTERNAL_ERROR, CONNECTION_ID_LIMIT_ERROR, UNEXPECTED_MESSAGE = 0x1, 0x9, 0x10A
-EXCESSIVE_LOAD, QPACK_DECOMPRESSION_FAILED = 0x107, 0x200
+NO_ERROR, EXCESSIVE_LOAD, QPACK_DECOMPRESSION_FAILED = 0x100, 0x107, 0x200
 PING = 0x1
 
 
@@ -467,3 +467,14 @@ def test_q_15_clients_that_vanish(serve: Serve) -> None:
             while not collect_one(sock, 0.05):
                 assert time.monotonic() < deadline
                 sock.send(b"\x41" + peer.quic._peer_cid.cid + os.urandom(60))
+
+
+def test_a_client_that_has_not_heard_of_its_end_is_told_again(serve: Serve) -> None:
+    """What comes in two seconds is lost, and the end of the idle connection with it."""
+    bench = start(serve, "--timeout-keep-alive", "0.5")
+    with QuicPeer(bench.port) as peer:
+        assert peer.fetch("/pieces?16").status == 200
+        assert collect(peer.sock, 2.0)
+        peer.quic.send_ping(1)
+        peer.flush()
+        assert peer.wait_over(2.0).error_code == NO_ERROR

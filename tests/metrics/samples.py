@@ -28,7 +28,7 @@ def make_snapshot(pid: int = 7, **changes: Any) -> Snapshot:
         "protocol_faults": {"h2": {"ENHANCE_YOUR_CALM": 2}, "websocket": {"1002": 1}},
         "websocket": {"opened": 9, "closed": 4, "messages_in": 70, "messages_out": 80},
         "datagrams": {"in": 90, "out": 60, "dropped": 8, "forwarded": 0},
-        "quic_replies": {"retry": 11, "reset": 2, "version": 0, "refusal": 0},
+        "quic_replies": {"retry": 11, "reset": 2, "version": 0, "refusal": 0, "farewell": 0},
         "latency": make_histogram(b0=3, b2=10, b16=1),
         "loop_lag": make_histogram(b1=4),
         "observers": {"app.seen:hear": {"errors": 1, "dropped": 6}},

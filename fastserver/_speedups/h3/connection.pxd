@@ -67,4 +67,5 @@ cdef class H3Connection(Intake):
     cdef _end(self, code, reason)
     cdef _enter_closing(self)
     cdef _close(self)
+    cdef _note_farewell(self)
     cdef _lose(self)

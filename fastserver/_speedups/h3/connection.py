@@ -106,6 +106,7 @@ class H3Connection(Intake):
         if not self.is_silent:
             self.engine.close(H3_NO_ERROR, "")
             self.flush(now)
+            self._note_farewell()
 
     def on_deadline(self, now):
         """The tick's look at everything that takes too long."""
@@ -439,7 +440,14 @@ class H3Connection(Intake):
     def _close(self):
         self._move(H3Step.CLOSE)
         self.deadline = _NEVER
+        self._note_farewell()
         self.connection.send(CLOSED)
+
+    def _note_farewell(self):
+        """Where we have closed the connection, leave behind what says so."""
+        farewell = self.engine.farewell
+        if farewell is not None:
+            self.connection.note_farewell(farewell)
 
     def _lose(self):
         """The transport is gone: tell the exchanges, and let go of everything."""

@@ -37,8 +37,6 @@ BURST_PACKETS = 16
 BURST_S = 0.002
 #: The loop's timers are no finer; seconds.
 TIMER_S = 0.001
-#: Packets that answer datagrams after a close, doubling each time (RFC 9000 section 10.2.1).
-FAREWELLS = 16
 #: What may wait of a handshake's messages, of which a ClientHello takes a tenth at the most; bytes (Q-6).
 CRYPTO_BYTES = 64 * 1024
 #: Connection IDs that we have out at once, and that the peer may: one in use, others for paths to come.

@@ -30,6 +30,7 @@ cdef class Reno:
     cdef Py_ssize_t _counted
     cdef DelayWatch _delay
 
+    cpdef start_over(self)
     cpdef on_sent(self, SentPacket packet)
     @cython.locals(size=Py_ssize_t)
     cpdef on_acked(self, SentPacket packet)

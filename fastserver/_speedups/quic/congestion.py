@@ -44,6 +44,10 @@ class Reno:
     """``congestion_window`` is how many bytes may be in flight, ``bytes_in_flight`` how many are."""
 
     def __init__(self):
+        self.start_over()
+
+    def start_over(self):
+        """A path of which nothing is known; what flies on another is not counted (RFC 9000 section 9.4)."""
         self.congestion_window = INITIAL_DATAGRAMS * BASE_DATAGRAM
         self.bytes_in_flight = 0
         #: Where slow start ends; 0 while nobody knows.

@@ -12,7 +12,6 @@ from .table cimport Table
 cdef double ACK_DELAY_S
 cdef int ACK_PACKETS
 cdef int ACK_RANGES
-cdef int FAREWELLS
 cdef int PACKET_LOAD
 cdef int RARE_LOAD
 cdef int REASON_CHARACTERS

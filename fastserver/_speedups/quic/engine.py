@@ -12,7 +12,7 @@ from aioquic._buffer import Buffer
 from aioquic.quic import events
 from aioquic.quic.connection import QuicConnectionError, QuicConnectionState, QuicReceiveContext
 
-from .bounds import ACK_DELAY_S, ACK_PACKETS, ACK_RANGES, FAREWELLS, PACKET_LOAD, RARE_LOAD, REASON_CHARACTERS
+from .bounds import ACK_DELAY_S, ACK_PACKETS, ACK_RANGES, PACKET_LOAD, RARE_LOAD, REASON_CHARACTERS
 from .codes import (
     ACK,
     ACK_ECN,
@@ -94,6 +94,11 @@ class Engine(Sender):
         return self._state is QuicConnectionState.TERMINATED
 
     @property
+    def farewell(self):
+        """The datagram of our CONNECTION_CLOSE, for who has not heard it; ``None`` where none was sent."""
+        return self._farewell
+
+    @property
     def cipher_suite(self):
         """The number of the cipher suite; ``None`` while the handshake is not done."""
         return int(self.tls.key_schedule.cipher_suite) if self._handshake_complete else None
@@ -129,7 +134,6 @@ class Engine(Sender):
     def receive(self, data, address, now):
         """A datagram has come."""
         if self._is_ending:
-            self._note_late()
             return
         if not self._is_begun:
             self._is_begun = True
@@ -162,10 +166,7 @@ class Engine(Sender):
     def take_datagrams(self, now):
         """What is to be sent now, ``(data, address)`` each."""
         if self._is_ending:
-            if not self._owes_farewell:
-                return []
-            self._owes_farewell = False
-            return self._farewell
+            return []
         if not self._spaces:
             if self._close_pending:
                 self._end(End.OURS)
@@ -187,13 +188,6 @@ class Engine(Sender):
         self._table.detach()
 
     # The end.
-
-    def _note_late(self):
-        """After our close, datagrams are answered with it again, ever more rarely (RFC 9000 section 10.2.1)."""
-        if self._state is QuicConnectionState.CLOSING and self._late_datagrams < 1 << FAREWELLS:
-            self._late_datagrams += 1
-            if self._late_datagrams & (self._late_datagrams - 1) == 0:
-                self._owes_farewell = True
 
     def _end(self, end):
         """Be closed at once, without a word."""

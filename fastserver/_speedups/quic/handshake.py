@@ -180,9 +180,7 @@ class Handshake(QuicConnection):
         self._is_begun = False
         self._is_end_told = False
         self._is_released = False
-        self._farewell = []
-        self._late_datagrams = 0
-        self._owes_farewell = False
+        self._farewell = None
 
     def _handle_ack_frame(self, context, frame_type, buf):
         """An ACK frame of the handshake; one of a packet that was not sent is a fault (RFC 9000 section 13.1)."""
@@ -329,5 +327,6 @@ class Handshake(QuicConnection):
         if before is not None:
             if before[0] != self._address[0]:
                 self._owes_token = self._handshake_complete and self._make_token is not None
-            self._loss.size.start_over()
+                self._loss.start_over(self._packet_number)
+            self._loss.size.start_over(self._packet_number)
             self._listener.on_path(self._address)

@@ -42,11 +42,12 @@ cdef class DatagramSize:
     cdef int _probes
     cdef int _lost
     cdef bint _is_probing
+    cdef Py_ssize_t _since
 
     cpdef limit(self, Py_ssize_t size)
     cpdef bint wants_probe(self) noexcept
     cpdef Py_ssize_t take_probe(self) noexcept
-    cpdef start_over(self)
+    cpdef start_over(self, Py_ssize_t number)
     cpdef note_acked(self, SentPacket packet)
     cpdef note_lost(self, SentPacket packet)
 
@@ -75,7 +76,11 @@ cdef class Recovery:
     cdef double _rtt
     cdef double _rtt_variance
     cdef double _asked_at
+    cdef Py_ssize_t _since
 
+    cdef _begin(self, Py_ssize_t number)
+    @cython.locals(space=Space, packet=SentPacket)
+    cpdef start_over(self, Py_ssize_t number)
     @cython.locals(timeout=double)
     cpdef double compute_timeout(self, bint with_ack_delay) noexcept
     cpdef double compute_idle_timeout(self) noexcept

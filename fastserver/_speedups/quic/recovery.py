@@ -61,6 +61,8 @@ class DatagramSize:
         self._probes = SIZE_PROBES
         self._lost = 0
         self._is_probing = False
+        # Packets below this number went another way.
+        self._since = 0
 
     def limit(self, size):
         """The peer's ``max_udp_payload_size``."""
@@ -76,14 +78,18 @@ class DatagramSize:
         self._is_probing = True
         return self._wanted
 
-    def start_over(self):
-        """The path has changed."""
+    def start_over(self, number):
+        """The path has changed: packets from ``number`` on say something of the new one."""
         self.current = BASE_DATAGRAM
         self._probes = SIZE_PROBES
         self._lost = 0
+        self._is_probing = False
+        self._since = number
 
     def note_acked(self, packet):
         """A packet larger than the base has arrived."""
+        if packet.number < self._since:
+            return
         self._lost = 0
         if packet.is_size_probe:
             self._is_probing = False
@@ -91,6 +97,8 @@ class DatagramSize:
 
     def note_lost(self, packet):
         """A packet larger than the base is lost: many in a row mean that the path no longer carries them."""
+        if packet.number < self._since:
+            return
         if packet.is_size_probe:
             self._is_probing = False
             return
@@ -116,15 +124,32 @@ class Recovery:
         self._control = control
         self._acked = acked
         self._lost = lost
-        self._timeouts = 0
         self._rtt_initial = initial_rtt
+        self._asked_at = 0.0
+        self._begin(0)
+
+    def _begin(self, number):
+        """A path of which nothing is known: packets from ``number`` on are sent there."""
+        self._since = number
+        self._timeouts = 0
         self._first_sample_at = 0.0
         self._has_rtt = False
         self._rtt_latest = 0.0
         self._rtt_min = math.inf
         self._rtt = 0.0
         self._rtt_variance = 0.0
-        self._asked_at = 0.0
+
+    def start_over(self, number):
+        """The peer has moved to another host; packets from ``number`` on go there (RFC 9000 section 9.4).
+
+        Those before may yet be acknowledged or lost, and sent again; they tell nothing of the new path.
+        """
+        self._begin(number)
+        self.pacer = Pacer()
+        self._control.start_over()
+        for space in self.spaces:
+            for packet in space.sent_packets.values():
+                packet.in_flight = False
 
     @property
     def bytes_in_flight(self):
@@ -270,7 +295,7 @@ class Recovery:
             self._settle(space, newest)
         if newest is None:
             return
-        if newest.number == largest and asks:
+        if newest.number == largest and asks and largest >= self._since:
             self._sample(now - newest.sent_time, ack_delay, now)
         self._detect(space, now)
         if self.peer_completed_address_validation:

@@ -26,8 +26,8 @@ class Sender(Handshake):
             self._loss.probes = 0
             self._probe_pending = True
         out = self.datagrams_to_send(now)
-        if self._is_ending:
-            self._farewell = out
+        if self._is_ending and out:
+            self._farewell = out[0][0]
         return out
 
     def _write_application(self, builder, network_path, now):

@@ -51,7 +51,8 @@ class HTTP3:
         256,
         Kind.INT,
         "HTTP/3",
-        "Handshakes that one worker may have under way; above a quarter of them clients have to prove their address.",
+        "Handshakes that one worker may have under way; above a quarter of them clients have to prove their address, "
+        "and beyond all of them they wait: what they send is dropped until there is room.",
         minimum=4,
         maximum=65536,
     )

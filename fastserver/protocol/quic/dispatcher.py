@@ -5,12 +5,15 @@
 sent to where the datagram came from, ``Forward`` goes to another worker, and ``None`` is dropped without a word.
 
 Invariants: an ID belongs to one connection, and the first that has it keeps it; a connection leaves nothing behind
-``forget``, at a cost of its own IDs alone (Q-15); no datagram makes anything raise, none makes a reply that is larger
-than itself, and none is forwarded more than twice.
+``forget`` but its farewell for a while, at a cost of its own IDs alone (Q-15); no datagram makes anything raise, none
+makes a reply that is larger than itself, but for a farewell, which earlier ones have paid for; and none is forwarded
+more than twice.
 """
 
 from __future__ import annotations
 
+import math
+from collections import OrderedDict
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Final, Generic, Literal, TypeVar
@@ -32,6 +35,7 @@ from fastserver.protocol.quic.datagram import (
     read_long_header,
     read_token,
 )
+from fastserver.protocol.quic.farewells import Farewell, Farewells
 from fastserver.protocol.quic.replies import (
     MIN_RESET_BYTES,
     render_refusal,
@@ -94,10 +98,13 @@ class Dispatcher(Generic[C]):
         self._negotiations = TokenBucket(bounds.NEGOTIATION_BURST, bounds.NEGOTIATION_RATE)
         self._resets = TokenBucket(bounds.RESET_BURST, bounds.RESET_RATE)
         self._refusals = TokenBucket(bounds.REFUSAL_BURST, bounds.REFUSAL_RATE)
+        self._farewells = Farewells()
         self._table: dict[bytes, C] = {}
         self._held: dict[C, set[bytes]] = {}
         #: Those whose handshake is not done, with where their clients' Initial packets go.
         self._initial_cids: dict[C, bytes] = {}
+        #: IDs that clients chose whose handshakes are done, and until when they are known.
+        self._late_cids: OrderedDict[bytes, float] = OrderedDict()
 
     # The table.
 
@@ -113,11 +120,18 @@ class Dispatcher(Generic[C]):
         self._metrics.half_open = self.half_open
         self.register(connection, initial_cid)
 
-    def note_handshake_done(self, connection: C) -> None:
-        """The handshake is over, and with it the ID that the client had chosen."""
+    def note_handshake_done(self, connection: C, now: float) -> None:
+        """The handshake is over.
+
+        The ID that the client had chosen is known for a while yet, whatever becomes of the connection: a first packet
+        that the network has doubled must not open another one.
+        """
         initial_cid = self._settle(connection)
-        if initial_cid is not None:
-            self.unregister(connection, initial_cid)
+        if initial_cid is not None and initial_cid in self._held.get(connection, ()):
+            self._expire_late(now)
+            if len(self._late_cids) >= bounds.MAX_LATE_IDS:
+                self._lose_oldest_late()
+            self._late_cids[initial_cid] = now + bounds.LATE_S
 
     def register(self, connection: C, cid: bytes) -> None:
         """``cid`` is now a name of ``connection``."""
@@ -131,11 +145,40 @@ class Dispatcher(Generic[C]):
             held.discard(cid)
             del self._table[cid]
 
-    def forget(self, connection: C) -> None:
-        """``connection`` is over: all its names and its place among the half-open are free."""
+    def forget(self, connection: C, farewell: Farewell | None, now: float) -> None:
+        """``connection`` is over: its names and its place among the half-open are free.
+
+        Where we have closed it, ``farewell`` is what its client may not have heard, and goes to who uses the names.
+        """
         self._settle(connection)
-        for cid in self._held.pop(connection, ()):
+        held = self._held.pop(connection, set())
+        for cid in held:
             del self._table[cid]
+        if farewell is not None:
+            self._farewells.keep(held, farewell, now)
+
+    def expire(self, now: float) -> float:
+        """Forget what is kept for a while: when there is more to forget; infinity for never."""
+        return min(self._farewells.expire(now), self._expire_late(now))
+
+    def _expire_late(self, now: float) -> float:
+        late = self._late_cids
+        while late:
+            until = next(iter(late.values()))
+            if until > now:
+                return until
+            self._lose_oldest_late()
+        return math.inf
+
+    def _lose_oldest_late(self) -> None:
+        cid, _ = self._late_cids.popitem(last=False)
+        connection = self._table.get(cid)
+        if connection is not None:
+            self.unregister(connection, cid)
+
+    def take_farewells(self, origin: object) -> list[Farewell]:
+        """The farewells that ``origin`` has sent lately, which are forgotten: it ends."""
+        return self._farewells.take(origin)
 
     def _settle(self, connection: C) -> bytes | None:
         """``connection`` is half-open no longer: where its client's Initial packets went, if it was."""
@@ -177,6 +220,9 @@ class Dispatcher(Generic[C]):
             return self._negotiate(header, len(data), now)
         if not header.is_plausible():
             return None
+        closed = self._farewells.find(header.dcid)
+        if closed is not None:
+            return self._repeat(closed.hear(len(data)))
         if header.is_initial():
             return self._admit_initial(data, header, address, now, is_forwarded)
         # Handshake and 0-RTT packets mean nothing to who does not know the connection, but another worker may.
@@ -187,6 +233,9 @@ class Dispatcher(Generic[C]):
         if not data[0] & FIXED_BIT:
             return None
         cid = data[_SHORT_CID]
+        closed = self._farewells.find(cid)
+        if closed is not None:
+            return self._repeat(closed.hear(len(data)))
         owner = None if is_forwarded else self._find_owner(cid)
         if owner is not None:
             return Forward(owner)
@@ -194,6 +243,13 @@ class Dispatcher(Generic[C]):
             return None
         self._metrics.resets += 1
         return Reply(render_reset(self._cids.make_reset_token(cid), len(data)))
+
+    def _repeat(self, farewell: bytes | None) -> Reply | None:
+        """Say again that a connection is closed, if that is due."""
+        if farewell is None:
+            return None
+        self._metrics.farewells += 1
+        return Reply(farewell)
 
     def _negotiate(self, header: LongHeader, received_bytes: int, now: float) -> Reply | None:
         """Q-2: only for who has sent as much as a client does, and never in answer to a negotiation."""
@@ -210,6 +266,8 @@ class Dispatcher(Generic[C]):
         token = read_token(data, header)
         if token is None:
             return None
+        if header.dcid in self._late_cids:
+            return None
         worker = self._find_home(header.dcid, is_forwarded)
         if worker is not None:
             return Forward(worker)
@@ -223,7 +281,12 @@ class Dispatcher(Generic[C]):
         return self._admit_client(header, token, address, now)
 
     def _admit_client(self, header: LongHeader, token: bytes, address: Address, now: float) -> Verdict | None:
-        """Q-3, Q-4: the proof of the address, where one is asked for or given, then the limit on handshakes."""
+        """Q-3, Q-4: the proof of the address, where one is asked for or given, then the limit on handshakes.
+
+        Beyond the limit nothing is said: a refusal is final for a client, while in silence it asks again after 1, 2, 4
+        seconds, with the token that it has, and a crowd is spread.  It has its Retry before: when there is room, that
+        round trip is behind it.
+        """
         now_wall = self._read_wall()
         verdict = Open(header.dcid, None)
         if self._tokens.is_retry(token):
@@ -236,9 +299,7 @@ class Dispatcher(Generic[C]):
             seal = self._tokens.seal_retry(address, header.dcid, retry_cid, now_wall)
             self._metrics.retries += 1
             return Reply(render_retry(header, retry_cid, seal))
-        if self.half_open >= self._max_half_open:
-            return self._refuse(header, CONNECTION_REFUSED, now)
-        return verdict
+        return verdict if self.half_open < self._max_half_open else None
 
     def _must_prove(self) -> bool:
         return self._retry_from is not None and self.half_open >= self._retry_from

@@ -121,6 +121,16 @@ def test_an_idle_connection_is_closed() -> None:
     wire.advance(80)
     assert wire.engine.closed == (0x100, "")
     assert wire.over
+    assert wire.connection.farewell == b"farewell"
+
+
+def test_what_the_client_has_ended_leaves_no_farewell() -> None:
+    wire = H3Wire(ignore)
+    with wire.loop.running():
+        wire.engine.terminate(End.PEER, 0x100)
+    wire.settle()
+    assert wire.over
+    assert wire.connection.farewell is None
 
 
 def test_an_aborted_connection_says_so() -> None:
@@ -135,6 +145,7 @@ def test_an_aborted_connection_says_so() -> None:
     with wire.loop.running():
         wire.protocol.on_abort(wire.host.clock.now)
     assert wire.engine.closed == (0x100, "")
+    assert wire.connection.farewell == b"farewell"
     wire.vanish()
     assert wire.engine.is_detached
 

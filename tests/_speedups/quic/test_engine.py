@@ -397,12 +397,30 @@ def test_an_address_that_does_not_answer_is_given_up() -> None:
     assert pair.ear.terminated is None
 
 
-def test_a_lost_close_is_said_again() -> None:
+def test_a_close_leaves_its_datagram_behind() -> None:
     pair = connect()
     pair.server.close(0x100, "done")
+    assert pair.server.farewell is None
     ((first, _),) = pair.server.take_datagrams(pair.now)
     pair.inject(b"\x01")
-    assert [data for data, _ in pair.server.take_datagrams(pair.now)] == [first]
+    assert pair.server.take_datagrams(pair.now) == []
+    assert pair.server.farewell == first
+    pair.client.receive_datagram(first, SERVER, pair.now)
+    assert pair.client._close_event is not None
+    assert pair.client._close_event.error_code == 0x100
+
+
+@pytest.mark.parametrize("how", ["by the peer", "in silence"])
+def test_another_end_leaves_nothing_behind(how: str) -> None:
+    pair = connect()
+    if how == "by the peer":
+        pair.client.close(0x100)
+        pair.settle()
+    else:
+        pair.server.on_deadline(pair.now + 1000)
+        pair.server.take_datagrams(pair.now + 1000)
+    assert pair.ear.terminated is not None
+    assert pair.server.farewell is None
 
 
 def test_the_peers_close_is_told() -> None:

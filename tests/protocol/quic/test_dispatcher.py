@@ -113,11 +113,40 @@ def test_a_retransmitted_initial_finds_its_connection_until_the_handshake_is_don
     site.dispatcher.note_opened(7, verdict.initial_cid)
     assert [site.dispatcher.find(data) for data in client.datagrams] == [7] * len(client.datagrams)
     assert site.dispatcher.half_open == 1
-    site.dispatcher.note_handshake_done(7)
+    site.dispatcher.note_handshake_done(7, NOW)
     assert site.dispatcher.half_open == 0
+    site.dispatcher.note_handshake_done(7, NOW + 1)
+    assert site.dispatcher.expire(NOW + bounds.LATE_S - 0.1) == NOW + bounds.LATE_S
+    assert site.dispatcher.find(client.datagrams[0]) == 7
+    assert site.dispatcher.expire(NOW + bounds.LATE_S) == float("inf")
     assert site.dispatcher.find(client.datagrams[0]) is None
-    site.dispatcher.note_handshake_done(7)
     assert len(site.dispatcher) == 0
+
+
+def test_a_late_copy_of_a_first_packet_opens_nothing() -> None:
+    """Not even where the connection has come and gone."""
+    site, client = Site(), Client()
+    site.dispatcher.note_opened(7, client.original_cid)
+    site.dispatcher.note_handshake_done(7, NOW)
+    site.dispatcher.forget(7, None, NOW)
+    assert [site.admit(data) for data in client.datagrams] == [None] * len(client.datagrams)
+    assert len(site.dispatcher) == 0
+    site.dispatcher.expire(NOW + bounds.LATE_S)
+    assert isinstance(site.admit(client.datagrams[0]), Open)
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_so_many_first_packets_are_known(more: int) -> None:
+    dispatcher = Site().dispatcher
+    for number in range(bounds.MAX_LATE_IDS + more):
+        dispatcher.note_opened(number, number.to_bytes(8, "big"))
+        dispatcher.note_handshake_done(number, NOW)
+    assert len(dispatcher) == len(dispatcher._late_cids) == min(bounds.MAX_LATE_IDS, bounds.MAX_LATE_IDS + more)
+    assert dispatcher.find(b"\x40" + bytes(8)) == (None if more > 0 else 0)
+    for number in range(bounds.MAX_LATE_IDS + more):
+        dispatcher.forget(number, None, NOW)
+    dispatcher.expire(NOW + bounds.LATE_S)
+    assert (len(dispatcher), dispatcher._held, dispatcher._late_cids) == (0, {}, {})
 
 
 def test_after_a_retry_the_ids_are_those_of_the_retry() -> None:
@@ -143,8 +172,8 @@ def test_ids_come_and_go() -> None:
     dispatcher.unregister(7, b"12345678")
     dispatcher.unregister(7, b"12345678")
     assert dispatcher.find(b"\x40" + b"12345678" + b"rest") is None
-    dispatcher.forget(7)
-    dispatcher.forget(7)
+    dispatcher.forget(7, None, NOW)
+    dispatcher.forget(7, None, NOW)
     dispatcher.unregister(7, b"abcdefgh")
     assert len(dispatcher) == 0
 
@@ -154,8 +183,8 @@ def test_an_id_belongs_to_who_had_it_first() -> None:
     dispatcher.register(7, b"12345678")
     dispatcher.note_opened(8, b"12345678")
     assert dispatcher.find(b"\x40" + b"12345678") == 7
-    dispatcher.note_handshake_done(8)
-    dispatcher.forget(8)
+    dispatcher.note_handshake_done(8, NOW)
+    dispatcher.forget(8, None, NOW)
     assert dispatcher.find(b"\x40" + b"12345678") == 7
 
 
@@ -175,12 +204,12 @@ def test_q_15_connections_leave_nothing_behind() -> None:
         for cid in cids:
             dispatcher.register(number, cid)
         if number % 3:
-            dispatcher.note_handshake_done(number)
+            dispatcher.note_handshake_done(number, NOW)
             dispatcher.unregister(number, cids[0])
         if number % 2:
-            dispatcher.forget(number)
+            dispatcher.forget(number, None, NOW)
     for number in range(0, 10_000, 2):
-        dispatcher.forget(number)
+        dispatcher.forget(number, None, NOW)
     assert (len(dispatcher), dispatcher.half_open, dispatcher._held) == (0, 0, {})
 
 
@@ -204,7 +233,7 @@ def test_q_15_one_end_touches_its_own_ids_alone() -> None:
     for number in range(1000):
         dispatcher.register(number, number.to_bytes(8, "big"))
     dispatcher.register(5, b"another.")
-    dispatcher.forget(5)
+    dispatcher.forget(5, None, NOW)
     assert (table.touched, len(table)) == (2, 999)
 
 
@@ -287,9 +316,19 @@ def test_q_3_no_more_handshakes_than_allowed(retry: str) -> None:
     assert isinstance(site.admit(last), Open)
     site.fill(1)
     more = clients[1].datagrams[0] if retry == "never" else site.retry(clients[1])
-    assert get_close_code(clients[1], site.admit(more)) == CONNECTION_REFUSED
-    site.dispatcher.forget(1)
-    assert isinstance(site.admit(last), Open)
+    assert site.admit(more) is None
+    site.dispatcher.forget(1, None, NOW)
+    # The same datagram, as a probe timeout repeats it.
+    assert isinstance(site.admit(more), Open)
+
+
+def test_q_3_who_was_here_lately_waits_too() -> None:
+    site = Site(max_half_open=16)
+    client = Client(token=TOKENS.seal_address(CLIENT, WALL))
+    site.fill(16)
+    assert site.admit(client.datagrams[0]) is None
+    site.dispatcher.forget(1, None, NOW)
+    assert isinstance(site.admit(client.datagrams[0]), Open)
 
 
 def test_q_3_never_asks_for_no_proof_and_always_for_each() -> None:
@@ -303,7 +342,7 @@ def test_q_3_a_done_handshake_makes_room() -> None:
     site = Site(max_half_open=4, retry="never")
     site.fill(4)
     client = Client()
-    site.dispatcher.note_handshake_done(2)
+    site.dispatcher.note_handshake_done(2, NOW)
     assert site.dispatcher.half_open == 3
     assert isinstance(site.admit(client.datagrams[0]), Open)
 
@@ -511,4 +550,10 @@ def test_each_answer_has_its_kind() -> None:
     site.admit(Client().datagrams[0])
     site.admit(b"\xc0" + bytes.fromhex("0a0a0a0a") + b"\x08" + bytes(8) + b"\x08" + bytes(1200))
     site.admit(SHORT)
-    assert site.metrics.snapshot()["quic_replies"] == {"retry": 1, "refusal": 1, "version": 1, "reset": 1}
+    assert site.metrics.snapshot()["quic_replies"] == {
+        "retry": 1,
+        "refusal": 1,
+        "version": 1,
+        "reset": 1,
+        "farewell": 0,
+    }

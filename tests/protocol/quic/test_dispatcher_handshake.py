@@ -41,7 +41,7 @@ class Server:
         connection.receive_datagram(data, CLIENT, now=0.0)
         while (event := connection.next_event()) is not None:
             if isinstance(event, HandshakeCompleted):
-                self.dispatcher.note_handshake_done(connection)
+                self.dispatcher.note_handshake_done(connection, 0.0)
         return [data for data, _ in connection.datagrams_to_send(now=0.0)]
 
     def open(self, verdict: Open) -> QuicConnection:
@@ -68,6 +68,8 @@ def test_a_handshake_comes_to_its_end(configuration: QuicConfiguration, version:
     (connection,) = server.connections
     assert server.dispatcher.half_open == 0
     assert server.dispatcher.find(b"\x40" + connection.host_cid) is connection
+    assert len(server.dispatcher) == 2
+    server.dispatcher.expire(1000.0)
     assert len(server.dispatcher) == 1
-    server.dispatcher.forget(connection)
+    server.dispatcher.forget(connection, None, 0.0)
     assert len(server.dispatcher) == 0
