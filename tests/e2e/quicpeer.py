@@ -162,8 +162,8 @@ class QuicPeer:
     def wait(self, condition: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + PATIENCE_S
         while not condition():
-            assert time.monotonic() < deadline, f"no {what} in time"
-            assert self.over is None, f"no {what}: {self.over}"
+            assert time.monotonic() < deadline, f"not in time: {what}"
+            assert self.over is None, f"ended before {what}: {self.over}"
             self.pump(deadline)
 
     def wait_over(self, within_s: float = PATIENCE_S) -> ConnectionTerminated:

@@ -376,7 +376,7 @@ def test_the_account_of_a_churn(run: Callable[[Main], None], tmp_path: Path, cap
             requests = snapshot["requests"]["h3"]
             assert (requests["2xx"], requests["5xx"], requests["aborted"]) == (6, 3, 3)
             assert snapshot["latency"]["count"] == 9
-            assert snapshot["quic_replies"] == {"retry": 0, "reset": 3, "version": 3, "refusal": 0}
+            assert snapshot["quic_replies"] == {"retry": 0, "reset": 3, "version": 3, "refusal": 0, "farewell": 0}
             assert snapshot["datagrams"]["dropped"] == 3
             strangers = snapshot["datagrams"]["in"] - snapshot["events"]["raw_data_in"]
             assert strangers >= 9  # and what came behind a close

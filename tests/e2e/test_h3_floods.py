@@ -19,6 +19,7 @@ import pytest
 pytest.importorskip("aioquic")
 
 from tests.e2e.conftest import Serve, Served, read_rss
+from tests.e2e.processes import PATIENCE_S
 from tests.e2e.quicpeer import (
     DATAGRAM,
     HOST,
@@ -180,7 +181,7 @@ def first_of_nobody() -> bytes:
 
 
 def test_q_3_handshakes_that_do_not_end_have_a_number_and_a_deadline(strict: Bench) -> None:
-    """FI-12: all have proved their addresses; 64 are let in, the others refused, until a second is over."""
+    """FI-12: all have proved their addresses; 64 are let in, the others hear nothing until a second is over."""
     with strict.watch(visits=False) as good:
         peers = [QuicPeer(strict.port) for _ in range(200)]
         asked = len(good.latencies)
@@ -194,23 +195,15 @@ def test_q_3_handshakes_that_do_not_end_have_a_number_and_a_deadline(strict: Ben
                     else:
                         peer.heard.append(data)
         let_in = [peer for peer in peers if any(len(data) >= DATAGRAM for data in peer.heard)]
-        refused = [peer for peer in peers if peer.heard and peer not in let_in]
+        waiting = [peer for peer in peers if not peer.heard]
         assert 0 < len(let_in) <= 64
-        assert len(refused) >= 100
-        deadline = time.monotonic() + 4.0
-        while not can_visit(strict.port):
-            assert time.monotonic() < deadline
+        assert len(let_in) + len(waiting) == len(peers)
+        # By its own probes, with the proof that it has.
+        waiting[0].wait(lambda: waiting[0].is_open, "a handshake")
+        assert waiting[0].quic._retry_count == 1
         for peer in peers:
             peer.sock.close()
         assert len(good.latencies) > asked
-
-
-def can_visit(port: int) -> bool:
-    try:
-        with QuicPeer(port) as peer:
-            return peer.fetch().status == 200
-    except AssertionError:
-        return False
 
 
 def test_q_4_tokens_that_nobody_sealed(strict: Bench) -> None:
@@ -455,18 +448,24 @@ def test_q_15_connections_that_come_and_go(bench: Bench) -> None:
 
 
 def test_q_15_clients_that_vanish(serve: Serve) -> None:
-    """They are forgotten once they have been silent for long: then their IDs are a stranger's, and get a reset."""
-    bench = start(serve, "--quic-idle-timeout", "1")
+    """They are forgotten once they have been silent for long: then their IDs are a stranger's, and get a reset.
+
+    The time is one that a handshake on a busy machine does not take: it holds for the clients too.
+    """
+    bench = start(serve, "--quic-idle-timeout", "3")
     with bench.watch(), make_socket(bench.port) as sock:
-        peers = [QuicPeer(bench.port).__enter__() for _ in range(100)]
-        for peer in peers:
+        cids = []
+        for _ in range(100):
+            peer = QuicPeer(bench.port).__enter__()
+            cids.append(peer.quic._peer_cid.cid)
             peer.sock.close()
-        deadline = time.monotonic() + 4.0
-        for peer in peers:
-            sock.send(b"\x41" + peer.quic._peer_cid.cid + os.urandom(60))
-            while not collect_one(sock, 0.05):
+        deadline = time.monotonic() + 3.0 + PATIENCE_S
+        for cid in cids:
+            while True:
+                sock.send(b"\x41" + cid + os.urandom(60))
+                if collect_one(sock, 0.05):
+                    break
                 assert time.monotonic() < deadline
-                sock.send(b"\x41" + peer.quic._peer_cid.cid + os.urandom(60))
 
 
 def test_a_client_that_has_not_heard_of_its_end_is_told_again(serve: Serve) -> None:
