@@ -126,7 +126,7 @@ class FakeEngine:
         if stream not in self.finished:
             self.stops.setdefault(stream, code)
 
-    def acknowledge(self, stream: int, size: int) -> None:
+    def consume(self, stream: int, size: int) -> None:
         assert size >= 0
         self.credit[stream] = self.credit.get(stream, 0) + size
         assert self.credit[stream] <= self.fed.get(stream, 0), "more is given back than has come"

@@ -72,7 +72,7 @@ class Engine:
     def receive(self, data: bytes, address: tuple[str, int], now: float) -> None:
         return None
 
-    def acknowledge(self, stream_id: int, size: int) -> None:
+    def consume(self, stream_id: int, size: int) -> None:
         return None
 
 
@@ -134,7 +134,7 @@ def make_engine_call(connection: Any) -> Callable[[], None]:
 
     def call() -> None:
         nonlocal stream
-        engine.acknowledge(stream, 100)
+        engine.consume(stream, 100)
         engine.send(stream, b"", True)
         set_timer(0.0)
         engine.get_deadline()

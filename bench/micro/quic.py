@@ -80,7 +80,7 @@ class Stock:
     def get_deadline(self) -> float | None:
         return self._quic.get_timer()
 
-    def acknowledge(self, stream_id: int, size: int) -> None:
+    def consume(self, stream_id: int, size: int) -> None:
         """Its windows go by themselves."""
 
     def get_unsent(self, stream_id: int) -> int:
@@ -97,7 +97,7 @@ class Listener:
         self._answer = answer
 
     def on_stream_data(self, stream_id: int, data: bytes, ends: bool) -> None:
-        self.server.acknowledge(stream_id, len(data))
+        self.server.consume(stream_id, len(data))
         if ends and self._answer:
             self.server.send(stream_id, self._answer, True)
 

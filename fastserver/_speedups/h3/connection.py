@@ -182,7 +182,7 @@ class H3Connection(Intake):
             self.budget.count_payload(len(data))
             if stream_id & 2:
                 self._lanes.read(stream_id, data, ends)
-                self.engine.acknowledge(stream_id, len(data))
+                self.engine.consume(stream_id, len(data))
             else:
                 self.read_stream(stream_id, data, ends)
         except ConnectionFault as fault:

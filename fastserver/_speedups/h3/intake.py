@@ -62,7 +62,7 @@ class Intake(Outlet):
             if stream_id not in self.tails and stream_id not in self.passed:
                 stream = self._open_stream(stream_id)
             if stream is None:
-                self.engine.acknowledge(stream_id, len(data))
+                self.engine.consume(stream_id, len(data))
                 return
         if not stream.is_open:
             self._discard(stream, len(data), ends)
@@ -70,7 +70,7 @@ class Intake(Outlet):
         self._charged = 0
         self._read_frames(stream, data, ends)
         if len(data) > self._charged:
-            self.engine.acknowledge(stream_id, len(data) - self._charged)
+            self.engine.consume(stream_id, len(data) - self._charged)
         if ends:
             self._end_request(stream)
         if stream.is_due:
@@ -256,7 +256,7 @@ class Intake(Outlet):
 
     def _discard(self, stream, size, ends):
         """Throw away a part of a request whose response is whole."""
-        self.engine.acknowledge(stream.number, size)
+        self.engine.consume(stream.number, size)
         stream.received += size
         if ends:
             stream.receiving = False

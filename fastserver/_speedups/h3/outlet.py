@@ -84,7 +84,7 @@ class Outlet(Protocol):
     def give_back(self, stream, count):
         """Give the peer the window of what the application has taken."""
         if count > 0 and not self.is_silent:
-            self.engine.acknowledge(stream.number, count)
+            self.engine.consume(stream.number, count)
             self.speak()
 
     def get_unsent(self, stream):

@@ -119,9 +119,9 @@ class Engine(Sender):
         """Receive no more of a stream: STOP_SENDING."""
         self._table.stop(stream_id, code)
 
-    def acknowledge(self, stream_id, size):
+    def consume(self, stream_id, size):
         """So many bytes that were received are consumed: only this moves the windows."""
-        self._table.acknowledge(stream_id, size)
+        self._table.consume(stream_id, size)
 
     def get_unsent(self, stream_id):
         """Bytes of a stream that have not been in a packet."""

@@ -66,7 +66,7 @@ cdef class Table(Receiving):
     @cython.locals(stream=Stream)
     cpdef stop(self, Py_ssize_t number, Py_ssize_t code)
     @cython.locals(stream=Stream, more=Py_ssize_t)
-    cpdef acknowledge(self, Py_ssize_t number, Py_ssize_t size)
+    cpdef consume(self, Py_ssize_t number, Py_ssize_t size)
     @cython.locals(stream=Stream)
     cpdef Py_ssize_t get_unsent(self, Py_ssize_t number) except -1
     cdef _give_up(self, Stream stream, Py_ssize_t code)

@@ -152,7 +152,7 @@ class Table(Receiving):
         stream.discard(code)
         self._note(stream)
 
-    def acknowledge(self, number, size):
+    def consume(self, number, size):
         """So many received bytes have been consumed: the windows move (RFC 9000 section 4.2)."""
         stream = self.streams.get(number)
         if stream is None:

@@ -68,7 +68,7 @@ def echo(pair: Pair) -> None:
     """The server answers each request with what it was."""
 
     def answer(stream_id: int, data: bytes, ends: bool) -> None:
-        pair.server.acknowledge(stream_id, len(data))
+        pair.server.consume(stream_id, len(data))
         pair.server.send(stream_id, data, ends)
 
     pair.ear.on_data = answer
@@ -215,7 +215,7 @@ def test_a_message_of_tls_after_the_handshake() -> None:
 
 def test_a_transfer_both_ways_at_once() -> None:
     pair = connect()
-    pair.ear.on_data = lambda stream_id, data, ends: pair.server.acknowledge(stream_id, len(data))
+    pair.ear.on_data = lambda stream_id, data, ends: pair.server.consume(stream_id, len(data))
     pair.client.send_stream_data(0, bytes(range(256)) * 4096, end_stream=True)
     pair.run(lambda: 0 in pair.ear.data)
     pair.server.send(0, b"answer!!" * 131072, True)
@@ -229,7 +229,7 @@ def test_a_transfer_both_ways_at_once() -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_transfers_survive_loss_reordering_and_duplicates(seed: int) -> None:
     pair = connect(loss=0.05, twice=0.02, jitter_s=0.003, seed=seed)
-    pair.ear.on_data = lambda stream_id, data, ends: pair.server.acknowledge(stream_id, len(data))
+    pair.ear.on_data = lambda stream_id, data, ends: pair.server.consume(stream_id, len(data))
     blob = random.Random(seed).randbytes(2 << 20)
     pair.client.send_stream_data(0, blob, end_stream=True)
     pair.run(lambda: 0 in pair.ear.data)
@@ -327,7 +327,7 @@ def test_stop_sending_resets_our_half() -> None:
     pair.server.send(0, b"late", True)
     pair.server.reset(0, 1)
     pair.server.stop(0, 1)
-    pair.server.acknowledge(0, 1)
+    pair.server.consume(0, 1)
     assert pair.server.get_unsent(0) == 0
 
 

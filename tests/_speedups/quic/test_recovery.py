@@ -457,7 +457,7 @@ def test_a_word_that_is_lost_is_said_again(word: str) -> None:
     elif word == "streams":
         table.bidi.is_wanted = True
     else:
-        table.acknowledge(0, 100_000)
+        table.consume(0, 100_000)
 
     def say(number: int) -> bytes:
         draft = Draft()

@@ -83,7 +83,7 @@ def test_window_follows_consumption() -> None:
     pair.client.send_stream_data(0, bytes(8 * WINDOW))
     pair.settle(5)
     assert len(pair.ear.data[0]) == WINDOW
-    pair.server.acknowledge(0, WINDOW)
+    pair.server.consume(0, WINDOW)
     pair.settle(5)
     assert len(pair.ear.data[0]) == 2 * WINDOW
 
