@@ -34,4 +34,4 @@ cdef class Encoder:
     cdef Py_ssize_t _find_name(self, bytes name) except -1
 
 
-cdef _append_integer(bytearray out, int first, int mask, long long value)
+cpdef append_integer(bytearray out, int first, int mask, long long value)

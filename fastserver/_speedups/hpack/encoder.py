@@ -80,7 +80,7 @@ class Encoder:
         self._announce_size(out)
         index = _STATUS_INDEXES.get(status)
         if index is not None:
-            _append_integer(out, 0x80, 0x7F, index)
+            append_integer(out, 0x80, 0x7F, index)
         else:
             self._append_field(out, (b":status", b"%d" % status), True)
         for field in fields:
@@ -91,16 +91,16 @@ class Encoder:
         """Begin a block: tell of the table's new size, by way of the least where it was smaller (section 4.2)."""
         if self._least < self._table.capacity:
             self._table.resize(self._least)
-            _append_integer(out, 0x20, 0x1F, self._least)
+            append_integer(out, 0x20, 0x1F, self._least)
         if self._allowed != self._table.capacity:
             self._table.resize(self._allowed)
-            _append_integer(out, 0x20, 0x1F, self._allowed)
+            append_integer(out, 0x20, 0x1F, self._allowed)
         self._least = self._allowed
 
     def _append_field(self, out, field, huffman):
         number = self._table.numbers.get(field) if type(field) is tuple else None
         if number is not None:
-            _append_integer(out, 0x80, 0x7F, self._index(number))
+            append_integer(out, 0x80, 0x7F, self._index(number))
         else:
             self._append_other(out, field, huffman)
 
@@ -117,16 +117,16 @@ class Encoder:
             entry = (name, value)
             index = self._find_entry(entry)
             if index:
-                _append_integer(out, 0x80, 0x7F, index)
+                append_integer(out, 0x80, 0x7F, index)
                 return
         index = traits & _INDEX_MASK or self._find_name(name)
         is_kept = False
         if traits & _NEVER_INDEXED:
-            _append_integer(out, 0x10, 0x0F, index)
+            append_integer(out, 0x10, 0x0F, index)
         elif traits & _UNINDEXED or (len(name) + len(value) + _ENTRY_OVERHEAD) * 4 > self._table.capacity * 3:
-            _append_integer(out, 0x00, 0x0F, index)
+            append_integer(out, 0x00, 0x0F, index)
         else:
-            _append_integer(out, 0x40, 0x3F, index)
+            append_integer(out, 0x40, 0x3F, index)
             is_kept = True
         if not index:
             append_string(out, name, huffman)
@@ -152,8 +152,8 @@ class Encoder:
         return 0 if number is None else self._index(number)
 
 
-def _append_integer(out, first, mask, value):
-    """An integer whose first byte is ``first`` and holds the bits of ``mask`` (section 5.1)."""
+def append_integer(out, first, mask, value):
+    """An integer whose first byte is ``first`` and holds the bits of ``mask`` (section 5.1); QPACK writes it too."""
     if value < mask:
         out.append(first | value)
         return

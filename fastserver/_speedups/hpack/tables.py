@@ -71,17 +71,18 @@ via
 www-authenticate
 """
 
-# Each name is one object, here and in requests of HTTP/1.
+# Each name is one object, here, in QPACK's table and in requests of every protocol.
 _NAMES = {name: name for name in KNOWN_FIELDS}
 
 
-def _read_static_line(line: str) -> tuple[bytes, bytes]:
-    name, _, value = line.encode("ascii").partition(b" ")
-    return _NAMES.setdefault(name, name), value
+def read_static_table(lines: str) -> tuple[tuple[bytes, bytes], ...]:
+    """The fields of a table that is written as text: a line each, name and value."""
+    fields = (line.encode("ascii").partition(b" ") for line in lines.splitlines())
+    return tuple((_NAMES.setdefault(name, name), value) for name, _, value in fields)
 
 
 #: The static table; the entry with index 1 is the first.
-STATIC_TABLE = tuple(map(_read_static_line, _STATIC_LINES.splitlines()))
+STATIC_TABLE = read_static_table(_STATIC_LINES)
 STATIC_SIZE = len(STATIC_TABLE)
 
 #: The end of a string as a symbol; it may never stand in one (section 5.2).

@@ -1,6 +1,7 @@
 # `encode_response` is called once for each response; a field that came before costs a look into a dictionary.
 cimport cython
 
+from ..hpack.encoder cimport append_integer
 from ..hpack.strings cimport append_string
 
 cdef bytes _PREFIX
@@ -26,4 +27,3 @@ cdef bytes _make_line(object field)
 cdef bytes _render_line(bytes name, bytes value, int traits)
 @cython.locals(text=bytearray, size=int)
 cdef _append_name(bytearray out, bytes name, int first)
-cdef _append_integer(bytearray out, int first, int mask, long long value)

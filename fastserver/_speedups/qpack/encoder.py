@@ -7,6 +7,7 @@ the rest.  Text goes as Huffman code where that is shorter.
 """
 
 from ..fields import CHANGING_FIELDS, KNOWN_FIELDS
+from ..hpack.encoder import append_integer
 from ..hpack.strings import append_string
 from .tables import STATIC_TABLE
 
@@ -86,11 +87,11 @@ def _render_line(name, value, traits):
     is_secret = traits & _SECRET != 0
     place = None if is_secret else _STATIC_INDEXES.get((name, value))
     if place is not None:
-        _append_integer(out, 0xC0, 0x3F, place)
+        append_integer(out, 0xC0, 0x3F, place)
         return bytes(out)
     index = traits & _INDEX_MASK
     if index:
-        _append_integer(out, 0x70 if is_secret else 0x50, 0x0F, index - 1)
+        append_integer(out, 0x70 if is_secret else 0x50, 0x0F, index - 1)
     else:
         _append_name(out, name, 0x30 if is_secret else 0x20)
     append_string(out, value, True)
@@ -100,7 +101,7 @@ def _render_line(name, value, traits):
 def _append_name(out, name, first):
     """A literal name, whose length has three bits of its first byte; Huffman code is not tried on a very long one."""
     if len(name) > 126:
-        _append_integer(out, first, 0x07, len(name))
+        append_integer(out, first, 0x07, len(name))
         out += name
         return
     text = bytearray()
@@ -108,21 +109,8 @@ def _append_name(out, name, first):
     size = text[0] & 0xFF
     if size & 0x80:
         first |= 0x08
-    _append_integer(out, first, 0x07, size & 0x7F)
+    append_integer(out, first, 0x07, size & 0x7F)
     out += text[1:]
-
-
-def _append_integer(out, first, mask, value):
-    """An integer whose first byte is ``first`` and holds the bits of ``mask`` (section 4.1.1)."""
-    if value < mask:
-        out.append(first | value)
-        return
-    out.append(first | mask)
-    value -= mask
-    while value > 127:
-        out.append(128 | value & 127)
-        value >>= 7
-    out.append(value)
 
 
 def _list_starts():

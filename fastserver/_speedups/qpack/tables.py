@@ -1,6 +1,6 @@
 """The data of RFC 9204: the static table (appendix A)."""
 
-from ..fields import KNOWN_FIELDS
+from ..hpack.tables import read_static_table
 
 _STATIC_LINES = """\
 :authority
@@ -104,17 +104,8 @@ x-frame-options deny
 x-frame-options sameorigin
 """
 
-# Each name is one object, here and in requests of HTTP/1 and HTTP/2.
-_NAMES = {name: name for name in KNOWN_FIELDS}
-
-
-def _read_static_line(line: str) -> tuple[bytes, bytes]:
-    name, _, value = line.encode("ascii").partition(b" ")
-    return _NAMES.setdefault(name, name), value
-
-
 #: The static table; the entry with index 0 is the first.
-STATIC_TABLE = tuple(map(_read_static_line, _STATIC_LINES.splitlines()))
+STATIC_TABLE = read_static_table(_STATIC_LINES)
 STATIC_SIZE = len(STATIC_TABLE)
 
 #: What a field counts beyond its bytes (RFC 9114 section 4.2.2).
