@@ -24,6 +24,7 @@ from fastserver.config.setting import quote
 from fastserver.config.tls import load_credentials, read_server_certificate
 from fastserver.server.endpoints import Endpoint, Purpose
 from fastserver.transport.sockets import BindError
+from fastserver.transport.tls import VERSIONS, compose_facts
 
 if TYPE_CHECKING:
     from aioquic.quic.configuration import QuicConfiguration
@@ -38,8 +39,6 @@ HTTP3_NAME: Final = "h3"
 
 #: The oldest Python for which there is an aioquic that this server knows.
 PYTHON: Final = (3, 11)
-
-_TLS_1_3: Final = 0x0304
 
 
 class Parts(NamedTuple):
@@ -167,16 +166,7 @@ class HTTP3:
     def make_tls_facts(self, wire: Any) -> dict[str, Any] | None:
         """The ASGI ``tls`` extension as ``transport.tls.tls_facts`` has it; ``None`` while ``wire`` shakes hands."""
         suite = wire.engine.cipher_suite
-        if suite is None:
-            return None
-        return {
-            "server_cert": self._server_cert_pem,
-            "client_cert_chain": [],
-            "client_cert_name": None,
-            "client_cert_error": None,
-            "tls_version": _TLS_1_3,
-            "cipher_suite": suite,
-        }
+        return None if suite is None else compose_facts(self._server_cert_pem, VERSIONS["TLSv1.3"], suite)
 
 
 class QUICService:

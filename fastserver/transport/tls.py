@@ -4,7 +4,7 @@ It reads facts of a finished handshake; it opens nothing and changes nothing.
 """
 
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 
@@ -42,13 +42,30 @@ def tls_facts(ssl_object: ssl.SSLObject | ssl.SSLSocket, server_cert_pem: str | 
     if chain:
         # With a client's certificate verified, getpeercert() is its dictionary.
         subject = (ssl_object.getpeercert() or {}).get("subject", ())  # type: ignore[assignment]
+    return compose_facts(
+        server_cert_pem,
+        VERSIONS.get(ssl_object.version() or ""),
+        None if cipher is None else _cipher_suites().get(cipher[0]),
+        chain,
+        None if subject is None else render_name(subject),
+    )
+
+
+def compose_facts(
+    server_cert_pem: str | None,
+    version: int | None,
+    suite: int | None,
+    client_chain: Sequence[str] = (),
+    client_name: str | None = None,
+) -> dict[str, Any]:
+    """The ``tls`` extension's dictionary, of whatever TLS; ``version`` and ``suite`` are IANA's numbers."""
     return {
         "server_cert": server_cert_pem,
-        "client_cert_chain": chain,
-        "client_cert_name": None if subject is None else render_name(subject),
+        "client_cert_chain": list(client_chain),
+        "client_cert_name": client_name,
         "client_cert_error": None,
-        "tls_version": VERSIONS.get(ssl_object.version() or ""),
-        "cipher_suite": None if cipher is None else _cipher_suites().get(cipher[0]),
+        "tls_version": version,
+        "cipher_suite": suite,
     }
 
 
