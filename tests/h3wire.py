@@ -73,7 +73,7 @@ class FakeEngine:
         self.finished: set[int] = set()
         self.credit: dict[int, int] = {}
         self.closed: tuple[int, str] | None = None
-        self.is_closed = False
+        self._is_over = False
         self.is_detached = False
         self.farewell: bytes | None = None
         self.room = math.inf
@@ -112,7 +112,7 @@ class FakeEngine:
 
     def send(self, stream: int, data: bytes, ends: bool) -> None:
         assert type(data) is bytes
-        if stream in self.resets or self.is_closed:
+        if stream in self.resets or self._is_over:
             return
         assert stream not in self.ended, "said behind the end of a stream"
         self.said.setdefault(stream, bytearray()).extend(data)
@@ -135,11 +135,11 @@ class FakeEngine:
         if self.closed is None:
             self.closed = (code, reason)
             self.farewell = reason.encode() or b"farewell"
-            self.is_closed = True
+            self._is_over = True
 
     def terminate(self, end: End, code: int) -> None:
         """It is over without our word; to be called where the loop runs."""
-        self.is_closed = True
+        self._is_over = True
         self.listener.on_terminated(end, code)
 
     def detach(self) -> None:

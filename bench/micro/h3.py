@@ -47,7 +47,6 @@ def make_requests(room: Room) -> dict[str, bytes]:
 class Engine:
     """Takes all that it is given, at once and for good."""
 
-    is_closed = False
     unsent = 0
 
     def __init__(self) -> None:

@@ -94,8 +94,6 @@ class H3Connection(Intake):
             # have next.  One that always has something open is not waited for long.
             self.enter_draining()
         self.flush(now)
-        if engine.is_closed and not self.is_silent:
-            self._enter_closing()
         self._finish_turn()
         if self._state is not H3State.CLOSED:
             # What was said meanwhile, by applications that have room again, leaves in a turn of its own.

@@ -89,11 +89,6 @@ class Engine(Sender):
         return self._table.unsent
 
     @property
-    def is_closed(self):
-        """Whether nothing is sent or taken any more: the dispatcher may forget the connection."""
-        return self._state is QuicConnectionState.TERMINATED
-
-    @property
     def farewell(self):
         """The datagram of our CONNECTION_CLOSE, for who has not heard it; ``None`` where none was sent."""
         return self._farewell

@@ -80,8 +80,6 @@ class Ranges:
                     merged.append((start, stop))
                     start = stop = -1
                 merged.append((low, high))
-                stop = -1
-                start = -1
             else:
                 start = min(start, low)
                 stop = max(stop, high)

@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("aioquic")
 
 from aioquic.quic import connection
-from aioquic.quic.connection import QuicConnection, QuicConnectionId, QuicNetworkPath
+from aioquic.quic.connection import QuicConnection, QuicConnectionId, QuicConnectionState, QuicNetworkPath
 from aioquic.quic.crypto import CryptoContext, CryptoPair
 from aioquic.quic.packet import QuicProtocolVersion
 from aioquic.tls import CipherSuite, Epoch
@@ -346,9 +346,9 @@ def test_close_is_told_once_and_frees_everything() -> None:
     pair.server.close(0x100, "done")
     pair.settle(0.03)
     assert pair.ear.terminated == (End.OURS, 0x100)
-    assert not pair.server.is_closed
+    assert pair.server._state is not QuicConnectionState.TERMINATED
     pair.settle(10)
-    assert pair.server.is_closed
+    assert pair.server._state is QuicConnectionState.TERMINATED
     assert pair.ear.cids == []
     assert pair.server.get_deadline() == float("inf")
     assert pair.server.take_datagrams(pair.now) == []
@@ -364,7 +364,7 @@ def test_a_closed_engine_leaves_no_circle() -> None:
         pair.run(lambda: 0 in pair.got_end)
         pair.server.close(0x100, "done")
         pair.settle(10)
-        assert pair.server.is_closed
+        assert pair.server._state is QuicConnectionState.TERMINATED
         left = weakref.ref(pair.server)
         pair.server = None
         pair.ear.on_data = lambda stream_id, data, ends: None
@@ -437,7 +437,7 @@ def test_silence_ends_the_connection() -> None:
         pair.server.on_deadline(pair.now)
         pair.server.take_datagrams(pair.now)
     assert pair.ear.terminated == (End.IDLE, 0)
-    assert pair.server.is_closed
+    assert pair.server._state is QuicConnectionState.TERMINATED
 
 
 def test_a_handshake_that_does_not_end_is_dropped() -> None:
@@ -446,7 +446,7 @@ def test_a_handshake_that_does_not_end_is_dropped() -> None:
     (first, _), *_ = pair.client.datagrams_to_send(pair.now)
     pair.server.receive(first, CLIENT, pair.now)
     started = pair.now
-    while not pair.server.is_closed:
+    while pair.server._state is not QuicConnectionState.TERMINATED:
         pair.now = pair.server.get_deadline()
         pair.server.on_deadline(pair.now)
         pair.server.take_datagrams(pair.now)
