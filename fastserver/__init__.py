@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from fastserver.config.errors import ConfigError
     from fastserver.config.model import Config
     from fastserver.errors import StartupFailed
+    from fastserver.processes.run import run, serve
     from fastserver.protocol.facade import HandlerConnection
-    from fastserver.server.run import run, serve
     from fastserver.server.server import Server
 
 __version__ = VERSION
@@ -47,8 +47,8 @@ _HOMES = {
     "HandlerConnection": "fastserver.protocol.facade",
     "Server": "fastserver.server.server",
     "StartupFailed": "fastserver.errors",
-    "run": "fastserver.server.run",
-    "serve": "fastserver.server.run",
+    "run": "fastserver.processes.run",
+    "serve": "fastserver.processes.run",
 }
 
 

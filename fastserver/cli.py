@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return top.main(argv[1:])
     try:
         line = parse(argv)
-        from fastserver.server.run import run  # late: --help and a usage error need no server
+        from fastserver.processes.run import run  # late: --help and a usage error need no server
 
         return run(line.app, line.config)
     except (UsageError, ConfigError) as error:

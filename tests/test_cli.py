@@ -35,9 +35,9 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Config]]:
         calls.append((app, config))
         return 3
 
-    module = ModuleType("fastserver.server.run")
+    module = ModuleType("fastserver.processes.run")
     module.run = run  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "fastserver.server.run", module)
+    monkeypatch.setitem(sys.modules, "fastserver.processes.run", module)
     for name in tuple(os.environ):
         if name.startswith("FASTSERVER_") or name == "WEB_CONCURRENCY":
             monkeypatch.delenv(name)
@@ -514,7 +514,7 @@ def test_an_error_of_the_configuration_at_the_start(
     def run(app: str, config: Config) -> int:
         raise ConfigError("certfile", "'c' cannot be read: No such file or directory")
 
-    monkeypatch.setattr(sys.modules["fastserver.server.run"], "run", run)
+    monkeypatch.setattr(sys.modules["fastserver.processes.run"], "run", run)
     assert cli.main(["m:app", "--certfile", "c"]) == 2
     assert capsys.readouterr().err == "fastserver: error: certfile: 'c' cannot be read: No such file or directory\n"
 

@@ -16,7 +16,8 @@ ROOT = Path(__file__).parents[1]
 FLOORS: list[dict[str, str]] = [
     {"fastserver.__main__": "cli", "fastserver.cli": "cli"},
     {"fastserver": "api"},
-    {"fastserver.server": "server", "fastserver.top": "top"},
+    {"fastserver.processes": "processes", "fastserver.top": "top"},
+    {"fastserver.server": "server"},
     {
         "fastserver.transport": "transport",
         "fastserver._speedups.tcp": "transport",
@@ -24,6 +25,7 @@ FLOORS: list[dict[str, str]] = [
         "fastserver._speedups.datagrams": "transport",
         "fastserver._speedups.udp": "transport",
         "fastserver._speedups.udpsocket": "transport",
+        "fastserver.logs": "logs",
         "fastserver.metrics": "metrics",
         "fastserver.observe": "observe",
         "fastserver.states": "states",
@@ -78,9 +80,21 @@ PLACES = {name: (floor, room) for floor, rooms in enumerate(FLOORS) for name, ro
 
 #: Who may import the event loop, and who may read the time: ``clock`` only formats it, ``kernels`` is the timer of
 #: durations.
-EDGE = ("fastserver.transport", "fastserver.server", "fastserver._speedups.tcp", "fastserver._speedups.udp")
+EDGE = (
+    "fastserver.transport",
+    "fastserver.server",
+    "fastserver.processes",
+    "fastserver._speedups.tcp",
+    "fastserver._speedups.udp",
+)
 ASYNCIO_ALLOWED = (*EDGE, "fastserver._speedups.task", "fastserver.exchange.lifespan", "fastserver.observe")
-TIME_ALLOWED = (*EDGE, "fastserver._speedups.clock", "fastserver._speedups.kernels", "fastserver.top")
+TIME_ALLOWED = (
+    *EDGE,
+    "fastserver.logs",
+    "fastserver._speedups.clock",
+    "fastserver._speedups.kernels",
+    "fastserver.top",
+)
 #: Who may import which package of others: each has a seam.  All else is the standard library.
 GUESTS = {
     "h2": ("fastserver.protocol.h2.engine",),
@@ -211,7 +225,7 @@ def test_imports_point_down(path: Path) -> None:
         ("fastserver/protocol/h2/other.py", "import h2.connection", "seam"),
         ("fastserver/protocol/h2/engine.py", "from hpack import Decoder", "seam"),
         ("fastserver/_speedups/h2/frames.py", "from hyperframe.frame import Frame", "seam"),
-        ("fastserver/server/worker.py", "def late():\n    import rich", "seam"),
+        ("fastserver/processes/worker.py", "def late():\n    import rich", "seam"),
         ("fastserver/transport/tls.py", "from aioquic.tls import Context", "seam"),
     ],
 )

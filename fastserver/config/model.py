@@ -21,9 +21,10 @@ from fastserver.config.statsd import StatsdTarget, parse_statsd_target
 from fastserver.config.topics.bounds import Limits, Timeouts
 from fastserver.config.topics.extensions import Extensions, Metrics
 from fastserver.config.topics.operation import TLS, Logging, Responses
+from fastserver.config.topics.processes import Development, Processes, Recycling, Supervision
 from fastserver.config.topics.protocols import HTTP2, Protocols, WebSockets
 from fastserver.config.topics.quic import HTTP3
-from fastserver.config.topics.serving import Application, Listening, Processes
+from fastserver.config.topics.serving import WSGI, Application, Listening
 
 
 # The bases stand in reverse: a dataclass has the fields of its last base first.
@@ -40,6 +41,10 @@ class Config(
     Protocols,
     Limits,
     Timeouts,
+    Development,
+    Supervision,
+    Recycling,
+    WSGI,
     Application,
     Processes,
     Listening,
@@ -55,16 +60,40 @@ class Config(
             self,
             *,
             bind: str | Sequence[str] = ...,
+            insecure_bind: str | Sequence[str] = ...,
             backlog: int | str = ...,
             dual_stack: bool | str = ...,
             uds_permissions: int | str | None = ...,
             workers: int | str = ...,
+            preload: bool | str = ...,
             loop: str = ...,
             factory: bool | str = ...,
             app_dir: str = ...,
             root_path: str = ...,
             interface: str = ...,
             lifespan: str = ...,
+            threads: int | str = ...,
+            limit_queue: int | str = ...,
+            timeout_queue: float | str = ...,
+            wsgi_spool_size: int | str = ...,
+            max_requests: int | str = ...,
+            max_requests_jitter: int | str = ...,
+            worker_lifetime: float | str = ...,
+            worker_lifetime_jitter: float | str = ...,
+            worker_max_rss: int | str = ...,
+            worker_max_rss_jitter: int | str = ...,
+            timeout_worker_healthcheck: float | str = ...,
+            control_socket: str | None = ...,
+            pid: str | None = ...,
+            user: str | int | None = ...,
+            group: str | int | None = ...,
+            umask: int | str | None = ...,
+            reload: bool | str = ...,
+            reload_dirs: str | Sequence[str] = ...,
+            reload_includes: str | Sequence[str] = ...,
+            reload_excludes: str | Sequence[str] = ...,
+            reload_delay: float | str = ...,
+            debug: bool | str = ...,
             timeout_lifespan_startup: float | str = ...,
             timeout_lifespan_shutdown: float | str = ...,
             timeout_keep_alive: float | str = ...,
@@ -74,6 +103,8 @@ class Config(
             timeout_write: float | str = ...,
             timeout_handshake: float | str = ...,
             timeout_graceful_shutdown: float | str = ...,
+            timeout_stream_shutdown: float | str = ...,
+            drain_delay: float | str = ...,
             keep_alive_max_requests: int | str = ...,
             limit_request_line: int | str = ...,
             limit_request_fields: int | str = ...,
@@ -117,6 +148,9 @@ class Config(
             keyfile_password: str | None = ...,
             ca_certs: str | None = ...,
             verify_mode: str | ssl.VerifyMode = ...,
+            tls_min_version: str = ...,
+            sni_cert: str | Sequence[str] = ...,
+            cert_reload: bool | str = ...,
             ciphers: str | None = ...,
             server_header: bool | str = ...,
             date_header: bool | str = ...,
@@ -124,8 +158,13 @@ class Config(
             access_log: bool | str = ...,
             access_logfile: str = ...,
             access_logformat: str = ...,
+            access_log_exclude: str | Sequence[str] = ...,
             error_logfile: str = ...,
             log_level: str | int = ...,
+            log_format: str = ...,
+            log_config: str | None = ...,
+            use_colors: bool | str | None = ...,
+            request_id: bool | str = ...,
             observers: str | Callable[..., object] | Sequence[str | Callable[..., object]] = ...,
             protocols: str | Mapping[str, object] | Sequence[object] = ...,
             metrics_bind: str | Sequence[str] = ...,
@@ -133,6 +172,7 @@ class Config(
             statsd_host: str | None = ...,
             statsd_prefix: str = ...,
             dogstatsd_tags: str = ...,
+            health_check_path: str | None = ...,
         ) -> None: ...
 
     def __post_init__(self) -> None:

@@ -63,11 +63,7 @@ def _value(
 
 #: Every such setting by topic.
 TOPICS: Final[Mapping[str, tuple[Rival, ...]]] = {
-    "listening": (
-        _value("insecure_bind"),
-        _switch("reuse_port"),
-        _value("umask", flags=("-m",), instead="uds_permissions sets the mode of Unix sockets"),
-    ),
+    "listening": (_switch("reuse_port"),),
     "configuration": (
         _value("config", flags=("-c",), instead="FASTSERVER_<KEY> in the environment sets any key"),
         _value("env_file", "env_files"),
@@ -75,27 +71,9 @@ TOPICS: Final[Mapping[str, tuple[Rival, ...]]] = {
         _switch("print_config"),
     ),
     "processes": (
-        _switch("reload", "use_reloader"),
-        _value("reload_dir", "reload_dirs"),
-        _value("reload_include", "reload_includes"),
-        _value("reload_exclude", "reload_excludes"),
-        _value("reload_delay"),
-        _value("reload_extra_file", "reload_paths"),
-        _switch("preload"),
-        _value("threads", "blocking_threads", "wsgi_threads"),
         _value("loop_threads"),
-        _value("max_requests", "limit_max_requests", same=("0",)),
-        _value("max_requests_jitter", "limit_max_requests_jitter", same=("0",)),
-        _value("worker_lifetime", "workers_lifetime"),
-        _value("worker_max_rss", "workers_max_rss"),
-        _value("timeout", "timeout_worker_healthcheck", flags=("-t",)),
-        _value("drain_delay", same=("0",)),
-        _value("pid", "pid_file", "pid_path", flags=("-p",)),
-        _value("user", flags=("-u",)),
-        _value("group", flags=("-g",)),
         _value("name", "process_name", flags=("-n",)),
         _switch("daemon", flags=("-D",), instead="let the service manager run it in the background"),
-        _switch("debug"),
         _value("chdir", "working_dir", instead="change the directory first, or give app_dir"),
     ),
     "protocols": (
@@ -118,9 +96,6 @@ TOPICS: Final[Mapping[str, tuple[Rival, ...]]] = {
     ),
     "TLS": (
         _value("ssl_version", same=("17", "2"), instead="the server takes TLS 1.2 and 1.3"),
-        _value("tls_min_version", "ssl_protocol_min", same=("1.2", "tls1.2", "tlsv1.2")),
-        _value("sni_cert"),
-        _switch("cert_reload"),
         _value("verify_flags"),
         _value("ssl_crl"),
         _value("ssl_context_factory"),
@@ -135,21 +110,14 @@ TOPICS: Final[Mapping[str, tuple[Rival, ...]]] = {
     ),
     "limits": (
         _value("limit_concurrency", instead="limit_connections limits the connections of a worker"),
-        _value("limit_queue"),
-        _value("timeout_queue"),
         _value("timeout_response", "http_timeout"),
         _value("max_app_queue_size"),
         _value("backpressure"),
     ),
     "logging and metrics": (
-        _value("log_config", "logconfig"),
         _value("logconfig_dict"),
         _value("logger_class"),
-        _value("log_format", same=("text",)),
-        _value("access_log_exclude"),
-        _switch("use_colors"),
         _switch("metrics", instead="metrics_bind switches them on"),
-        _value("health_check_path", "health_path"),
     ),
     "other": (
         _value("static", "static_dir", "static_path_mount"),

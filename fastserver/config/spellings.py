@@ -40,3 +40,4 @@ LEVELS: Final[Mapping[str, str]] = {
     "40": "error",
     "50": "critical",
 }
+TLS_VERSIONS: Final[Mapping[str, str]] = {"tls1.2": "1.2", "tlsv1.2": "1.2", "tls1.3": "1.3", "tlsv1.3": "1.3"}

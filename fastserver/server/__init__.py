@@ -1,1 +1,1 @@
-"""Processes: the supervisor, the worker and its event loop, the embeddable server, loading the application, logs."""
+"""One process that serves: the embeddable server, what its connections share, and the application that it loads."""

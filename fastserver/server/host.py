@@ -14,7 +14,7 @@ from fastserver._speedups.http import HTTPApplication
 from fastserver._speedups.websocket.settings import WebSocketSettings
 from fastserver.config.model import Config
 from fastserver.exchange.pathsend import send_path
-from fastserver.server.accesslog import AccessLog
+from fastserver.logs.accesslog import AccessLog
 from fastserver.server.monitor import has_readers
 from fastserver.transport.sendfile import send_file
 from fastserver.typing import App

@@ -31,12 +31,12 @@ from fastserver.config.model import Config
 from fastserver.config.tls import create_ssl_context, read_server_certificate
 from fastserver.errors import StartupFailed
 from fastserver.exchange.lifespan import Lifespan
+from fastserver.logs.accesslog import AccessLog, make_access_logger
+from fastserver.logs.errorlog import configure_error_log, find_handlers, get_error_log, revive
 from fastserver.observe import Observation
-from fastserver.server.accesslog import AccessLog, make_access_logger
 from fastserver.server.connections import ConnectionTable
 from fastserver.server.ebb import Ebb
 from fastserver.server.endpoints import Endpoint, Purpose, describe_endpoint, list_alpn, open_endpoints
-from fastserver.server.errorlog import configure_error_log, find_handlers, get_error_log, revive
 from fastserver.server.extensions import Extensions, load_extensions
 from fastserver.server.host import make_host, make_metrics_host
 from fastserver.server.loader import load_app

@@ -14,7 +14,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from fastserver.server.signals import ECHO_S
+from fastserver.processes.signals import ECHO_S
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 20.0

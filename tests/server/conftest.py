@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from fastserver.logs.errorlog import ErrorLogHandler, get_error_log
 from fastserver.server import quic
-from fastserver.server.errorlog import ErrorLogHandler, get_error_log
 from tests.server.quicparts import FakeParts
 
 

@@ -17,7 +17,7 @@ from fastserver import Config, Server, StartupFailed
 from fastserver._speedups.connection import LiveConnection
 from fastserver.config.errors import ConfigError
 from fastserver.events import Closed, ConnectionState, Direction, RawData
-from fastserver.server.errorlog import get_error_log
+from fastserver.logs.errorlog import get_error_log
 from tests.fakes import RecordingHandler
 from tests.server.applications import Recorder, fetch, open_stream, read_response, render_request
 from tests.site import AUTHORITY, LOOPS, Main, run_in_loop, wait_until

@@ -277,7 +277,7 @@ def copy_group(group: UDPGroup) -> UDPGroup:
 IMPORTS = """
 import asyncio, sys
 from fastserver import Config, Server
-import fastserver.server.run
+import fastserver.processes.run
 
 async def app(scope, receive, send): ...
 

@@ -19,7 +19,7 @@ from fastserver.config.bind import parse_bind
 from fastserver.config.errors import ConfigError
 from fastserver.config.model import Config
 from fastserver.errors import StartupFailed
-from fastserver.server import errorlog
+from fastserver.logs import errorlog
 from fastserver.server import server as server_module
 from fastserver.server.endpoints import Endpoint
 from fastserver.server.server import Server
@@ -627,7 +627,7 @@ def test_a_cancelled_serve_is_gone_at_once(run: Run) -> None:
 def test_without_a_trigger_signals_end_serve_and_a_second_one_cuts(
     run: Run, signum: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fastserver.server.signals.ECHO_S", 0.0)
+    monkeypatch.setattr("fastserver.processes.signals.ECHO_S", 0.0)
     app = Recorder()
     port = find_port()
     before = signal.getsignal(signum)

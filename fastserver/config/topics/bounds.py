@@ -76,6 +76,19 @@ class Timeouts:
         "Seconds that open requests get to finish when the server is stopping; then they are cancelled.",
         aliases=("graceful_timeout", "workers_kill_timeout"),
     )
+    timeout_stream_shutdown: float = setting(
+        10.0,
+        Kind.DURATION,
+        "timeouts",
+        "Seconds of timeout_graceful_shutdown after which event streams and WebSockets that are still open are told to "
+        "end.",
+    )
+    drain_delay: float = setting(
+        0.0,
+        Kind.DURATION,
+        "timeouts",
+        "Seconds that the server still takes new connections after a stop signal, while its readiness is off.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -73,3 +73,12 @@ class Metrics:
         "Tags of all metrics at DogStatsD, with commas between, such as env:live,zone:a.",
         metavar="TAGS",
     )
+    health_check_path: str | None = setting(
+        None,
+        Kind.TEXT,
+        "metrics",
+        "Path at which the server itself answers whether it is ready: 200, or 503 once it is stopping.",
+        metavar="PATH",
+        aliases=("health_path",),
+        optional=True,
+    )

@@ -65,6 +65,29 @@ class TLS:
         choices=("none", "optional", "required"),
         spellings=spellings.VERIFY_MODES,
     )
+    tls_min_version: Literal["1.2", "1.3"] = setting(
+        "1.2",
+        Kind.CHOICE,
+        "TLS",
+        "Least version of TLS.",
+        aliases=("ssl_protocol_min",),
+        choices=("1.2", "1.3"),
+        spellings=spellings.TLS_VERSIONS,
+    )
+    sni_cert: tuple[str, ...] = setting(
+        (),
+        Kind.REPEAT,
+        "TLS",
+        "A further certificate, and the host name (or *.name) whose clients get it; may be given several times.",
+        metavar="NAME=CERTFILE[,KEYFILE]",
+        aliases=("sni_certs",),
+    )
+    cert_reload: bool = setting(
+        True,
+        Kind.BOOL,
+        "TLS",
+        "Whether certificates are read again when their files change.",
+    )
     ciphers: str | None = setting(
         None,
         Kind.TEXT,
@@ -124,6 +147,14 @@ class Logging:
         metavar="FORMAT",
         aliases=("access_log_format",),
     )
+    access_log_exclude: tuple[str, ...] = setting(
+        (),
+        Kind.REPEAT,
+        "logging",
+        "Path that the access log leaves out, or a pattern such as /static/*; may be given several times.",
+        metavar="PATTERN",
+        aliases=("access_log_excludes",),
+    )
     error_logfile: str = setting(
         "-",
         Kind.PATH,
@@ -141,4 +172,30 @@ class Logging:
         choices=("debug", "info", "warning", "error", "critical"),
         spellings=spellings.LEVELS,
         planned=("trace",),
+    )
+    log_format: Literal["text", "json"] = setting(
+        "text", Kind.CHOICE, "logging", "Form of the error log's lines.", choices=("text", "json")
+    )
+    log_config: str | None = setting(
+        None,
+        Kind.PATH,
+        "logging",
+        "File that configures logging itself: ini, JSON, YAML or TOML, by its ending.",
+        metavar="FILE",
+        aliases=("logconfig",),
+        optional=True,
+    )
+    use_colors: bool | None = setting(
+        None,
+        Kind.BOOL,
+        "logging",
+        "Whether the error log is coloured. Without it: on a terminal.",
+        optional=True,
+    )
+    request_id: bool = setting(
+        False,
+        Kind.BOOL,
+        "logging",
+        "Whether every request has an id: the client's x-request-id, or a new one; it is in the request's and the "
+        "response's headers, and in the access log.",
     )

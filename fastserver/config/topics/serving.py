@@ -1,9 +1,8 @@
-"""Where the server listens, what it runs in and what it serves."""
+"""Where the server listens and what it serves."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-from fastserver.config import spellings
 from fastserver.config.bind import DEFAULT_PORT, WANT_BIND
 from fastserver.config.setting import Kind, setting
 
@@ -20,6 +19,14 @@ class Listening:
         "lets the system choose, an empty host is every interface.",
         short="-b",
         metavar="ADDRESS",
+    )
+    insecure_bind: tuple[str, ...] = setting(
+        (),
+        Kind.REPEAT,
+        "listening",
+        "Where to listen without TLS beside bind, in the same forms; may be given several times.",
+        metavar="ADDRESS",
+        aliases=("insecure_binds",),
     )
     backlog: int = setting(
         2048,
@@ -42,32 +49,6 @@ class Listening:
         "listening",
         "Permission bits of Unix sockets, in octal such as 660. Without it the umask decides.",
         optional=True,
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Processes:
-    """What it runs in."""
-
-    workers: int | Literal["auto"] = setting(
-        1,
-        Kind.INT,
-        "processes",
-        'Number of worker processes; "auto" is one for each usable CPU. 0 and 1 serve in this process.',
-        short="-w",
-        words=("auto",),
-        maximum=4096,
-    )
-    loop: Literal["auto", "asyncio", "uvloop"] = setting(
-        "auto",
-        Kind.CHOICE,
-        "processes",
-        "Event loop; auto is uvloop where it is installed, asyncio elsewhere.",
-        short="-k",
-        aliases=("worker_class", "asgi_loop"),
-        choices=("auto", "asyncio", "uvloop"),
-        spellings=spellings.LOOPS,
-        planned=("trio", "zuvloop"),
     )
 
 
@@ -109,4 +90,31 @@ class Application:
         "Whether the application gets lifespan events; with auto one that does not take them is served all the same.",
         aliases=("asgi_lifespan",),
         choices=("auto", "on", "off"),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class WSGI:
+    """How WSGI applications are run."""
+
+    threads: int = setting(
+        8,
+        Kind.INT,
+        "WSGI",
+        "Threads of a worker in which a WSGI application runs. 0 runs it in the event loop's own thread: fastest, and "
+        "nothing else is served meanwhile.",
+        aliases=("blocking_threads", "wsgi_threads"),
+        maximum=4096,
+    )
+    limit_queue: int = setting(
+        1024, Kind.INT, "WSGI", "Requests of a worker that may wait for a thread; beyond it 503. 0 is no limit."
+    )
+    timeout_queue: float = setting(
+        30.0, Kind.DURATION, "WSGI", "Seconds that a request waits for a thread; then 503. 0 is no limit."
+    )
+    wsgi_spool_size: int = setting(
+        512 * 1024,
+        Kind.SIZE,
+        "WSGI",
+        "Bytes of a request body that are kept in memory; a longer one goes to a temporary file.",
     )

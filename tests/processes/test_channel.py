@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from fastserver.server.channel import Channel, Message, open_channel
+from fastserver.processes.channel import Channel, Message, open_channel
 
 
 @pytest.mark.parametrize("message", Message)

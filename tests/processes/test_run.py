@@ -14,8 +14,8 @@ import fastserver
 from fastserver.config.errors import ConfigError
 from fastserver.config.model import Config
 from fastserver.errors import StartupFailed
-from fastserver.server.signals import ECHO_S, SignalWatch, name_signal
-from fastserver.server.worker import new_event_loop
+from fastserver.processes.signals import ECHO_S, SignalWatch, name_signal
+from fastserver.processes.worker import new_event_loop
 
 
 def test_every_public_name_is_there() -> None:
@@ -109,7 +109,7 @@ def test_signals_are_watched_and_given_back() -> None:
 
 def test_a_signal_that_is_delivered_twice_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
-    monkeypatch.setattr("fastserver.server.signals.time.monotonic", lambda: now)
+    monkeypatch.setattr("fastserver.processes.signals.time.monotonic", lambda: now)
     seen: list[int] = []
     with SignalWatch([signal.SIGUSR1, signal.SIGUSR2], seen.append):
         signal.raise_signal(signal.SIGUSR1)

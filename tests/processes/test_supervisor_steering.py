@@ -16,9 +16,9 @@ import pytest
 
 from fastserver.config.bind import TCPBind
 from fastserver.config.model import Config
-from fastserver.server import supervisor
-from fastserver.server.channel import Channel, Message
-from fastserver.server.supervisor import Supervisor
+from fastserver.processes import supervisor
+from fastserver.processes.channel import Channel, Message
+from fastserver.processes.supervisor import Supervisor
 from fastserver.transport.udpgroup import QUICPlace, UDPGroup
 from tests.transport.test_steering import CONSTANTS, make_cid, make_long, make_short
 

@@ -21,7 +21,7 @@ from fastserver._speedups.contract import Peer, Request, ResponseHead
 from fastserver.config.errors import ConfigError
 from fastserver.config.logformat import parse_format, split_field
 from fastserver.config.model import Config
-from fastserver.server.logfile import LogFile
+from fastserver.logs.logfile import LogFile
 
 #: Characters of one logged field.
 FIELD_LIMIT: Final = 8192

@@ -15,13 +15,13 @@ from fastserver.config.errors import ConfigError
 from fastserver.config.model import Config
 from fastserver.config.tls import create_ssl_context
 from fastserver.errors import ExitCode
+from fastserver.logs.errorlog import configure_error_log
+from fastserver.processes.signals import STOP_SIGNALS, SignalWatch
+from fastserver.processes.supervisor import Supervisor, count_workers
+from fastserver.processes.worker import Worker, log_startup_failure
 from fastserver.server.endpoints import list_alpn, open_endpoints
-from fastserver.server.errorlog import configure_error_log
 from fastserver.server.quic import open_group, open_place
 from fastserver.server.server import Server
-from fastserver.server.signals import STOP_SIGNALS, SignalWatch
-from fastserver.server.supervisor import Supervisor, count_workers
-from fastserver.server.worker import Worker, log_startup_failure
 from fastserver.transport.sockets import BindError
 from fastserver.typing import App
 
@@ -29,7 +29,7 @@ from fastserver.typing import App
 def run(app: App | str, config: Config | None = None, **settings: Any) -> int:
     """Serve ``app``, an ASGI callable or ``module:attr``, until a signal ends it; gives the exit code.
 
-    ``settings`` make a ``Config`` in place of ``config`` (``Config.from_mapping``).  With two workers or more this
+    ``settings`` make a ``Config`` in place of ``config`` (``Config.from_mapping``).  With one worker or more this
     process only supervises; a callable then serves in forked copies of what it is now.  Exit codes: 0 stopped as asked,
     3 not started (the log says why), 128 and a signal's number when a second signal ended it.
 
@@ -49,13 +49,13 @@ def run(app: App | str, config: Config | None = None, **settings: Any) -> int:
     try:
         config = resolve_dev_cert(config, time.time(), log.info)
         ssl_context = create_ssl_context(config, list_alpn(config))
-        if count >= 2 and not hasattr(os, "fork"):
-            raise ConfigError("workers", "more than one needs fork, which this system lacks")
+        if count >= 1 and not hasattr(os, "fork"):
+            raise ConfigError("workers", "a supervisor needs fork, which this system lacks")
         endpoints = open_endpoints(config)
     except (ConfigError, BindError) as error:
         log_startup_failure(log, str(error))
         return ExitCode.NOT_STARTED
-    if count >= 2:
+    if count >= 1:
         group = open_group(config, endpoints, count, log)
         return Supervisor(app, config, endpoints, ssl_context, count, group).run()
     place = open_place(config, endpoints, log)

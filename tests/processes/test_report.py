@@ -9,8 +9,8 @@ import pytest
 
 from fastserver import Config
 from fastserver.metrics.statsd import StatsdReporter
+from fastserver.processes.report import PLACES_PER_WORKER, Report
 from fastserver.server.monitor import REPORT_S
-from fastserver.server.report import PLACES_PER_WORKER, Report
 
 LOG = logging.getLogger("test.report")
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from fastserver.server import supervisor
-from fastserver.server.supervisor import WorkerState, count_cpus, count_workers, get_backoff_s
+from fastserver.processes import supervisor
+from fastserver.processes.supervisor import WorkerState, count_cpus, count_workers, get_backoff_s
 
 
 def test_the_first_death_is_made_good_at_once_and_later_ones_ever_later() -> None:

@@ -14,7 +14,7 @@ import time
 from typing import Final
 
 from fastserver.config.errors import ConfigError
-from fastserver.server.logfile import LogFile
+from fastserver.logs.logfile import LogFile
 
 NAME: Final = "fastserver.error"
 

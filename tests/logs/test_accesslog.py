@@ -14,7 +14,7 @@ from fastserver._speedups.contract import Peer, Request, ResponseHead
 from fastserver.config.errors import ConfigError
 from fastserver.config.logformat import NUMBERS, TEXTS
 from fastserver.config.model import Config
-from fastserver.server.accesslog import (
+from fastserver.logs.accesslog import (
     FIELD_LIMIT,
     AccessLog,
     Record,
@@ -24,7 +24,7 @@ from fastserver.server.accesslog import (
     make_getters,
     render_json,
 )
-from fastserver.server.logfile import LogFile
+from fastserver.logs.logfile import LogFile
 
 
 def make_record(**changes: Any) -> Record:

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fastserver.config.model import Config
 from fastserver.errors import ExitCode, StartupFailed
-from fastserver.server.channel import Channel, Message
+from fastserver.logs.errorlog import find_handlers, get_error_log
+from fastserver.processes.channel import Channel, Message
+from fastserver.processes.signals import STOP_SIGNALS, SignalWatch, name_signal
 from fastserver.server.ebb import keep_tide
 from fastserver.server.endpoints import Endpoint
-from fastserver.server.errorlog import find_handlers, get_error_log
 from fastserver.server.monitor import Place
 from fastserver.server.server import Server
-from fastserver.server.signals import STOP_SIGNALS, SignalWatch, name_signal
 from fastserver.transport.sockets import seal
 from fastserver.typing import App
 

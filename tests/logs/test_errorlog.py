@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from fastserver.config.errors import ConfigError
-from fastserver.server import errorlog
-from fastserver.server.errorlog import NAME, ErrorLogHandler, configure_error_log, find_handlers, get_error_log
+from fastserver.logs import errorlog
+from fastserver.logs.errorlog import NAME, ErrorLogHandler, configure_error_log, find_handlers, get_error_log
 
 
 class Stderr:
@@ -113,7 +113,7 @@ def test_an_embedding_program_keeps_its_own_logging(
 
 APPLICATION = """
 import logging.config, sys
-from fastserver.server.errorlog import configure_error_log, revive
+from fastserver.logs.errorlog import configure_error_log, revive
 
 log = configure_error_log(sys.argv[1])
 log.error("one")
@@ -219,7 +219,7 @@ def test_a_child_leaves_to_its_parent_what_is_not_written(
 
 STDERR = """
 import sys
-from fastserver.server.errorlog import configure_error_log
+from fastserver.logs.errorlog import configure_error_log
 
 log = configure_error_log()
 for number in range(int(sys.argv[1])):

@@ -26,14 +26,14 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from fastserver.config.model import Config
 from fastserver.errors import ExitCode
-from fastserver.server.channel import Channel, Message, open_channel
+from fastserver.logs.errorlog import find_handlers, get_error_log
+from fastserver.processes.channel import Channel, Message, open_channel
+from fastserver.processes.report import Report
+from fastserver.processes.signals import STOP_SIGNALS, EchoFilter, SignalWatch, name_signal
+from fastserver.processes.worker import Worker, log_startup_failure
 from fastserver.server.endpoints import Endpoint, describe_endpoint
-from fastserver.server.errorlog import find_handlers, get_error_log
 from fastserver.server.monitor import Place, has_readers
 from fastserver.server.quic import describe_group
-from fastserver.server.report import Report
-from fastserver.server.signals import STOP_SIGNALS, EchoFilter, SignalWatch, name_signal
-from fastserver.server.worker import Worker, log_startup_failure
 from fastserver.transport.sockets import release, seal
 from fastserver.typing import App
 
