@@ -197,9 +197,13 @@ class Worker:
         """In the loop: the supervisor has said something, or is no more."""
         if self._channel is None:
             return
-        for message, _ in self._channel.receive():
-            if message in (Message.STOP, Message.RETIRE):
-                self._request_stop(shared=message is Message.RETIRE)
+        for message, facts in self._channel.receive():
+            if message is Message.RETIRE:
+                for index in facts.get("sealed", ()):
+                    self._listeners[index].seal()  # once more, so that it is known here: what is queued is accepted
+                self._request_stop(shared=True)
+            elif message is Message.STOP:
+                self._request_stop(shared=False)
         if self._channel.ended:
             asyncio.get_running_loop().remove_reader(self._channel.fileno())
             if not self._stop.is_set():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from fastserver.config.bind import Bind
@@ -29,20 +29,33 @@ class Endpoint:
     binding: ProtocolBinding | None = None
 
 
-def open_endpoints(config: Config) -> list[Endpoint]:
-    """Bind every address of ``config``, all or none.  Raises ``BindError``; names are looked up, which may block."""
+def open_endpoints(config: Config, former: Sequence[Endpoint] = ()) -> list[Endpoint]:
+    """Bind every address of ``config``, all or none.  Raises ``BindError``; names are looked up, which may block.
+
+    What ``former`` has open under the same name and for the same purpose is taken over, not opened: the sockets are
+    then in both.
+    """
     groups: list[tuple[Sequence[Bind], Purpose, ProtocolBinding | None]] = [(config.binds, Purpose.APPLICATION, None)]
     groups += [((each.bind,), Purpose.HANDLER, each) for each in config.protocols if each.bind is not None]
     groups.append((config.metrics_binds, Purpose.METRICS, None))
     endpoints: list[Endpoint] = []
+    fresh: list[Listener] = []
     try:
         for binds, purpose, binding in groups:
+            names = [str(bind) for bind in binds]
+            kept = [each.listener for each in former if each.purpose is purpose and each.listener.name in names]
+            endpoints += [Endpoint(replace(listener, backlog=config.backlog), purpose, binding) for listener in kept]
+            held = {listener.name for listener in kept}
             opened = open_listeners(
-                binds, backlog=config.backlog, dual_stack=config.dual_stack, uds_permissions=config.uds_permissions
+                [bind for bind in binds if str(bind) not in held],
+                backlog=config.backlog,
+                dual_stack=config.dual_stack,
+                uds_permissions=config.uds_permissions,
             )
+            fresh += opened
             endpoints += [Endpoint(listener, purpose, binding) for listener in opened]
     except BaseException:
-        release(endpoint.listener for endpoint in endpoints)
+        release(fresh)
         raise
     return endpoints
 

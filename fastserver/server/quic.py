@@ -56,6 +56,8 @@ class Unavailable(Exception):
 def open_group(config: Config, endpoints: Sequence[Endpoint], workers: int, log: Logger) -> UDPGroup | None:
     """Bind the UDP sockets of ``workers`` workers beside ``endpoints``; ``None`` where HTTP/3 is not served.
 
+    0 workers is a process that serves alone.
+
     If it was asked for then, one line of the log says why.  Names are looked up, which may block.
     """
     if not config.quic_bind and not config.http3:
@@ -73,7 +75,7 @@ def open_group(config: Config, endpoints: Sequence[Endpoint], workers: int, log:
 
 def open_place(config: Config, endpoints: Sequence[Endpoint], log: Logger) -> QUICPlace | None:
     """The place of a process that serves alone; else as ``open_group``."""
-    group = open_group(config, endpoints, 1, log)
+    group = open_group(config, endpoints, 0, log)
     if group is None:
         return None
     from fastserver.transport.udpgroup import QUICPlace

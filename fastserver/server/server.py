@@ -351,7 +351,7 @@ class Server:
         host.draining = True  # what is accepted from now on is told to close after its first response
         if not shared:
             self._seal()
-            await accept_rest(self._acceptors, self._deadline)
+        await accept_rest([each for each in self._acceptors if not shared or each.listener.sealed], self._deadline)
         self._close_sockets()
         if self._quic is not None:
             self._quic.stop_admitting(is_retiring=shared)

@@ -53,7 +53,10 @@ class BindError(Exception):
 
 @dataclass(eq=False)
 class Listener:
-    """One socket to accept from.  ``inherited`` is one that was handed to this process and may outlive it."""
+    """One socket to accept from.  ``inherited`` is one that was handed to this process and may outlive it.
+
+    ``sealed`` once ``seal`` was called here.
+    """
 
     sock: socket.socket
     name: str
@@ -61,6 +64,7 @@ class Listener:
     inherited: bool = False
     path: str | None = None
     inode: tuple[int, int] | None = None
+    sealed: bool = False
 
     @property
     def address(self) -> tuple[str, int] | str:
@@ -92,6 +96,7 @@ class Listener:
         closes it; then clients are refused.  A Unix socket loses its path.  An inherited socket is left as it is:
         whoever handed it out may hand it to the next server.
         """
+        self.sealed = True
         if not self.is_sealable():
             return
         if self.path is not None:

@@ -1,0 +1,257 @@
+"""The workers of a supervisor: started in their slots, told, replaced, reaped.
+
+It knows how a worker goes from one state to the next and what each state entails; what the supervisor makes of a worker
+that is ready or has died is the supervisor's, which is told (``Captain``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import selectors
+import signal
+import time
+from logging import Logger
+from typing import Final, Protocol
+
+from fastserver.processes.channel import Message, open_channel
+from fastserver.processes.generation import Generation
+from fastserver.processes.report import Report
+from fastserver.processes.spawning import Post, fork_worker, hold_signals
+from fastserver.processes.workers import MOVES, Slot, WorkerProcess, WorkerState
+from fastserver.transport.sockets import Listener
+
+#: What a worker gets beyond ``timeout_graceful_shutdown`` to end by itself.
+KILL_MARGIN_S: Final = 5.0
+
+#: A worker that got SIGTERM itself goes on for so long before it is retired: systemd signals every process of a unit,
+#: and where ours comes a moment later, the worker has to drain the sealed sockets and not leave them to others.
+LEAVING_S: Final = 0.2
+
+
+class Captain(Protocol):
+    """What the supervisor does about its crew."""
+
+    def on_fork(self, generation: Generation) -> None:
+        """In a child, a worker of ``generation``: close what is not for it."""
+
+    def on_ready(self, worker: WorkerProcess) -> None:
+        """``worker`` serves."""
+
+    def on_relieved(self, worker: WorkerProcess) -> None:
+        """``worker`` serves in the place of another, which has been told to retire."""
+
+    def on_retire(self, worker: WorkerProcess) -> list[int]:
+        """``worker`` is about to be told to retire: the indexes of its endpoints that nobody else will serve."""
+
+    def on_exit(self, worker: WorkerProcess, state: WorkerState, code: int, lived_s: float) -> None:
+        """``worker`` is gone, from ``state``, where it was for ``lived_s`` seconds; a signal is a negative ``code``."""
+
+
+class Crew:
+    """All workers, in ``slots`` and beside them."""
+
+    def __init__(self, captain: Captain, selector: selectors.BaseSelector, log: Logger) -> None:
+        self.slots: list[Slot] = []
+        self.workers: dict[int, WorkerProcess] = {}
+        self.report: Report | None = None
+        self._captain = captain
+        self._selector = selector
+        self._log = log
+
+    # Questions.
+
+    def list_workers(self, *states: WorkerState) -> list[WorkerProcess]:
+        """The workers in one of ``states``, the oldest first; without any, all of them."""
+        return [worker for worker in self.workers.values() if not states or worker.state in states]
+
+    def list_generations(self) -> list[Generation]:
+        """What is to be started in the slots, and what serves there, each once."""
+        found = [slot.generation for slot in self.slots]
+        found += [each.generation for slot in self.slots for each in (slot.worker, slot.successor) if each is not None]
+        return list(dict.fromkeys(found))
+
+    # What is due.
+
+    def tend(self, now: float) -> float:
+        """Retire and kill those whose time has come: when the next one's is."""
+        due = math.inf
+        for worker in self.list_workers():
+            if worker.retire_at <= now:
+                self.move(worker, WorkerState.RETIRING)
+            if worker.kill_at <= now:
+                worker.kill_at = math.inf
+                self._log.error("worker [%d] does not stop: killing it", worker.pid)
+                os.kill(worker.pid, signal.SIGKILL)
+            due = min(due, worker.retire_at, worker.kill_at)
+        return due
+
+    def fill(self, now: float) -> float:
+        """Start a worker in each empty slot that is due: when the next one is."""
+        due = math.inf
+        for slot in self.slots:
+            if slot.worker is None and slot.successor is None:
+                if slot.due <= now:
+                    slot.worker = self._spawn(slot, slot.generation)
+                if slot.worker is None:
+                    due = min(due, slot.due)
+        return due
+
+    def relieve(self, slot: Slot, generation: Generation) -> bool:
+        """Start a worker of ``generation`` that takes the place of the one in ``slot`` once it is ready.
+
+        ``False`` where it cannot start now.
+        """
+        slot.successor = self._spawn(slot, generation)
+        if slot.successor is None:
+            return False
+        slot.successor.is_successor = True
+        return True
+
+    # States.
+
+    def move(self, worker: WorkerProcess, state: WorkerState) -> None:
+        """The one place where a worker changes its state, with what each state entails."""
+        if state is worker.state:
+            return
+        if state not in MOVES[worker.state]:
+            raise AssertionError(f"a worker cannot go from {worker.state} to {state}")
+        worker.state = state
+        worker.since = now = time.monotonic()
+        self._steer(worker)
+        grace_s = worker.generation.config.timeout_graceful_shutdown + KILL_MARGIN_S
+        if state is WorkerState.READY:
+            self._log.info("worker [%d] is ready", worker.pid)
+            self._take_over(worker)
+        elif state is WorkerState.RETIRING:
+            worker.retire_at = math.inf
+            worker.kill_at = now + grace_s
+            self._log.info("worker [%d] %s", worker.pid, self._describe_end(worker))
+            self._vacate(worker, now)
+            worker.channel.send(Message.RETIRE, sealed=self._captain.on_retire(worker))
+        elif state is WorkerState.STOPPING:
+            worker.retire_at = math.inf
+            worker.kill_at = now + grace_s
+            os.kill(worker.pid, signal.SIGTERM)  # for one that is still importing the application
+            worker.channel.send(Message.STOP)
+        elif state is WorkerState.GONE:
+            self._vacate(worker, math.inf)
+            if self.report is not None:
+                self.report.retire(worker.place)
+            del self.workers[worker.pid]
+            self._deafen(worker)
+            worker.channel.close()
+
+    def _take_over(self, worker: WorkerProcess) -> None:
+        """A worker is ready: one that was started for the place of another has it now."""
+        slot = worker.slot
+        self._captain.on_ready(worker)
+        if slot.successor is not worker:
+            return
+        former, slot.worker, slot.successor = slot.worker, worker, None
+        slot.generation = worker.generation
+        slot.deaths = 0
+        worker.is_successor = False
+        if former is not None and former.state in (WorkerState.STARTING, WorkerState.READY):
+            self.move(former, WorkerState.RETIRING)
+        self._captain.on_relieved(worker)
+
+    def _describe_end(self, worker: WorkerProcess) -> str:
+        """Why it retires, for the log."""
+        slot = worker.slot
+        if slot not in self.slots:
+            return "retires: it is one too many"
+        if slot.worker is not worker and slot.worker is not None:
+            return f"retires: [{slot.worker.pid}] serves in its place"
+        return "was told to stop; starting another" if slot.worker is worker else "is not needed any more"
+
+    def _vacate(self, worker: WorkerProcess, due: float) -> None:
+        slot = worker.slot
+        if slot.worker is worker:
+            slot.worker = None
+            slot.due = due
+        elif slot.successor is worker:
+            slot.successor = None
+
+    def _steer(self, worker: WorkerProcess) -> None:
+        """Have the datagrams of QUIC follow a worker's new state."""
+        numbers = worker.generation.numbers
+        if numbers is None or worker.quic is None:
+            return
+        if worker.state is WorkerState.READY:
+            numbers.accept(worker.quic)
+        elif worker.state is not WorkerState.GONE:
+            numbers.retire(worker.quic)
+        else:
+            numbers.release(worker.quic)
+            for slot in self.slots:
+                slot.due = time.monotonic() if slot.due == math.inf else slot.due
+
+    # Starts and ends.
+
+    def _spawn(self, slot: Slot, generation: Generation) -> WorkerProcess | None:
+        quic = generation.numbers.claim() if generation.numbers is not None else None
+        if quic is None and generation.numbers is not None:
+            self._log.warning("every worker number of QUIC is in use: the next worker starts when another is gone")
+            slot.due = math.inf
+            return None
+        ours, theirs = open_channel()
+        place = self.report.claim() if self.report is not None else None
+
+        def shed() -> None:
+            ours.close()
+            for other in self.workers.values():
+                other.channel.close()  # else it would stay open when the supervisor dies
+            self._captain.on_fork(generation)
+
+        with hold_signals():
+            pid = fork_worker(generation, Post(theirs, place, quic), self._log, shed)
+        theirs.close()
+        worker = WorkerProcess(pid, ours, slot, generation, time.monotonic(), place, quic)
+        self.workers[pid] = worker
+        self._selector.register(ours, selectors.EVENT_READ, lambda: self._on_message(worker))
+        return worker
+
+    def _on_message(self, worker: WorkerProcess) -> None:
+        messages = worker.channel.receive()
+        if worker.channel.ended:
+            self._deafen(worker)  # the worker is ending; only its exit status says how
+        for message, facts in messages:
+            if message is Message.READY and worker.state is WorkerState.STARTING:
+                self.move(worker, WorkerState.READY)
+            elif message is Message.LEAVING and worker.state in (WorkerState.STARTING, WorkerState.READY):
+                worker.retire_at = min(worker.retire_at, time.monotonic() + LEAVING_S)
+            elif message is Message.FAILED:
+                worker.reason, worker.details = facts["reason"], facts["details"]
+
+    def _deafen(self, worker: WorkerProcess) -> None:
+        with contextlib.suppress(KeyError):
+            self._selector.unregister(worker.channel)
+
+    def reap(self) -> None:
+        """Take in every child that has ended; one that is not ours (we may be process 1) is reaped and ignored."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            worker = self.workers.get(pid)
+            if worker is not None:
+                self._on_message(worker)  # its last words
+                state, lived_s = worker.state, time.monotonic() - worker.since
+                self.move(worker, WorkerState.GONE)
+                self._captain.on_exit(worker, state, os.waitstatus_to_exitcode(status), lived_s)
+
+    def kill(self, signum: int = signal.SIGKILL) -> None:
+        """Signal all that are left."""
+        for worker in self.workers.values():
+            os.kill(worker.pid, signum)
+
+
+def find_unused(held: list[Listener], generations: list[Generation]) -> list[Listener]:
+    """Those of ``held`` that no generation listens on any more."""
+    used = {listener.sock for generation in generations for listener in generation.listeners}
+    return [listener for listener in held if listener.sock not in used]
