@@ -3,7 +3,7 @@
 ====================  ==========================================================================================
 worker to supervisor  ``loaded`` (the application is imported); ``ready``; ``failed {"reason": ..., "details": ...}``;
                       ``leaving`` (it got SIGTERM, what now?)
-supervisor to worker  ``unready`` (the server is about to stop); ``stop`` (it does, and its sockets are sealed);
+supervisor to worker  ``withdraw`` (the health check says 503); ``stop`` (it does, and its sockets are sealed);
                       ``retire {"sealed": [...]}`` (the other workers go on; they do not serve the endpoints of these
                       indexes); ``reopen`` (the log files)
 ====================  ==========================================================================================
@@ -27,7 +27,7 @@ class Message(Enum):
     READY = "ready"
     FAILED = "failed"
     LEAVING = "leaving"
-    UNREADY = "unready"
+    WITHDRAW = "withdraw"
     STOP = "stop"
     RETIRE = "retire"
     REOPEN = "reopen"
