@@ -4,7 +4,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import ModuleType
@@ -31,8 +31,9 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Config]]:
     """What ``main`` gives to ``run``, which ends with 3 at once."""
     calls: list[tuple[str, Config]] = []
 
-    def run(app: str, config: Config) -> int:
+    def run(app: str, config: Config, reread: Callable[[], tuple[str, Config]]) -> int:
         calls.append((app, config))
+        assert reread() == (app, config)  # nothing has changed meanwhile
         return 3
 
     module = ModuleType("fastserver.processes.run")
@@ -509,7 +510,7 @@ def test_main_reads_the_command_line(served: list[tuple[str, Config]], monkeypat
 def test_an_error_of_the_configuration_at_the_start(
     served: list[tuple[str, Config]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def run(app: str, config: Config) -> int:
+    def run(app: str, config: Config, reread: object) -> int:
         raise ConfigError("certfile", "'c' cannot be read: No such file or directory")
 
     monkeypatch.setattr(sys.modules["fastserver.processes.run"], "run", run)

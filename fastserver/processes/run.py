@@ -17,7 +17,7 @@ from fastserver.config.tls import create_ssl_context
 from fastserver.errors import ExitCode
 from fastserver.logs.errorlog import configure_error_log
 from fastserver.processes.signals import STOP_SIGNALS, SignalWatch
-from fastserver.processes.supervisor import Supervisor, count_workers
+from fastserver.processes.supervisor import Reread, Supervisor, count_workers
 from fastserver.processes.worker import Worker, log_startup_failure
 from fastserver.server.endpoints import list_alpn, open_endpoints
 from fastserver.server.quic import open_group, open_place
@@ -26,12 +26,13 @@ from fastserver.transport.sockets import BindError
 from fastserver.typing import App
 
 
-def run(app: App | str, config: Config | None = None, **settings: Any) -> int:
+def run(app: App | str, config: Config | None = None, *, reread: Reread | None = None, **settings: Any) -> int:
     """Serve ``app``, an ASGI callable or ``module:attr``, until a signal ends it; gives the exit code.
 
     ``settings`` make a ``Config`` in place of ``config`` (``Config.from_mapping``).  With one worker or more this
-    process only supervises; a callable then serves in forked copies of what it is now.  Exit codes: 0 stopped as asked,
-    3 not started (the log says why), 128 and a signal's number when a second signal ended it.
+    process only supervises; a callable then serves in forked copies of what it is now.  ``reread`` gives both anew for
+    a reload, which without it goes on with what there is.  Exit codes: 0 stopped as asked, 3 not started (the log says
+    why), 128 and a signal's number when a second signal ended it.
 
     Raises ``ConfigError`` for settings that cannot be used.
     """
@@ -57,7 +58,7 @@ def run(app: App | str, config: Config | None = None, **settings: Any) -> int:
         return ExitCode.NOT_STARTED
     if count >= 1:
         group = open_group(config, endpoints, count, log)
-        return Supervisor(app, config, endpoints, ssl_context, count, group).run()
+        return Supervisor(app, config, endpoints, ssl_context, count, group, reread=reread).run()
     place = open_place(config, endpoints, log)
     try:
         return Worker(app, config, endpoints, ssl_context, quic=place).run()

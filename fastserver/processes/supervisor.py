@@ -22,7 +22,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn, TypeAlias
 
 from fastserver.config.model import Config
 from fastserver.errors import ExitCode
@@ -63,6 +63,9 @@ FORCED_KILL_S: Final = 0.5
 
 #: Threads of the application may delay the end of a worker for so long.
 THREADS_S: Final = 3.0
+
+#: Gives the application and the configuration as they are now; a ``ValueError`` of one line says why it cannot.
+Reread: TypeAlias = "Callable[[], tuple[App | str, Config]]"
 
 
 class Phase(Enum):
@@ -121,7 +124,7 @@ class Slot:
 @dataclass(eq=False)
 class Supervisor:
     """Runs ``count`` workers of ``app`` on ``endpoints`` and the UDP sockets of ``group``, which it takes over, until
-    it is told to stop."""
+    it is told to stop.  ``reread`` gives the application and the configuration anew, for a reload."""
 
     app: App | str
     config: Config
@@ -130,6 +133,7 @@ class Supervisor:
     count: int
     group: UDPGroup | None = None
     log: logging.Logger = field(default_factory=get_error_log)
+    reread: Reread | None = None
 
     def __post_init__(self) -> None:
         self._slots = [Slot() for _ in range(self.count)]
