@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from logging import Logger
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from fastserver.config.model import Config
 from fastserver.processes.crew import Crew, find_unused
@@ -22,8 +22,8 @@ from fastserver.typing import App
 if TYPE_CHECKING:
     from fastserver.server.numbers import WorkerNumbers
 
-#: Gives the application and the configuration anew; what it raises says in one line why not.
-Reread = Callable[[], tuple[App | str, Config]]
+#: Gives the application and the configuration as they are now; a ``ValueError`` of one line says why it cannot.
+Reread: TypeAlias = Callable[[], tuple[App | str, Config]]
 
 
 class Reloader:
