@@ -2,7 +2,8 @@
 
 ====================  ==========================================================================================
 worker to supervisor  ``ready``; ``failed {"reason": ..., "details": ...}``; ``leaving`` (it got SIGTERM, what now?)
-supervisor to worker  ``stop`` (the server ends, its sockets are sealed); ``retire`` (the other workers go on)
+supervisor to worker  ``withdraw`` (the health check says 503); ``stop`` (the server ends, its sockets are sealed);
+                      ``retire`` (the other workers go on)
 ====================  ==========================================================================================
 
 The end of the channel means that the other side is dead.
@@ -23,6 +24,7 @@ class Message(Enum):
     READY = "ready"
     FAILED = "failed"
     LEAVING = "leaving"
+    WITHDRAW = "withdraw"
     STOP = "stop"
     RETIRE = "retire"
 
