@@ -10,6 +10,8 @@ DEFAULT_PORT: Final = 8000
 METRICS_PORT: Final = 9090
 #: Where they are as JSON, at the same address.
 STATS_PATH: Final = "/stats"
+READY_PATH: Final = "/ready"
+LIVE_PATH: Final = "/live"
 #: What the error messages offer.
 WANT_BIND: Final = "host, host:port, [ipv6]:port, :port, unix:PATH or fd://N"
 #: The same for UDP.

@@ -3,7 +3,7 @@
 ====================  ==========================================================================================
 worker to supervisor  ``loaded`` (the application is imported); ``ready``; ``failed {"reason": ..., "details": ...}``;
                       ``leaving`` (it got SIGTERM, what now?)
-supervisor to worker  ``withdraw`` (the health check says 503); ``stop`` (it does, and its sockets are sealed);
+supervisor to worker  ``withdraw`` (the health check says 503); ``stop`` (the server ends, its sockets are sealed);
                       ``retire {"sealed": [...]}`` (the other workers go on; they do not serve the endpoints of these
                       indexes); ``reopen`` (the log files)
 ====================  ==========================================================================================

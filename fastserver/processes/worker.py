@@ -130,7 +130,8 @@ class Worker:
             await self._server.start()
             self._report_ready()
             await self._stop.wait()
-            await self._server.shutdown(shared=self._shared)
+            # A supervisor has waited for drain_delay itself.
+            await self._server.shutdown(shared=self._shared, delay=None if self._channel is None else 0)
         except StartupFailed:
             if not self._stop.is_set():
                 raise
@@ -174,10 +175,7 @@ class Worker:
         elif self._channel is not None:
             loop.call_soon_threadsafe(self._channel.send, Message.LEAVING, TELL_S)
         else:
-            wait_s = self._config.timeout_graceful_shutdown
-            self._log.info(
-                "%s: stopping, open requests get %g s; a second signal stops at once", name_signal(signum), wait_s
-            )
+            self._log.info("%s: %s", name_signal(signum), describe_stop(self._config))
             loop.call_soon_threadsafe(self._request_stop, False)
 
     def _force(self, loop: asyncio.AbstractEventLoop, signum: int) -> None:
@@ -198,7 +196,9 @@ class Worker:
         if self._channel is None:
             return
         for message, facts in self._channel.receive():
-            if message is Message.RETIRE:
+            if message is Message.WITHDRAW:
+                self._server.withdraw()
+            elif message is Message.RETIRE:
                 for index in facts.get("sealed", ()):
                     self._listeners[index].seal()  # once more, so that it is known here: what is queued is accepted
                 self._request_stop(shared=True)
@@ -226,6 +226,14 @@ class Worker:
     def _on_loop_fault(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """What asyncio would print: tasks that nobody awaited, callbacks that raised."""
         self._log.error("%s", context.get("message", "fault in the event loop"), exc_info=context.get("exception"))
+
+
+def describe_stop(config: Config) -> str:
+    """What a stop signal begins, for the log."""
+    grace = f"open requests get {config.timeout_graceful_shutdown:g} s; a second signal stops at once"
+    if config.drain_delay > 0:
+        return f"not ready any more, stopping in {config.drain_delay:g} s, then {grace}"
+    return f"stopping, {grace}"
 
 
 def log_startup_failure(log: logging.Logger, reason: str, details: str = "") -> None:
