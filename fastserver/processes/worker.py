@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from fastserver.config.model import Config
 from fastserver.errors import ExitCode, StartupFailed
 from fastserver.logs.errorlog import find_handlers, get_error_log
+from fastserver.logs.reopen import reopen_logs
 from fastserver.processes.channel import Channel, Message
 from fastserver.processes.signals import STOP_SIGNALS, SignalWatch, name_signal
 from fastserver.server.ebb import keep_tide
@@ -79,11 +80,13 @@ class Worker:
         self._signals = 0
         self._forced = 0
         self._ending = False
+        self._must_reopen = False
         self._jobs: set[asyncio.Task[None]] = set()
 
     def run(self) -> int:
         """Blocks until the server is down, and gives the exit code."""
-        signals = [*STOP_SIGNALS, signal.SIGQUIT] if hasattr(signal, "SIGQUIT") else [*STOP_SIGNALS]
+        others = (getattr(signal, name, None) for name in ("SIGQUIT", "SIGUSR1"))
+        signals = [*STOP_SIGNALS, *(signum for signum in others if signum is not None)]
         with SignalWatch(signals, self._on_signal):
             try:
                 if self._channel is not None:
@@ -123,6 +126,8 @@ class Worker:
         if self._stop.is_set():
             return
         loop = asyncio.get_running_loop()
+        if self._must_reopen:
+            reopen_logs()
         if self._channel is not None:
             loop.add_reader(self._channel.fileno(), self._on_message)
         self._serving = True
@@ -160,8 +165,11 @@ class Worker:
         """In the main thread, between any two instructions of it."""
         if self._channel is not None and signum == signal.SIGINT:
             return  # the terminal's Ctrl-C goes to the whole process group; the supervisor decides
-        self._signals += 1
         loop = self._loop
+        if signum == getattr(signal, "SIGUSR1", None):
+            self._on_reopen_signal(loop)
+            return
+        self._signals += 1
         if self._ending:
             # Nothing is left to stop, and what is left (a failure to report, threads to join) must not be interrupted
             # but by one who insists.
@@ -177,6 +185,13 @@ class Worker:
         else:
             self._log.info("%s: %s", name_signal(signum), describe_stop(self._config))
             loop.call_soon_threadsafe(self._request_stop, False)
+
+    def _on_reopen_signal(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        """Files are reopened in the loop, where nothing is written meanwhile; before there is one, once there is."""
+        if loop is None:
+            self._must_reopen = True
+        elif not self._ending:
+            loop.call_soon_threadsafe(reopen_logs)
 
     def _force(self, loop: asyncio.AbstractEventLoop, signum: int) -> None:
         if self._forced:
