@@ -13,15 +13,15 @@ from typing import Any
 from fastserver.config.devcert import resolve_dev_cert
 from fastserver.config.errors import ConfigError
 from fastserver.config.model import Config
-from fastserver.config.tls import create_ssl_context
 from fastserver.errors import ExitCode
 from fastserver.logs.errorlog import configure_error_log
 from fastserver.processes.signals import STOP_SIGNALS, SignalWatch
 from fastserver.processes.supervisor import Supervisor, count_workers
 from fastserver.processes.worker import Worker, log_startup_failure
-from fastserver.server.endpoints import list_alpn, open_endpoints
+from fastserver.server.endpoints import open_endpoints
 from fastserver.server.quic import open_group, open_place
 from fastserver.server.server import Server
+from fastserver.server.tls import get_certificates, load_tls
 from fastserver.transport.sockets import BindError
 from fastserver.typing import App
 
@@ -48,7 +48,7 @@ def run(app: App | str, config: Config | None = None, **settings: Any) -> int:
     count = count_workers(config.workers)
     try:
         config = resolve_dev_cert(config, time.time(), log.info)
-        ssl_context = create_ssl_context(config, list_alpn(config))
+        tls = load_tls(config)
         if count >= 1 and not hasattr(os, "fork"):
             raise ConfigError("workers", "a supervisor needs fork, which this system lacks")
         endpoints = open_endpoints(config)
@@ -56,11 +56,11 @@ def run(app: App | str, config: Config | None = None, **settings: Any) -> int:
         log_startup_failure(log, str(error))
         return ExitCode.NOT_STARTED
     if count >= 1:
-        group = open_group(config, endpoints, count, log)
-        return Supervisor(app, config, endpoints, ssl_context, count, group).run()
-    place = open_place(config, endpoints, log)
+        group = open_group(config, endpoints, count, log, get_certificates(tls))
+        return Supervisor(app, config, endpoints, tls, count, group).run()
+    place = open_place(config, endpoints, log, get_certificates(tls))
     try:
-        return Worker(app, config, endpoints, ssl_context, quic=place).run()
+        return Worker(app, config, endpoints, tls, quic=place).run()
     finally:
         if place is not None:
             place.group.close()  # the worker has not, where it did not come so far

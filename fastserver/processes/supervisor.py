@@ -14,7 +14,6 @@ import os
 import selectors
 import signal
 import socket
-import ssl
 import sys
 import threading
 import time
@@ -34,6 +33,7 @@ from fastserver.processes.worker import Worker, log_startup_failure
 from fastserver.server.endpoints import Endpoint, describe_endpoint
 from fastserver.server.monitor import Place, has_readers
 from fastserver.server.quic import describe_group
+from fastserver.server.tls import TLSMaterial
 from fastserver.transport.sockets import release, seal
 from fastserver.typing import App
 
@@ -126,7 +126,7 @@ class Supervisor:
     app: App | str
     config: Config
     endpoints: Sequence[Endpoint]
-    ssl_context: ssl.SSLContext | None
+    tls: TLSMaterial | None
     count: int
     group: UDPGroup | None = None
     log: logging.Logger = field(default_factory=get_error_log)
@@ -342,7 +342,7 @@ class Supervisor:
             for handler in find_handlers(self.log):
                 handler.forget_pending()
             atexit._clear()  # what the parent's program has registered is the parent's to do
-            code = Worker(self.app, self.config, self.endpoints, self.ssl_context, channel, place, quic).run()
+            code = Worker(self.app, self.config, self.endpoints, self.tls, channel, place, quic).run()
         except BaseException:
             self.log.critical("worker failed\n%s", traceback.format_exc())
         finally:
