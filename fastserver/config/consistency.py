@@ -118,6 +118,8 @@ def _check_versions(config: "Config") -> None:
     if not config.http2:
         tail = ", since clients learn of HTTP/3 over TCP" if config.quic_bind or config.http3 else ""
         raise ConfigError("http1", f"is off, and http2 is off too: want at least one of them{tail}")
+    if config.insecure_bind and not config.h2c:
+        raise ConfigError("insecure_bind", "has no TLS, http1 is off, and HTTP/2 needs h2c then: want h2c, or http1")
     if not config.has_tls and not config.h2c:
         raise ConfigError("http1", "is off, and without certfile HTTP/2 needs h2c: want certfile, or h2c, or http1")
 

@@ -22,25 +22,36 @@ class Purpose(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A socket to accept from, and what its connections are for; ``binding`` is given with ``HANDLER`` alone."""
+    """A socket to accept from, and what its connections are for; ``binding`` is given with ``HANDLER`` alone.
+
+    ``is_insecure`` is an address that has no TLS beside others that have it.
+    """
 
     listener: Listener
     purpose: Purpose = Purpose.APPLICATION
     binding: ProtocolBinding | None = None
+    is_insecure: bool = False
+
+    def has_tls(self, config: Config) -> bool:
+        """Whether its connections begin with a handshake of TLS."""
+        return config.has_tls and self.purpose is not Purpose.METRICS and not self.is_insecure
 
 
 def open_endpoints(config: Config) -> list[Endpoint]:
     """Bind every address of ``config``, all or none.  Raises ``BindError``; names are looked up, which may block."""
-    groups: list[tuple[Sequence[Bind], Purpose, ProtocolBinding | None]] = [(config.binds, Purpose.APPLICATION, None)]
-    groups += [((each.bind,), Purpose.HANDLER, each) for each in config.protocols if each.bind is not None]
-    groups.append((config.metrics_binds, Purpose.METRICS, None))
+    groups: list[tuple[Sequence[Bind], Purpose, ProtocolBinding | None, bool]] = [
+        (config.binds, Purpose.APPLICATION, None, False),
+        (config.insecure_binds, Purpose.APPLICATION, None, True),
+    ]
+    groups += [((each.bind,), Purpose.HANDLER, each, False) for each in config.protocols if each.bind is not None]
+    groups.append((config.metrics_binds, Purpose.METRICS, None, False))
     endpoints: list[Endpoint] = []
     try:
-        for binds, purpose, binding in groups:
+        for binds, purpose, binding, is_insecure in groups:
             opened = open_listeners(
                 binds, backlog=config.backlog, dual_stack=config.dual_stack, uds_permissions=config.uds_permissions
             )
-            endpoints += [Endpoint(listener, purpose, binding) for listener in opened]
+            endpoints += [Endpoint(listener, purpose, binding, is_insecure) for listener in opened]
     except BaseException:
         release(endpoint.listener for endpoint in endpoints)
         raise
@@ -57,7 +68,7 @@ def list_alpn(config: Config) -> list[str]:
 
 def describe_endpoint(endpoint: Endpoint, config: Config) -> str:
     """Where clients connect, and for what where it is not the application: for the log."""
-    listener, has_tls = endpoint.listener, config.certfile is not None
+    listener, has_tls = endpoint.listener, endpoint.has_tls(config)
     if endpoint.purpose is Purpose.METRICS:
         return f"{listener.get_url('http')}{config.metrics_path} (metrics)"
     if endpoint.binding is not None:

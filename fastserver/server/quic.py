@@ -91,7 +91,7 @@ def list_binds(config: Config, endpoints: Iterable[Endpoint]) -> list[TCPBind]:
     wanted = {str(bind) for bind in config.http3_binds}
     for endpoint in endpoints:
         listener = endpoint.listener
-        if endpoint.purpose is Purpose.APPLICATION and listener.name in wanted:
+        if endpoint.purpose is Purpose.APPLICATION and not endpoint.is_insecure and listener.name in wanted:
             bind = parse_bind(listener.name)
             assert isinstance(bind, TCPBind)
             binds.append(TCPBind(bind.host, listener.sock.getsockname()[1]))

@@ -39,7 +39,7 @@ from fastserver.server.extensions import Extensions, load_extensions
 from fastserver.server.host import make_host, make_metrics_host
 from fastserver.server.loader import load_app
 from fastserver.server.monitor import Monitor, Place
-from fastserver.server.pipeline import MakeTLSFacts, Pipeline, no_tls_facts
+from fastserver.server.pipeline import Pipeline
 from fastserver.server.quic import QUICService, Unavailable, open_place, render_alt_svc
 from fastserver.server.ticker import Ticker, get_tick_s
 from fastserver.server.tls import TLSMaterial, get_certificates, load_tls
@@ -297,22 +297,21 @@ class Server:
         assert self._extensions is not None
         context = None if self._tls is None else self._tls.context
         options: dict[str, Any] = {}
-        make_facts: MakeTLSFacts = no_tls_facts
         if context is not None:
             options = {"ssl": context, "ssl_handshake_timeout": self.config.timeout_handshake}
             if sys.version_info >= (3, 11) or type(host.loop).__module__.startswith("uvloop"):
                 options["ssl_shutdown_timeout"] = SSL_SHUTDOWN_S
-            make_facts = describe_tls
         for endpoint in self._endpoints:
             if endpoint.purpose is Purpose.METRICS:
                 factory = functools.partial(TCPConnection, self._metrics_host, Pipeline())
                 acceptor = Acceptor(host.loop, endpoint.listener, factory, self._log)
             else:
-                pipeline = self._extensions.make_pipeline(self.config, endpoint.binding, make_facts)
-                if alt_svc and context is not None:
+                has_tls = endpoint.has_tls(self.config)
+                pipeline = self._extensions.make_pipeline(self.config, endpoint.binding, describe_tls, has_tls=has_tls)
+                if alt_svc and has_tls:
                     pipeline = pipeline.announce(alt_svc)
                 factory = functools.partial(TCPConnection, host, pipeline)
-                acceptor = Acceptor(host.loop, endpoint.listener, factory, self._log, options)
+                acceptor = Acceptor(host.loop, endpoint.listener, factory, self._log, options if has_tls else None)
             self._acceptors.append(acceptor)
             acceptor.start()
             self._note_address(endpoint)

@@ -205,6 +205,7 @@ def test_other_addresses_are_none_for_http3(tmp_path: Path) -> None:
         f"unix:{tmp_path / 's'}",
         http3=True,
         metrics_bind="localhost:0",
+        insecure_bind="127.0.0.1:0",
         protocols={"localhost:0": Recorder},
     )
     assert binds == [TCPBind("127.0.0.1", found[0])]

@@ -87,16 +87,19 @@ def pick(fields: list[tuple[bytes, bytes]], name: bytes = b"alt-svc") -> list[by
 
 def test_it_is_served_and_announced(parts: FakeParts, settings: dict[str, Any]) -> None:
     async def main() -> None:
-        async with Server(Recorder(), Config(**settings, metrics_bind="127.0.0.1:0")) as server:
+        given = {"metrics_bind": "127.0.0.1:0", "insecure_bind": "127.0.0.1:0"}
+        async with Server(Recorder(), Config(**settings, **given)) as server:
             (port,) = parts.ports
             assert port.calls == ["start"]
             assert server.quic_addresses == [port.sock.getsockname()]
             (_, number) = server.quic_addresses[0]
             assert f"https://127.0.0.1:{number} (HTTP/3, UDP)" in server.urls
-            assert len(server.urls) == 3
+            assert len(server.urls) == 4
             line = f'h3=":{number}"; ma=86400'.encode()
             assert pick(await fetch_fields(server.addresses[0])) == [line]
             assert pick(await fetch_fields(server.addresses[0], "h2")) == [line]
+            # Without TLS nobody is sent elsewhere.
+            assert pick(await fetch_fields(server.addresses[1], "")) == []
             metrics = await fetch_fields(server.metrics_addresses[0], "")
             assert (pick(metrics), len(pick(metrics, b"content-type"))) == ([], 1)
         assert port.calls == ["start", "read", "close"]
