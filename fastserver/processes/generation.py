@@ -7,7 +7,6 @@ that nothing that waits in their queues is lost; what is new is opened, all or n
 from __future__ import annotations
 
 import itertools
-import ssl
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -17,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 from fastserver.config.devcert import resolve_dev_cert
 from fastserver.config.errors import ConfigError
 from fastserver.config.model import Config
-from fastserver.config.tls import create_ssl_context
 from fastserver.processes.count import count_workers
-from fastserver.server.endpoints import Endpoint, describe_endpoint, list_alpn, open_endpoints
+from fastserver.server.endpoints import Endpoint, describe_endpoint, open_endpoints
 from fastserver.server.quic import describe_group, list_binds, open_group
+from fastserver.server.tls import TLSMaterial, get_certificates, load_tls
 from fastserver.transport.sockets import Listener
 from fastserver.typing import App
 
@@ -43,7 +42,7 @@ class Generation:
     app: App | str
     config: Config
     endpoints: Sequence[Endpoint]
-    ssl_context: ssl.SSLContext | None
+    tls: TLSMaterial | None
     numbers: WorkerNumbers | None = None
     serial: int = field(default_factory=lambda: next(_serials))
 
@@ -80,15 +79,15 @@ def open_generation(app: App | str, config: Config, log: Logger, former: Generat
     if former is not None:
         config = keep_fixed(config, former.config, log)
     config = resolve_dev_cert(config, time.time(), log.info)
-    ssl_context = create_ssl_context(config, list_alpn(config))
+    tls = load_tls(config)
     taken = former.endpoints if former is not None else ()
     endpoints = open_endpoints(config, taken)
     try:
-        numbers = _open_numbers(config, endpoints, log, former)
+        numbers = _open_numbers(config, endpoints, tls, log, former)
     except BaseException:
         close_new(endpoints, taken)
         raise
-    return Generation(app, config, endpoints, ssl_context, numbers)
+    return Generation(app, config, endpoints, tls, numbers)
 
 
 def close_new(endpoints: Sequence[Endpoint], taken: Sequence[Endpoint]) -> None:
@@ -109,7 +108,7 @@ def keep_fixed(config: Config, former: Config, log: Logger) -> Config:
 
 
 def _open_numbers(
-    config: Config, endpoints: Sequence[Endpoint], log: Logger, former: Generation | None
+    config: Config, endpoints: Sequence[Endpoint], tls: TLSMaterial | None, log: Logger, former: Generation | None
 ) -> WorkerNumbers | None:
     """The sockets of QUIC: ``former``'s where the addresses are the same.  They cannot be bound twice."""
     old = former.numbers if former is not None else None
@@ -123,7 +122,7 @@ def _open_numbers(
     count = count_workers(config)
     if count == 0 and former is None:
         return None  # a process that serves alone has a place and no numbers
-    group = open_group(config, endpoints, max(1, count), log)
+    group = open_group(config, endpoints, max(1, count), log, get_certificates(tls))
     if group is None:
         return None
     from fastserver.server.numbers import WorkerNumbers  # QUIC is imported where it is served

@@ -21,6 +21,7 @@ from fastserver.processes.supervisor import Supervisor
 from fastserver.processes.worker import Worker, log_startup_failure
 from fastserver.server.quic import open_place
 from fastserver.server.server import Server
+from fastserver.server.tls import get_certificates
 from fastserver.transport.sockets import BindError
 from fastserver.typing import App
 
@@ -54,9 +55,9 @@ def run(app: App | str, config: Config | None = None, *, reread: Reread | None =
         return ExitCode.NOT_STARTED
     if count_workers(config) >= 1:
         return Supervisor(generation, log, reread).run()
-    place = open_place(generation.config, generation.endpoints, log)
+    place = open_place(generation.config, generation.endpoints, log, get_certificates(generation.tls))
     try:
-        return Worker(app, generation.config, generation.endpoints, generation.ssl_context, quic=place).run()
+        return Worker(app, generation.config, generation.endpoints, generation.tls, quic=place).run()
     finally:
         if place is not None:
             place.group.close()  # the worker has not, where it did not come so far

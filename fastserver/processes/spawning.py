@@ -78,7 +78,7 @@ def become_worker(generation: Generation, post: Post, log: logging.Logger, shed:
             generation.app,
             generation.config,
             generation.endpoints,
-            generation.ssl_context,
+            generation.tls,
             post.channel,
             post.place,
             post.quic,

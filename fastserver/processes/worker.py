@@ -10,7 +10,6 @@ import asyncio
 import logging
 import os
 import signal
-import ssl
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +25,7 @@ from fastserver.server.ebb import keep_tide
 from fastserver.server.endpoints import Endpoint
 from fastserver.server.monitor import Place
 from fastserver.server.server import Server
+from fastserver.server.tls import TLSMaterial
 from fastserver.transport.sockets import seal
 from fastserver.typing import App
 
@@ -61,7 +61,7 @@ class Worker:
         app: App | str,
         config: Config,
         endpoints: Sequence[Endpoint],
-        ssl_context: ssl.SSLContext | None,
+        tls: TLSMaterial | None,
         channel: Channel | None = None,
         place: Place | None = None,
         quic: QUICPlace | None = None,
@@ -70,9 +70,7 @@ class Worker:
         self._listeners = [endpoint.listener for endpoint in endpoints]
         self._channel = channel
         self._log = get_error_log()
-        self._server = Server(
-            app, config, endpoints=endpoints, ssl_context=ssl_context, place=place, quic=quic, timed=False
-        )
+        self._server = Server(app, config, endpoints=endpoints, tls=tls, place=place, quic=quic, timed=False)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
         self._serving = False

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import ssl
 import sys
 import time
 from collections.abc import Sequence
@@ -29,7 +28,6 @@ from fastserver._speedups.tcp import TCPConnection
 from fastserver.config.devcert import resolve_dev_cert
 from fastserver.config.errors import ConfigError
 from fastserver.config.model import Config
-from fastserver.config.tls import create_ssl_context, read_server_certificate
 from fastserver.errors import StartupFailed
 from fastserver.exchange.lifespan import Lifespan
 from fastserver.logs.accesslog import AccessLog, make_access_logger
@@ -37,18 +35,19 @@ from fastserver.logs.errorlog import configure_error_log, find_handlers, get_err
 from fastserver.observe import Observation
 from fastserver.server.connections import ConnectionTable
 from fastserver.server.ebb import Ebb
-from fastserver.server.endpoints import Endpoint, Purpose, describe_endpoint, list_alpn, open_endpoints
+from fastserver.server.endpoints import Endpoint, Purpose, describe_endpoint, open_endpoints
 from fastserver.server.extensions import Extensions, load_extensions
 from fastserver.server.host import make_host, make_metrics_host
 from fastserver.server.loader import load_app
 from fastserver.server.monitor import Monitor, Place
-from fastserver.server.pipeline import MakeTLSFacts, Pipeline, no_tls_facts
+from fastserver.server.pipeline import Pipeline
 from fastserver.server.quic import QUICService, Unavailable, open_place, render_alt_svc
 from fastserver.server.schedule import StopSchedule
 from fastserver.server.ticker import Ticker, get_tick_s
+from fastserver.server.tls import TLSMaterial, get_certificates, load_tls
 from fastserver.transport.acceptor import Acceptor, accept_rest
 from fastserver.transport.sockets import BindError, seal
-from fastserver.transport.tls import tls_facts
+from fastserver.transport.tls import describe_tls
 from fastserver.typing import App
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ class State(Enum):
 class Server:
     """Serves ``app``, an ASGI callable or ``module:attr``, in the loop that runs ``start``.
 
-    ``endpoints`` and ``ssl_context`` are given by a process that has made them already.  The server closes given
+    ``endpoints`` and ``tls`` are given by a process that has made them already.  The server closes given
     sockets too, but seals them only in ``shutdown``: others may share them.  ``place`` is where to publish what is
     counted: a scoreboard and the slot on it that was claimed for this server.  ``timed=False`` spares the timing of
     requests where nobody can read it: no metrics, no access log, and a caller who does not ask ``get_stats``.
@@ -94,7 +93,7 @@ class Server:
         config: Config | None = None,
         *,
         endpoints: Sequence[Endpoint] | None = None,
-        ssl_context: ssl.SSLContext | None = None,
+        tls: TLSMaterial | None = None,
         place: Place | None = None,
         quic: QUICPlace | None = None,
         timed: bool = True,
@@ -114,7 +113,7 @@ class Server:
         self._timed = timed
         self._endpoints = list(endpoints or [])
         self._borrowed = endpoints is not None
-        self._ssl_context = ssl_context
+        self._tls = tls
         self._log = get_error_log()
         self._state = State.NEW
         self._failure: BaseException | None = None
@@ -285,9 +284,9 @@ class Server:
         revive(self._log)
         self.config = config = resolve_dev_cert(config, time.time(), self._log.info)
         if not self._borrowed:
-            self._ssl_context = self._ssl_context or create_ssl_context(config, list_alpn(config))
+            self._tls = load_tls(config)
             self._endpoints = open_endpoints(config)
-            self._quic_place = open_place(config, self._endpoints, self._log)
+            self._quic_place = open_place(config, self._endpoints, self._log, get_certificates(self._tls))
         self._access_log = make_access_logger(config, asyncio.get_running_loop().call_soon)
         self._lifespan = Lifespan(
             self._app, config.lifespan, config.timeout_lifespan_startup, config.timeout_lifespan_shutdown, self._log
@@ -307,10 +306,10 @@ class Server:
 
     def _serve_quic(self, host: Host) -> bytes:
         """Serve HTTP/3 where there are sockets for it: the line that tells clients of it, or nothing."""
-        if self._quic_place is None:
+        if self._quic_place is None or self._tls is None:
             return b""
         try:
-            self._quic = QUICService(self._quic_place, self.config, host)
+            self._quic = QUICService(self._quic_place, self.config, self._tls.certificates, host)
         except Unavailable as obstacle:  # it was not, when the sockets were bound
             self._log.warning("HTTP/3 is not served: %s", obstacle)
             return b""
@@ -321,25 +320,23 @@ class Server:
     def _accept(self, host: Host, alt_svc: bytes) -> None:
         """Accept from all listeners; ``alt_svc`` is for the responses to those who come by TLS."""
         assert self._extensions is not None
-        context = self._ssl_context
+        context = None if self._tls is None else self._tls.context
         options: dict[str, Any] = {}
-        make_facts: MakeTLSFacts = no_tls_facts
         if context is not None:
             options = {"ssl": context, "ssl_handshake_timeout": self.config.timeout_handshake}
             if sys.version_info >= (3, 11) or type(host.loop).__module__.startswith("uvloop"):
                 options["ssl_shutdown_timeout"] = SSL_SHUTDOWN_S
-            certificate = read_server_certificate(self.config)
-            make_facts = functools.partial(tls_facts, server_cert_pem=certificate)
         for endpoint in self._endpoints:
             if endpoint.purpose is Purpose.METRICS:
                 factory = functools.partial(TCPConnection, self._metrics_host, Pipeline())
                 acceptor = Acceptor(host.loop, endpoint.listener, factory, self._log)
             else:
-                pipeline = self._extensions.make_pipeline(self.config, endpoint.binding, make_facts)
-                if alt_svc and context is not None:
+                has_tls = endpoint.has_tls(self.config)
+                pipeline = self._extensions.make_pipeline(self.config, endpoint.binding, describe_tls, has_tls=has_tls)
+                if alt_svc and has_tls:
                     pipeline = pipeline.announce(alt_svc)
                 factory = functools.partial(TCPConnection, host, pipeline)
-                acceptor = Acceptor(host.loop, endpoint.listener, factory, self._log, options)
+                acceptor = Acceptor(host.loop, endpoint.listener, factory, self._log, options if has_tls else None)
             self._acceptors.append(acceptor)
             acceptor.start()
             self._note_address(endpoint)

@@ -344,6 +344,16 @@ def test_a_header_takes_the_place_of_the_servers_own() -> None:
         ({"keyfile_password": "p"}, "keyfile_password: is given without certfile"),
         ({"ca_certs": "c"}, "ca_certs: is given without certfile"),
         ({"ciphers": "ALL"}, "ciphers: is given without certfile"),
+        ({"insecure_bind": "a:1"}, "insecure_bind: is given without certfile: want bind, which has no TLS then"),
+        (
+            {"insecure_bind": "a:1", "bind": "a:1", "certfile": "c"},
+            "insecure_bind: 'a:1' stands in bind too: want another address or name",
+        ),
+        (
+            {"insecure_bind": "a:1", "http1": False, "certfile": "c"},
+            "insecure_bind: has no TLS, http1 is off, and HTTP/2 needs h2c then: want h2c, or http1",
+        ),
+        ({"insecure_bind": "a b", "certfile": "c"}, "insecure_bind: 'a b' is not allowed, the host has"),
         ({"dev_cert": True, "certfile": "c"}, "dev_cert: brings a certificate of its own, and certfile is given"),
         ({"dev_cert": True, "keyfile": "k"}, "dev_cert: brings a certificate of its own, and keyfile is given"),
         (

@@ -20,10 +20,11 @@ import h2.events
 import pytest
 
 from fastserver import Config, Server
-from fastserver.config.tls import create_ssl_context
+from fastserver.config.credentials import read_certificates
 from fastserver.errors import StartupFailed
 from fastserver.server.endpoints import open_endpoints
 from fastserver.server.quic import QUICService, open_group, open_place
+from fastserver.server.tls import get_certificates, load_tls
 from tests.certificates import AUTHORITY, CERTIFICATE, write_server_pem
 from tests.fakes import make_host, make_log
 from tests.server.applications import Recorder, render_request
@@ -86,16 +87,19 @@ def pick(fields: list[tuple[bytes, bytes]], name: bytes = b"alt-svc") -> list[by
 
 def test_it_is_served_and_announced(parts: FakeParts, settings: dict[str, Any]) -> None:
     async def main() -> None:
-        async with Server(Recorder(), Config(**settings, metrics_bind="127.0.0.1:0")) as server:
+        given = {"metrics_bind": "127.0.0.1:0", "insecure_bind": "127.0.0.1:0"}
+        async with Server(Recorder(), Config(**settings, **given)) as server:
             (port,) = parts.ports
             assert port.calls == ["start"]
             assert server.quic_addresses == [port.sock.getsockname()]
             (_, number) = server.quic_addresses[0]
             assert f"https://127.0.0.1:{number} (HTTP/3, UDP)" in server.urls
-            assert len(server.urls) == 3
+            assert len(server.urls) == 4
             line = f'h3=":{number}"; ma=86400'.encode()
             assert pick(await fetch_fields(server.addresses[0])) == [line]
             assert pick(await fetch_fields(server.addresses[0], "h2")) == [line]
+            # Without TLS nobody is sent elsewhere.
+            assert pick(await fetch_fields(server.addresses[1], "")) == []
             metrics = await fetch_fields(server.metrics_addresses[0], "")
             assert (pick(metrics), len(pick(metrics, b"content-type"))) == ([], 1)
         assert port.calls == ["start", "read", "close"]
@@ -141,28 +145,25 @@ def test_all_else_is_served_without_it(
     assert [line.startswith("HTTP/3 is not served: ") for line in lines] == [True]
 
 
-def test_a_key_that_has_changed_since_the_sockets_were_bound(
-    parts: FakeParts, settings: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_files_are_read_once(parts: FakeParts, settings: dict[str, Any]) -> None:
+    """Before privileges are dropped: a worker needs none of them, over TCP or QUIC."""
     config = Config(**settings)
     log, records = make_log()
-    place = open_place(config, [], log)
+    tls = load_tls(config)
+    place = open_place(config, [], log, get_certificates(tls))
     assert place is not None
     assert records == []
 
     async def main() -> None:
-        endpoints, context = open_endpoints(config), create_ssl_context(config)
-        Path(settings["certfile"]).write_bytes(CERTIFICATE.cert_chain_pems[0].bytes())
-        server = Server(Recorder(), config, endpoints=endpoints, ssl_context=context, quic=place)
-        async with server:
-            assert (server.quic_addresses, parts.ports) == ([], [])
-            assert pick(await fetch_fields(server.addresses[0])) == []
+        endpoints = open_endpoints(config)
+        Path(settings["certfile"]).unlink()
+        async with Server(Recorder(), config, endpoints=endpoints, tls=tls, quic=place) as server:
+            assert len(server.quic_addresses) == len(parts.ports) == 1
+            assert len(pick(await fetch_fields(server.addresses[0]))) == 1
         with pytest.raises(OSError, match="Bad file descriptor"):
             _ = place.group.addresses
 
     run_in_loop(asyncio.new_event_loop, main())
-    (line,) = (record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING)
-    assert line.startswith("HTTP/3 is not served: the private key in ")
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -237,7 +238,9 @@ def test_datagrams_from_worker_to_worker(parts: FakeParts, settings: dict[str, A
     settings["quic_bind"] = ["127.0.0.1:0", "127.0.0.1:0"]
     config = Config(**settings)
     log, _ = make_log()
-    group = open_group(config, [], 2, log)
+    certificates = read_certificates(config)
+    assert certificates is not None
+    group = open_group(config, [], 2, log, certificates)
     assert group is not None
     group.steer({0, 1}, {0, 1})
     # As after a fork: two copies of the group, each of which closes what is the other's.
@@ -245,7 +248,8 @@ def test_datagrams_from_worker_to_worker(parts: FakeParts, settings: dict[str, A
 
     async def main() -> None:
         host = make_host(Recorder(), asyncio.get_running_loop())
-        services = [QUICService(QUICPlace(each, number), config, host) for number, each in enumerate((group, twin))]
+        places = [QUICPlace(each, number) for number, each in enumerate((group, twin))]
+        services = [QUICService(place, config, certificates, host) for place in places]
         for service in services:
             service.start()
         parts.ports[1].forward(1, b"data", ("192.0.2.1", 5), b"\x7f\x00\x00\x01")

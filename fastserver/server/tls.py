@@ -1,0 +1,112 @@
+"""TLS in a server: what is made of the certificates before the workers are forked, and what each worker renews.
+
+``load_tls`` reads the files once, while the process may still read them.  The workers inherit what it gives; with it
+they serve TCP and QUIC, make new contexts (for a new ticket key each day, for changed files), and need no file for it.
+
+Ticket keys (T-4): OpenSSL gives each context one of its own, and Python cannot set it.  So that a client is known again
+by every worker, a stock of blank contexts is made before the fork, and all workers take the same one for the same
+certificates and day: a table in shared memory says which.  The supervisor, which holds them all, talks to no client.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from fastserver.config.credentials import Certificates, read_certificates
+from fastserver.config.model import Config
+from fastserver.config.tls import ServerContext, fill_context, make_blank
+from fastserver.server.endpoints import list_alpn
+
+#: Seconds after which tickets get another key (T-4).
+TICKET_KEY_S: Final = 86400.0
+#: Blank contexts that workers share, 24 KB each; after so many changes a worker has ticket keys of its own.
+STOCK: Final = 32
+
+_DIGEST_BYTES: Final = 32
+_FREE: Final = bytes(_DIGEST_BYTES)
+
+
+class ContextStock:
+    """``size`` blank contexts; copies of it in forked processes give the same one for the same name.
+
+    Two that name two things at the same moment may fill the same place: their clients are not known to the other then.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._blanks: list[ServerContext | None] = [make_blank() for _ in range(size)]
+        self._names = mmap.mmap(-1, max(1, size) * _DIGEST_BYTES)
+
+    def take(self, name: bytes) -> ServerContext:
+        """The blank for ``name``, 32 bytes; one that nobody shares where there is none left, or it was taken before."""
+        for index, blank in enumerate(self._blanks):
+            at = slice(index * _DIGEST_BYTES, (index + 1) * _DIGEST_BYTES)
+            if self._names[at] == _FREE:
+                self._names[at] = name
+            if self._names[at] == name:
+                self._blanks[index] = None
+                return make_blank() if blank is None else blank
+        return make_blank()
+
+
+class TLSMaterial:
+    """What serves TLS by ``config``: its ``certificates`` and the ``context`` made of them.
+
+    A worker's copy changes by ``renew`` alone.  ``stock`` is how many contexts are kept for that.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        certificates: Certificates,
+        alpn: Sequence[str],
+        stock: int = 0,
+        read_clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.config = config
+        self.certificates = certificates
+        self._alpn = tuple(alpn)
+        self._read_clock = read_clock
+        self._born_s = read_clock()
+        self._day = 0
+        self._stock = ContextStock(stock)
+        self.context = fill_context(make_blank(), config, self._alpn, certificates)
+
+    def make_context(self, certificates: Certificates) -> ServerContext:
+        """A context for ``certificates`` and today's ticket key.  Raises ``ConfigError``; nothing else changes."""
+        name = hashlib.sha256(b"%d:" % self._count_days() + certificates.digest).digest()
+        # What cannot be used must not use up a blank.
+        fill_context(make_blank(), self.config, self._alpn, certificates)
+        return fill_context(self._stock.take(name), self.config, self._alpn, certificates)
+
+    def renew(self, certificates: Certificates, context: ServerContext) -> None:
+        """Serve ``certificates`` by ``context``, which ``make_context`` has made, from now on."""
+        self.certificates = certificates
+        self.context = context
+        self._day = self._count_days()
+
+    def needs_ticket_key(self) -> bool:
+        """Whether the ticket key is older than it may be."""
+        return self._count_days() != self._day
+
+    def _count_days(self) -> int:
+        return int((self._read_clock() - self._born_s) / TICKET_KEY_S)
+
+
+def load_tls(config: Config) -> TLSMaterial | None:
+    """Read the certificates of ``config`` and try them; ``None`` where TLS is off.
+
+    Call it before privileges are dropped and before workers are forked.  Raises ``ConfigError``.
+    """
+    certificates = read_certificates(config)
+    if certificates is None:
+        return None
+    return TLSMaterial(config, certificates, list_alpn(config), STOCK if config.workers != 0 else 0)
+
+
+def get_certificates(tls: TLSMaterial | None) -> Certificates | None:
+    """What ``tls`` serves now; ``None`` where TLS is off."""
+    return None if tls is None else tls.certificates
