@@ -298,11 +298,15 @@ def _remove_stale(path: str) -> None:
 
 def _open_fd(bind: FDBind, backlog: int) -> Listener:
     """Adopt a socket that another process has opened (systemd, a parent): TCP or Unix, bound, listening or not yet."""
+    if isinstance(bind.fd, str):
+        raise BindError(f"cannot use {bind}: no socket of that name was handed over")
     try:
         sock = socket.socket(fileno=bind.fd)  # finds family and type
     except OSError as error:
         raise BindError(f"cannot use {bind}: {explain(error)}") from None
     try:
+        if sock.type == socket.SOCK_DGRAM:
+            raise OSError(errno.EINVAL, "a datagram socket; QUIC binds its own, at quic_bind")
         if sock.type != socket.SOCK_STREAM:
             raise OSError(errno.EINVAL, "not a stream socket")
         if sock.family not in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX):
