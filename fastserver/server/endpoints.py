@@ -11,7 +11,7 @@ from fastserver.config.extension import ProtocolBinding
 from fastserver.config.model import Config
 from fastserver.reference import name_object
 from fastserver.server.pipeline import list_http
-from fastserver.transport.sockets import Listener, open_listeners, release
+from fastserver.transport.sockets import Listener, Owner, open_listeners, release
 
 
 class Purpose(Enum):
@@ -29,8 +29,11 @@ class Endpoint:
     binding: ProtocolBinding | None = None
 
 
-def open_endpoints(config: Config) -> list[Endpoint]:
-    """Bind every address of ``config``, all or none.  Raises ``BindError``; names are looked up, which may block."""
+def open_endpoints(config: Config, owner: Owner | None = None) -> list[Endpoint]:
+    """Bind every address of ``config``, all or none, and give Unix sockets to ``owner``.
+
+    Raises ``BindError``; names are looked up, which may block.
+    """
     groups: list[tuple[Sequence[Bind], Purpose, ProtocolBinding | None]] = [(config.binds, Purpose.APPLICATION, None)]
     groups += [((each.bind,), Purpose.HANDLER, each) for each in config.protocols if each.bind is not None]
     groups.append((config.metrics_binds, Purpose.METRICS, None))
@@ -38,7 +41,11 @@ def open_endpoints(config: Config) -> list[Endpoint]:
     try:
         for binds, purpose, binding in groups:
             opened = open_listeners(
-                binds, backlog=config.backlog, dual_stack=config.dual_stack, uds_permissions=config.uds_permissions
+                binds,
+                backlog=config.backlog,
+                dual_stack=config.dual_stack,
+                uds_permissions=config.uds_permissions,
+                owner=owner,
             )
             endpoints += [Endpoint(listener, purpose, binding) for listener in opened]
     except BaseException:

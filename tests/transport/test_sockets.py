@@ -200,6 +200,13 @@ def test_a_unix_socket_has_its_mode_before_anybody_connects(open_binds: Opener, 
     connect(listener).close()
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives files away")
+def test_a_unix_socket_is_given_to_its_owner(open_binds: Opener, tmp_path: Path) -> None:
+    open_binds(f"unix:{tmp_path}/app.sock", uds_permissions=0o620, owner=(65534, 12345))
+    found = os.stat(tmp_path / "app.sock")
+    assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (65534, 12345, 0o620)
+
+
 def test_a_stale_unix_socket_is_replaced(open_binds: Opener, tmp_path: Path) -> None:
     path = tmp_path / "app.sock"
     with socket.socket(socket.AF_UNIX) as dead:
