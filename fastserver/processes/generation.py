@@ -81,7 +81,7 @@ def open_generation(app: App | str, config: Config, log: Logger, former: Generat
     config = resolve_dev_cert(config, time.time(), log.info)
     tls = load_tls(config)
     taken = former.endpoints if former is not None else ()
-    endpoints = open_endpoints(config, taken)
+    endpoints = open_endpoints(config, former=taken)
     try:
         numbers = _open_numbers(config, endpoints, tls, log, former)
     except BaseException:

@@ -11,7 +11,7 @@ from fastserver.config.extension import ProtocolBinding
 from fastserver.config.model import Config
 from fastserver.reference import name_object
 from fastserver.server.pipeline import list_http
-from fastserver.transport.sockets import Listener, open_listeners, release
+from fastserver.transport.sockets import Listener, Owner, open_listeners, release
 
 
 class Purpose(Enum):
@@ -37,9 +37,10 @@ class Endpoint:
         return config.has_tls and self.purpose is not Purpose.METRICS and not self.is_insecure
 
 
-def open_endpoints(config: Config, former: Sequence[Endpoint] = ()) -> list[Endpoint]:
-    """Bind every address of ``config``, all or none.  Raises ``BindError``; names are looked up, which may block.
+def open_endpoints(config: Config, owner: Owner | None = None, former: Sequence[Endpoint] = ()) -> list[Endpoint]:
+    """Bind every address of ``config``, all or none, and give Unix sockets to ``owner``.
 
+    Raises ``BindError``; names are looked up, which may block.
     What ``former`` has open under the same name is taken over, whatever it was for: the sockets are then in both.
     """
     groups: list[tuple[Sequence[Bind], Purpose, ProtocolBinding | None, bool]] = [
@@ -60,6 +61,7 @@ def open_endpoints(config: Config, former: Sequence[Endpoint] = ()) -> list[Endp
                 backlog=config.backlog,
                 dual_stack=config.dual_stack,
                 uds_permissions=config.uds_permissions,
+                owner=owner,
             )
             opened += fresh
             listeners = [*(replace(listener, backlog=config.backlog) for listener in taken), *fresh]
