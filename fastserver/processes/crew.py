@@ -15,8 +15,10 @@ import time
 from logging import Logger
 from typing import Final, Protocol
 
+from fastserver.processes.blackbox import open_blackbox
 from fastserver.processes.channel import Message, open_channel
 from fastserver.processes.generation import Generation
+from fastserver.processes.heartbeat import Board
 from fastserver.processes.report import Report
 from fastserver.processes.spawning import Post, fork_worker, hold_signals
 from fastserver.processes.workers import MOVES, Slot, WorkerProcess, WorkerState
@@ -56,6 +58,7 @@ class Crew:
         self.slots: list[Slot] = []
         self.workers: dict[int, WorkerProcess] = {}
         self.report: Report | None = None
+        self._board = Board()
         self._captain = captain
         self._selector = selector
         self._log = log
@@ -82,7 +85,8 @@ class Crew:
                 self.move(worker, WorkerState.RETIRING)
             if worker.kill_at <= now:
                 worker.kill_at = math.inf
-                self._log.error("worker [%d] does not stop: killing it", worker.pid)
+                what = "start in time" if worker.state is WorkerState.STARTING else "stop"
+                self._log.error("worker [%d] does not %s: killing it", worker.pid, what)
                 os.kill(worker.pid, signal.SIGKILL)
             due = min(due, worker.retire_at, worker.kill_at)
         return due
@@ -122,6 +126,7 @@ class Crew:
         self._steer(worker)
         grace_s = worker.generation.config.timeout_graceful_shutdown + KILL_MARGIN_S
         if state is WorkerState.READY:
+            worker.kill_at = math.inf
             self._log.info("worker [%d] is ready", worker.pid)
             self._take_over(worker)
         elif state is WorkerState.RETIRING:
@@ -140,6 +145,8 @@ class Crew:
             if self.report is not None:
                 self.report.retire(worker.place)
             del self.workers[worker.pid]
+            if worker.pulse is not None:
+                self._board.release(worker.pulse)
             self._deafen(worker)
             worker.channel.close()
 
@@ -163,8 +170,10 @@ class Crew:
         if slot not in self.slots:
             return "retires: it is one too many"
         if slot.worker is not worker and slot.worker is not None:
-            return f"retires: [{slot.worker.pid}] serves in its place"
-        return "was told to stop; starting another" if slot.worker is worker else "is not needed any more"
+            return f"retires{worker.why and ' '}{worker.why}: [{slot.worker.pid}] serves in its place"
+        if slot.worker is worker:
+            return f"{worker.why or 'was told to stop'}; starting another"
+        return "is not needed any more"
 
     def _vacate(self, worker: WorkerProcess, due: float) -> None:
         slot = worker.slot
@@ -198,17 +207,21 @@ class Crew:
             return None
         ours, theirs = open_channel()
         place = self.report.claim() if self.report is not None else None
+        pulse, box = self._board.claim(), open_blackbox()
+        post = Post(theirs, os.getpid(), pulse, box, place, quic)
 
         def shed() -> None:
             ours.close()
             for other in self.workers.values():
                 other.channel.close()  # else it would stay open when the supervisor dies
+                if other.box is not None:
+                    other.box.close()
             self._captain.on_fork(generation)
 
         with hold_signals():
-            pid = fork_worker(generation, Post(theirs, place, quic), self._log, shed)
+            pid = fork_worker(generation, post, self._log, shed)
         theirs.close()
-        worker = WorkerProcess(pid, ours, slot, generation, time.monotonic(), place, quic)
+        worker = WorkerProcess(pid, ours, slot, generation, time.monotonic(), place, quic, pulse=pulse, box=box)
         self.workers[pid] = worker
         self._selector.register(ours, selectors.EVENT_READ, lambda: self._on_message(worker))
         return worker
@@ -218,7 +231,10 @@ class Crew:
         if worker.channel.ended:
             self._deafen(worker)  # the worker is ending; only its exit status says how
         for message, facts in messages:
-            if message is Message.READY and worker.state is WorkerState.STARTING:
+            if message is Message.LOADED and worker.state is WorkerState.STARTING:
+                bound_s = worker.generation.config.timeout_lifespan_startup + KILL_MARGIN_S
+                worker.kill_at = time.monotonic() + bound_s
+            elif message is Message.READY and worker.state is WorkerState.STARTING:
                 self.move(worker, WorkerState.READY)
             elif message is Message.LEAVING and worker.state in (WorkerState.STARTING, WorkerState.READY):
                 worker.retire_at = min(worker.retire_at, time.monotonic() + LEAVING_S)
@@ -243,7 +259,12 @@ class Crew:
                 self._on_message(worker)  # its last words
                 state, lived_s = worker.state, time.monotonic() - worker.since
                 self.move(worker, WorkerState.GONE)
+                last_words = worker.box.take() if worker.box is not None else ""
+                if last_words:
+                    self._log.error("worker [%d] was doing this:\n%s", worker.pid, last_words)
                 self._captain.on_exit(worker, state, os.waitstatus_to_exitcode(status), lived_s)
+                if worker.box is not None:
+                    worker.box.close()
 
     def kill(self, signum: int = signal.SIGKILL) -> None:
         """Signal all that are left."""

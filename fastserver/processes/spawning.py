@@ -16,8 +16,11 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from fastserver.errors import ExitCode
 from fastserver.logs.errorlog import find_handlers
+from fastserver.processes.blackbox import DUMP_SIGNAL, BlackBox
 from fastserver.processes.channel import Channel
 from fastserver.processes.generation import Generation
+from fastserver.processes.heartbeat import Pulse
+from fastserver.processes.parent import follow_parent
 from fastserver.processes.signals import STOP_SIGNALS
 from fastserver.processes.worker import Worker
 from fastserver.server.monitor import Place
@@ -32,14 +35,17 @@ THREADS_S: Final = 3.0
 ORDERS: Final = (signal.SIGHUP, signal.SIGUSR1, signal.SIGTTIN, signal.SIGTTOU)
 
 #: What the supervisor acts upon; its children get handlers of their own.
-WATCHED: Final = (*STOP_SIGNALS, signal.SIGQUIT, signal.SIGCHLD, *ORDERS)
+WATCHED: Final = (*STOP_SIGNALS, signal.SIGQUIT, signal.SIGCHLD, *ORDERS, DUMP_SIGNAL)
 
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """What a worker gets that no other has: its end of the channel, and where it publishes."""
+    """What a worker gets that no other has.  ``parent`` is the process at the other end of the channel."""
 
     channel: Channel
+    parent: int
+    pulse: Pulse | None = None
+    box: BlackBox | None = None
     place: Place | None = None
     quic: QUICPlace | None = None
 
@@ -47,8 +53,8 @@ class Post:
 @contextlib.contextmanager
 def hold_signals() -> Iterator[None]:
     """Block what the supervisor watches: a signal before a child has handlers of its own would reach the parent, by the
-    wakeup descriptor that they share."""
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, set(WATCHED))
+    wakeup descriptor that they share, or end the child."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
     try:
         yield
     finally:
@@ -73,6 +79,11 @@ def become_worker(generation: Generation, post: Post, log: logging.Logger, shed:
     code: int = ExitCode.FAULT
     try:
         drop_parent_state(log)
+        if post.box is not None:
+            post.box.watch()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {DUMP_SIGNAL})
+        if not follow_parent(post.parent, signal.SIGTERM):
+            os._exit(ExitCode.OK)
         shed()
         worker = Worker(
             generation.app,
@@ -82,6 +93,8 @@ def become_worker(generation: Generation, post: Post, log: logging.Logger, shed:
             post.channel,
             post.place,
             post.quic,
+            post.pulse,
+            post.parent,
         )
         code = worker.run()
     except BaseException:

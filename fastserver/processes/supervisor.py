@@ -17,6 +17,7 @@ import socket
 import time
 from collections.abc import Callable
 from enum import Enum
+from functools import partial
 from logging import DEBUG, ERROR, Logger
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ from fastserver.processes.generation import Generation
 from fastserver.processes.reloading import Reloader, Reread
 from fastserver.processes.report import Report
 from fastserver.processes.rollover import ReloadResult
+from fastserver.processes.rounds import Rounds
 from fastserver.processes.signals import EchoFilter, SignalWatch, name_signal
 from fastserver.processes.spawning import WATCHED
 from fastserver.processes.worker import log_startup_failure
@@ -86,6 +88,7 @@ class Supervisor:
         self.crew = Crew(self, self._selector, self.log)
         self.crew.slots += [Slot(generation) for _ in range(generation.count)]
         self._reloader = Reloader(generation, self.crew, self.log, reread, self._prepare, self._on_reload_end)
+        self.rounds = Rounds(self.crew, self.log, lambda: self._reloader.roll is not None)
         self._prepare(generation)
 
     @property
@@ -127,7 +130,7 @@ class Supervisor:
     def _turn(self) -> None:
         """Do what is due, wait for the next thing to happen, and take it in."""
         now = time.monotonic()
-        due = self.crew.tend(now)
+        due = min(self.crew.tend(now), self.rounds.tick(now))
         if self.crew.report is not None:
             due = min(due, self.crew.report.tick(now))
         for chore in self.chores:
@@ -177,6 +180,22 @@ class Supervisor:
         self._reloader.remove_slots(slots[count:])
         return len(slots)
 
+    def dump(self, pid: int | None = None, done: Callable[[str], None] | None = None) -> bool:
+        """Log the stacks and tasks of the worker ``pid``, or of all; ``done`` gets the text of each.
+
+        ``False`` where there is no such worker.
+        """
+        workers = [worker for worker in self.crew.list_workers() if pid in (None, worker.pid)]
+
+        def tell(worker: WorkerProcess, text: str) -> None:
+            self.rounds.log_answer(worker, text)
+            if done is not None:
+                done(f"worker [{worker.pid}]\n{text}")
+
+        for worker in workers:
+            self.rounds.ask(worker, partial(tell, worker))
+        return bool(workers)
+
     def drain(self) -> None:
         """Stop gracefully, as SIGTERM does."""
         self._on_stop_signal(signal.SIGTERM)
@@ -200,6 +219,9 @@ class Supervisor:
                     "state": worker.state.value,
                     "since": now - worker.since,
                     "generation": worker.generation.serial,
+                    "requests": worker.vitals.requests,
+                    "rss": worker.vitals.rss_bytes,
+                    "silent": worker.silence.seconds,
                 }
                 for worker in self.crew.list_workers()
             ],
@@ -328,6 +350,7 @@ class Supervisor:
             self.log.error("the application's error:\n%s", worker.details.rstrip())
         reason = worker.reason or f"worker [{worker.pid}] {how}"
         if not self._reloader.note_failure(worker, reason):
+            self.rounds.put_off(time.monotonic())
             self.log.error("worker [%d] %s before it could serve", worker.pid, how)
 
     def _tell_failure(self, worker: WorkerProcess) -> None:

@@ -17,7 +17,7 @@ import asyncio
 import functools
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
@@ -84,7 +84,8 @@ class Server:
     sockets too, but seals them only in ``shutdown``: others may share them.  ``place`` is where to publish what is
     counted: a scoreboard and the slot on it that was claimed for this server.  ``timed=False`` spares the timing of
     requests where nobody can read it: no metrics, no access log, and a caller who does not ask ``get_stats``.
-    ``quic`` is where HTTP/3 is served; with given ``endpoints`` it is served there or not at all.
+    ``quic`` is where HTTP/3 is served; with given ``endpoints`` it is served there or not at all.  ``on_tick`` is
+    called at every tick, once a second or more often, while requests are answered.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class Server:
         place: Place | None = None,
         quic: QUICPlace | None = None,
         timed: bool = True,
+        on_tick: Callable[[Host], None] | None = None,
     ) -> None:
         self.config = config if config is not None else Config()
         self.addresses: list[tuple[str, int] | str] = []
@@ -111,6 +113,7 @@ class Server:
         self._quic_place = quic
         self._quic: QUICService | None = None
         self._timed = timed
+        self._on_tick = on_tick
         self._endpoints = list(endpoints or [])
         self._borrowed = endpoints is not None
         self._tls = tls
@@ -359,6 +362,8 @@ class Server:
             self._monitor.tick(wall_s)
         if self._host is not None:
             self._ebb.watch(len(self._host.connections))
+            if self._on_tick is not None:
+                self._on_tick(self._host)
         if self._access_log is not None:
             self._access_log.flush()
         for handler in find_handlers(self._log):
