@@ -46,7 +46,9 @@ class BlackBox:
         return f"{text}\n... and more" if size > TEXT_LIMIT_BYTES else text
 
     def close(self) -> None:
-        os.close(self._fd)
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = -1
 
     def watch(self) -> None:
         """In the worker: write what is going on at a crash, and whenever the supervisor asks."""

@@ -11,17 +11,20 @@ import math
 import os
 import selectors
 import signal
+import socket
 import time
 from logging import Logger
 from typing import Final, Protocol
 
-from fastserver.processes.blackbox import open_blackbox
-from fastserver.processes.channel import Message, open_channel
+from fastserver.processes.blackbox import BlackBox, open_blackbox
+from fastserver.processes.channel import Channel, Message, open_channel
 from fastserver.processes.generation import Generation
 from fastserver.processes.heartbeat import Board
 from fastserver.processes.report import Report
-from fastserver.processes.spawning import Post, fork_worker, hold_signals
+from fastserver.processes.spawning import Post, fork_worker
+from fastserver.processes.template import Order
 from fastserver.processes.workers import MOVES, Slot, WorkerProcess, WorkerState
+from fastserver.server.monitor import Place
 from fastserver.transport.sockets import Listener
 
 #: What a worker gets beyond ``timeout_graceful_shutdown`` to end by itself.
@@ -30,6 +33,9 @@ KILL_MARGIN_S: Final = 5.0
 #: A worker that got SIGTERM itself goes on for so long before it is retired: systemd signals every process of a unit,
 #: and where ours comes a moment later, the worker has to drain the sealed sockets and not leave them to others.
 LEAVING_S: Final = 0.2
+
+#: Seconds until a worker that could not be forked is tried again.
+RETRY_S: Final = 1.0
 
 
 class Captain(Protocol):
@@ -46,6 +52,9 @@ class Captain(Protocol):
 
     def on_retire(self, worker: WorkerProcess) -> list[int]:
         """``worker`` is about to be told to retire: the indexes of its endpoints that nobody else will serve."""
+
+    def on_other_exit(self, pid: int) -> None:
+        """A child that is no worker is gone."""
 
     def on_exit(self, worker: WorkerProcess, state: WorkerState, code: int, lived_s: float) -> None:
         """``worker`` is gone, from ``state``, where it was for ``lived_s`` seconds; a signal is a negative ``code``."""
@@ -96,9 +105,9 @@ class Crew:
         due = math.inf
         for slot in self.slots:
             if slot.worker is None and slot.successor is None:
-                if slot.due <= now:
+                if slot.due <= now and slot.generation.is_loaded:
                     slot.worker = self._spawn(slot, slot.generation)
-                if slot.worker is None:
+                if slot.worker is None and slot.generation.is_loaded:
                     due = min(due, slot.due)
         return due
 
@@ -142,13 +151,12 @@ class Crew:
             worker.channel.send(Message.STOP)
         elif state is WorkerState.GONE:
             self._vacate(worker, math.inf)
-            if self.report is not None:
-                self.report.retire(worker.place)
             del self.workers[worker.pid]
-            if worker.pulse is not None:
-                self._board.release(worker.pulse)
             self._deafen(worker)
-            worker.channel.close()
+            last_words = worker.box.take() if worker.box is not None else ""
+            if last_words:
+                self._log.error("worker [%d] was doing this:\n%s", worker.pid, last_words)
+            self._give_back(worker)
 
     def _take_over(self, worker: WorkerProcess) -> None:
         """A worker is ready: one that was started for the place of another has it now."""
@@ -192,8 +200,7 @@ class Crew:
             numbers.accept(worker.quic)
         elif worker.state is not WorkerState.GONE:
             numbers.retire(worker.quic)
-        else:
-            numbers.release(worker.quic)
+        else:  # its number is free again
             for slot in self.slots:
                 slot.due = time.monotonic() if slot.due == math.inf else slot.due
 
@@ -205,26 +212,65 @@ class Crew:
             self._log.warning("every worker number of QUIC is in use: the next worker starts when another is gone")
             slot.due = math.inf
             return None
-        ours, theirs = open_channel()
         place = self.report.claim() if self.report is not None else None
         pulse, box = self._board.claim(), open_blackbox()
+        ours, theirs = open_channel()
         post = Post(theirs, os.getpid(), pulse, box, place, quic)
-
-        def shed() -> None:
-            ours.close()
-            for other in self.workers.values():
-                other.channel.close()  # else it would stay open when the supervisor dies
-                if other.box is not None:
-                    other.box.close()
-            self._captain.on_fork(generation)
-
-        with hold_signals():
-            pid = fork_worker(generation, post, self._log, shed)
+        pid = self._fork(generation, post, ours)
         theirs.close()
-        worker = WorkerProcess(pid, ours, slot, generation, time.monotonic(), place, quic, pulse=pulse, box=box)
+        worker = WorkerProcess(pid or 0, ours, slot, generation, time.monotonic(), place, quic, pulse=pulse, box=box)
+        if pid is None:
+            self._give_back(worker)
+            slot.due = time.monotonic() + RETRY_S
+            return None
         self.workers[pid] = worker
         self._selector.register(ours, selectors.EVENT_READ, lambda: self._on_message(worker))
         return worker
+
+    def _fork(self, generation: Generation, post: Post, ours: Channel) -> int | None:
+        if generation.template is not None:
+            assert post.box is not None
+            order = Order(
+                None if post.pulse is None else post.pulse.index,
+                None if post.place is None else post.place[1],
+                None if post.quic is None else post.quic.number,
+            )
+            return generation.template.spawn(order, post.channel.fileno(), post.box.fileno())
+
+        def shed() -> None:
+            ours.close()
+            self.shed(generation)
+
+        return fork_worker(generation, post, self._log, shed)
+
+    def shed(self, generation: Generation) -> None:
+        """In a child: close what leads to the workers, which would stay open when the supervisor dies."""
+        for other in self.workers.values():
+            other.channel.close()
+            if other.box is not None:
+                other.box.close()
+        self._captain.on_fork(generation)
+
+    def make_post(self, generation: Generation, order: Order, channel: int, box: int, parent: int) -> Post:
+        """In a child: what the numbers of ``order`` stand for."""
+        place: Place | None = None
+        if self.report is not None:
+            place = self.report.at(order.place)
+        quic = generation.numbers.at(order.quic) if generation.numbers is not None and order.quic is not None else None
+        pulse = None if order.pulse is None else self._board.at(order.pulse)
+        return Post(Channel(socket.socket(fileno=channel)), parent, pulse, BlackBox(box), place, quic)
+
+    def _give_back(self, worker: WorkerProcess) -> None:
+        """Have others get what ``worker`` had."""
+        if self.report is not None:
+            self.report.retire(worker.place)
+        if worker.pulse is not None:
+            self._board.release(worker.pulse)
+        if worker.quic is not None and worker.generation.numbers is not None:
+            worker.generation.numbers.release(worker.quic)
+        worker.channel.close()
+        if worker.box is not None:
+            worker.box.close()
 
     def _on_message(self, worker: WorkerProcess) -> None:
         messages = worker.channel.receive()
@@ -259,12 +305,9 @@ class Crew:
                 self._on_message(worker)  # its last words
                 state, lived_s = worker.state, time.monotonic() - worker.since
                 self.move(worker, WorkerState.GONE)
-                last_words = worker.box.take() if worker.box is not None else ""
-                if last_words:
-                    self._log.error("worker [%d] was doing this:\n%s", worker.pid, last_words)
                 self._captain.on_exit(worker, state, os.waitstatus_to_exitcode(status), lived_s)
-                if worker.box is not None:
-                    worker.box.close()
+            else:
+                self._captain.on_other_exit(pid)
 
     def kill(self, signum: int = signal.SIGKILL) -> None:
         """Signal all that are left."""

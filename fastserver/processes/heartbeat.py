@@ -68,6 +68,10 @@ class Board:
         _RECORD.pack_into(self._memory, pulse.index * _RECORD.size, 0, 0, 0)
         return pulse
 
+    def at(self, index: int) -> Pulse:
+        """A place that was claimed in another process."""
+        return Pulse(self._memory, index)
+
     def release(self, pulse: Pulse) -> None:
         """Its worker is gone."""
         self._free.append(pulse.index)

@@ -63,7 +63,7 @@ class Rounds:
             self._look(now, elapsed_s)
         for question in [each for each in self._questions if each.due <= now]:
             self._questions.remove(question)
-            question.done(question.worker.box.take() if question.worker.box is not None else "")
+            question.done(_read(question.worker))
         return min([self._last + LOOK_S, *(question.due for question in self._questions)])
 
     def ask(self, worker: WorkerProcess, done: Callable[[str], None]) -> None:
@@ -121,3 +121,7 @@ class Rounds:
                 worker.why = excess
                 self._crew.relieve(slot, slot.generation)
                 return
+
+
+def _read(worker: WorkerProcess) -> str:
+    return worker.box.take() if worker.box is not None and worker.state is not WorkerState.GONE else ""

@@ -24,6 +24,7 @@ from fastserver.processes.parent import follow_parent
 from fastserver.processes.signals import STOP_SIGNALS
 from fastserver.processes.worker import Worker
 from fastserver.server.monitor import Place
+from fastserver.server.server import Server
 
 if TYPE_CHECKING:
     from fastserver.transport.udpgroup import QUICPlace
@@ -62,26 +63,34 @@ def hold_signals() -> Iterator[None]:
 
 
 def fork_worker(generation: Generation, post: Post, log: logging.Logger, shed: Callable[[], None]) -> int:
-    """The process id of a new worker; ``shed`` closes in it what is the parent's alone.
-
-    Its signals are to be held (``hold_signals``).
-    """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    pid = os.fork()
-    if pid == 0:
-        become_worker(generation, post, log, shed)
+    """The process id of a new worker; ``shed`` closes in it what is the parent's alone."""
+    with hold_signals():
+        flush_streams()
+        pid = os.fork()
+        if pid == 0:
+            drop_parent_state(log)
+            serve_and_exit(generation, post, log, shed)
     return pid
 
 
-def become_worker(generation: Generation, post: Post, log: logging.Logger, shed: Callable[[], None]) -> NoReturn:
-    """In the child, with its signals blocked: shed what is the parent's, serve, and end without returning."""
+def flush_streams() -> None:
+    """Before a fork: what is buffered would else be written twice."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+
+
+def serve_and_exit(
+    generation: Generation, post: Post, log: logging.Logger, shed: Callable[[], None], loaded: Server | None = None
+) -> NoReturn:
+    """In the child, with its signals blocked: shed what is the parent's, serve, and end without returning.
+
+    ``loaded`` is a server that has imported the application already.
+    """
     code: int = ExitCode.FAULT
     try:
-        drop_parent_state(log)
         if post.box is not None:
             post.box.watch()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {DUMP_SIGNAL})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {DUMP_SIGNAL, signal.SIGCHLD, *ORDERS})
         if not follow_parent(post.parent, signal.SIGTERM):
             os._exit(ExitCode.OK)
         shed()
@@ -95,6 +104,7 @@ def become_worker(generation: Generation, post: Post, log: logging.Logger, shed:
             post.quic,
             post.pulse,
             post.parent,
+            loaded,
         )
         code = worker.run()
     except BaseException:
@@ -111,7 +121,6 @@ def drop_parent_state(log: logging.Logger) -> None:
     # stop a worker are for the time when it has no handlers, at its very end.
     for signum in (*STOP_SIGNALS, *ORDERS):
         signal.signal(signum, lambda signum, frame: None)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD, *ORDERS})
     for handler in find_handlers(log):
         handler.forget_pending()
     atexit._clear()  # what the parent's program has registered is the parent's to do

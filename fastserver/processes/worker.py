@@ -76,12 +76,14 @@ class Worker:
         quic: QUICPlace | None = None,
         pulse: Pulse | None = None,
         parent: int = 0,
+        loaded: Server | None = None,
     ) -> None:
         self._config = config
         self._listeners = [endpoint.listener for endpoint in endpoints]
         self._channel = channel
         self._pulse = pulse
         self._parent = parent
+        self._loaded = loaded
         self._grace_s: float | None = None
         self._is_orphaned = False
         self._log = get_error_log()
@@ -134,7 +136,10 @@ class Worker:
         loop.set_default_executor(executor)
         loop.set_exception_handler(self._on_loop_fault)
         try:
-            self._server.load()
+            if self._loaded is not None:
+                self._server.adopt(self._loaded)
+            else:
+                self._server.load()
             if self._channel is not None:
                 self._channel.send(Message.LOADED, TELL_S)
             asyncio.set_event_loop(loop)  # an asyncio.run() at import time has taken it away
@@ -248,6 +253,8 @@ class Worker:
                 for index in facts.get("sealed", ()):
                     self._listeners[index].seal()  # once more, so that it is known here: what is queued is accepted
                 self._request_stop(shared=True)
+            elif message is Message.REOPEN:
+                reopen_logs()
             elif message is Message.STOP:
                 self._request_stop(shared=False)
         if self._channel.ended:

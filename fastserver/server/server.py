@@ -175,6 +175,10 @@ class Server:
         self._extensions = load_extensions(config, self._log)
         return self._app
 
+    def adopt(self, other: Server) -> None:
+        """Serve what ``other`` has loaded, which was to have the same application and settings."""
+        self._app, self._extensions = other._app, other._extensions
+
     async def start(self) -> None:
         """Bind, start the application, accept.  Raises ``StartupFailed``, with everything taken back."""
         if self._state is not State.NEW:
