@@ -25,9 +25,11 @@ from typing import TYPE_CHECKING, Any, Final
 from fastserver._speedups.connection import abort, drain, end_streams
 from fastserver._speedups.contract import Host
 from fastserver._speedups.tcp import TCPConnection
+from fastserver.config.credentials import Certificates
 from fastserver.config.devcert import resolve_dev_cert
 from fastserver.config.errors import ConfigError
 from fastserver.config.model import Config
+from fastserver.config.tls import ServerContext
 from fastserver.errors import StartupFailed
 from fastserver.exchange.lifespan import Lifespan
 from fastserver.logs.accesslog import AccessLog, make_access_logger
@@ -42,6 +44,7 @@ from fastserver.server.loader import load_app
 from fastserver.server.monitor import Monitor, Place
 from fastserver.server.pipeline import Pipeline
 from fastserver.server.quic import QUICService, Unavailable, open_place, render_alt_svc
+from fastserver.server.renewal import Renewal
 from fastserver.server.schedule import StopSchedule
 from fastserver.server.ticker import Ticker, get_tick_s
 from fastserver.server.tls import TLSMaterial, get_certificates, load_tls
@@ -135,6 +138,8 @@ class Server:
         self._lifespan: Lifespan | None = None
         self._access_log: AccessLog | None = None
         self._acceptors: list[Acceptor] = []
+        self._tls_acceptors: list[Acceptor] = []
+        self._renewal: Renewal | None = None
         self._ticker: Ticker | None = None
 
     @property
@@ -164,6 +169,13 @@ class Server:
         if self._monitor is None:
             raise RuntimeError("the server has not started")
         return self._monitor.get_stats()
+
+    def reload_certificates(self) -> bool:
+        """Read the certificates again, whatever their files look like: whether what they hold can be served.
+
+        What cannot be served changes nothing, and the log says why.
+        """
+        return self._renewal is None or self._renewal.reload(time.time())
 
     def load(self) -> App:
         """Import the application, its observers and protocol handlers now, for a loop that is not running yet.
@@ -307,6 +319,7 @@ class Server:
         if config.metrics_bind:
             self._metrics_host = make_metrics_host(config, host, self._monitor.make_app())
         self._accept(host, self._serve_quic(host))
+        self._renew_certificates(host)
         hosts = [each for each in (host, self._metrics_host) if each is not None]
         self._ticker = Ticker(hosts, get_tick_s(config), self._work)
         self._ticker.start()
@@ -344,11 +357,31 @@ class Server:
                     pipeline = pipeline.announce(alt_svc)
                 factory = functools.partial(TCPConnection, host, pipeline)
                 acceptor = Acceptor(host.loop, endpoint.listener, factory, self._log, options if has_tls else None)
+                if has_tls:
+                    self._tls_acceptors.append(acceptor)
             self._acceptors.append(acceptor)
             acceptor.start()
             self._note_address(endpoint)
         if self._quic is not None:
             self.urls += self._quic.urls
+
+    def _renew_certificates(self, host: Host) -> None:
+        """Take new certificates into use as their files change, from now on."""
+        if self._tls is not None:
+            self._renewal = Renewal(self._tls, self._adopt, self._log, looks_at_files=self.config.cert_reload)
+            self._renewal.start(host.loop)
+
+    def _adopt(self, certificates: Certificates, context: ServerContext) -> None:
+        """Show ``certificates``, by ``context`` over TCP, to all who come from now on.  Raises ``ConfigError``."""
+        assert self._tls is not None
+        if self._quic is not None and certificates is not self._tls.certificates:
+            try:
+                self._quic.use_certificates(certificates)
+            except Unavailable as obstacle:
+                raise ConfigError("certfile", f"HTTP/3 cannot be served with it: {obstacle}") from None
+        self._tls.renew(certificates, context)
+        for acceptor in self._tls_acceptors:
+            acceptor.use_tls(context)
 
     def _note_address(self, endpoint: Endpoint) -> None:
         address = endpoint.listener.address
@@ -463,6 +496,8 @@ class Server:
             if self._lifespan is not None:
                 await self._lifespan.shutdown()
         finally:
+            if self._renewal is not None:
+                self._renewal.stop()
             if self._ticker is not None:
                 self._ticker.stop()
             if self._host is not None:
