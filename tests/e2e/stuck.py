@@ -1,7 +1,6 @@
 """An application that gets stuck, leaks and crashes as its clients wish."""
 
 import asyncio
-import ctypes
 import faulthandler
 import os
 import sys
@@ -25,8 +24,8 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     what = scope["path"].strip("/")
     if what == "sleep_in_python":
         sleep_in_python()
-    elif what == "sleep_in_c":
-        ctypes.PyDLL(None).sleep(600)  # PyDLL keeps the GIL: no thread of Python runs until it comes back
+    elif what == "count_in_c":
+        sum(range(1 << 50))  # one call that keeps the GIL for good: nothing of Python runs any more
     elif what == "wait":
         await wait_forever()
     elif what == "hoard":

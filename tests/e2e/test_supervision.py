@@ -42,7 +42,7 @@ def wait_worker(server: ServerProcess, but: set[int]) -> int:
 
 
 @pytest.mark.parametrize(
-    ("path", "where", "with_tasks"), [("/sleep_in_python", "sleep_in_python", True), ("/sleep_in_c", "stuck.py", False)]
+    ("path", "where", "with_tasks"), [("/sleep_in_python", "sleep_in_python", True), ("/count_in_c", "stuck.py", False)]
 )
 @both_loops
 def test_a_worker_that_hangs_says_where_and_is_replaced(path: str, where: str, with_tasks: bool, loop: str) -> None:
@@ -76,7 +76,7 @@ def test_waiting_is_not_hanging_and_neither_is_a_slow_start() -> None:
 
 @on_linux
 def test_a_server_that_is_stopped_and_continued_kills_nobody() -> None:
-    with start(*HASTY, app=STUCK, workers=2) as server:
+    with start(*HASTY, "--timeout-graceful-shutdown", "1", app=STUCK, workers=2) as server:
         pids = server.wait_ready(2)
         with send_request(server.port, "/wait"):
             os.killpg(server.process.pid, signal.SIGSTOP)
@@ -271,9 +271,7 @@ def test_nothing_outlives_a_killed_supervisor(options: tuple[str, ...]) -> None:
     with start(*options, app=STUCK, workers=2) as server:
         pids = server.wait_ready(2)
         port = server.port
-        session = {
-            int(name) for name in os.listdir("/proc") if name.isdigit() and get_session(name) == pids_session(server)
-        }
+        session = list_session(server.process.pid)
         assert session >= {*pids, server.process.pid}
         waiting = send_request(port, "/wait")
         blocked = send_request(port, "/sleep_in_python")
