@@ -221,6 +221,7 @@ class Supervisor:
             "pid": os.getpid(),
             "phase": "reloading" if roll is not None else self.phase.value,
             "generation": self.generation.serial,
+            "template": None if self.generation.template is None else self.generation.template.pid,
             "wanted": len(self.crew.slots),
             "listening": self.generation.urls,
             "reload": None
