@@ -7,7 +7,6 @@ import contextlib
 import logging
 import os
 import signal
-import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from fastserver.logs.errorlog import find_handlers
 from fastserver.processes.channel import Channel
 from fastserver.processes.generation import Generation
 from fastserver.processes.signals import STOP_SIGNALS
+from fastserver.processes.standard import flush_standard
 from fastserver.processes.worker import Worker
 from fastserver.server.monitor import Place
 
@@ -60,8 +60,7 @@ def fork_worker(generation: Generation, post: Post, log: logging.Logger, shed: C
 
     Its signals are to be held (``hold_signals``).
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
+    flush_standard()
     pid = os.fork()
     if pid == 0:
         become_worker(generation, post, log, shed)
@@ -113,7 +112,6 @@ def exit_worker(code: int) -> NoReturn:
         threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
         logging.shutdown()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        flush_standard()
     finally:
         os._exit(code)
