@@ -20,6 +20,7 @@ from fastserver.processes.supervisor import Supervisor, count_workers
 from fastserver.processes.worker import Worker, log_startup_failure
 from fastserver.server.endpoints import open_endpoints
 from fastserver.server.quic import open_group, open_place
+from fastserver.server.renewal import warn_of_expired
 from fastserver.server.server import Server
 from fastserver.server.tls import get_certificates, load_tls
 from fastserver.transport.sockets import BindError
@@ -55,6 +56,7 @@ def run(app: App | str, config: Config | None = None, **settings: Any) -> int:
     except (ConfigError, BindError) as error:
         log_startup_failure(log, str(error))
         return ExitCode.NOT_STARTED
+    warn_of_expired(tls, log, time.time())
     if count >= 1:
         group = open_group(config, endpoints, count, log, get_certificates(tls))
         return Supervisor(app, config, endpoints, tls, count, group).run()
