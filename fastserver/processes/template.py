@@ -35,6 +35,7 @@ from fastserver.processes.spawning import (
     hold_signals,
     serve_and_exit,
 )
+from fastserver.processes.standard import flush_standard
 from fastserver.server.server import Server
 
 #: Seconds that a template gets for a fork; a large process takes some hundredths.

@@ -31,6 +31,7 @@ from fastserver.server.monitor import Place
 from fastserver.server.server import Server
 from fastserver.server.tls import TLSMaterial
 from fastserver.transport.sockets import seal
+from fastserver.transport.tls import ignore_bad_names
 from fastserver.typing import App
 
 if TYPE_CHECKING:
@@ -130,6 +131,8 @@ class Worker:
 
     def _run(self) -> int:
         keep_tide()
+        if self._config.sni_cert:
+            ignore_bad_names()
         loop = new_event_loop(self._config.loop)
         asyncio.set_event_loop(loop)
         executor = ThreadPoolExecutor(thread_name_prefix="fastserver")
