@@ -21,6 +21,7 @@ from fastserver.errors import ExitCode, StartupFailed
 from fastserver.logs.errorlog import find_handlers, get_error_log
 from fastserver.processes.channel import Channel, Message
 from fastserver.processes.signals import STOP_SIGNALS, SignalWatch, name_signal
+from fastserver.reference import format_error, summarise
 from fastserver.server.ebb import keep_tide
 from fastserver.server.endpoints import Endpoint
 from fastserver.server.monitor import Place
@@ -109,7 +110,7 @@ class Worker:
         loop.set_default_executor(executor)
         loop.set_exception_handler(self._on_loop_fault)
         try:
-            self._server.load()
+            self._load()
             asyncio.set_event_loop(loop)  # an asyncio.run() at import time has taken it away
             self._loop = loop
             loop.run_until_complete(self._serve())
@@ -118,6 +119,16 @@ class Worker:
             self._loop = None
             _close_loop(loop, executor, patient=not self._forced)
         return self._forced or ExitCode.OK
+
+    def _load(self) -> None:
+        try:
+            self._server.load()
+        except (Exception, Interrupted):
+            raise
+        except BaseException as error:
+            # KeyboardInterrupt too: signals raise Interrupted here, so it is the application's own.
+            reason = f"the application raised {summarise(error)} while it was imported"
+            raise StartupFailed(reason, format_error(error)) from error
 
     async def _serve(self) -> None:
         if self._stop.is_set():
