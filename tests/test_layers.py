@@ -113,7 +113,7 @@ GUESTS = {
         "fastserver._speedups.quic.protection",
         "fastserver.protocol.quic",
         "fastserver.server.quic",
-        "fastserver.config.tls",
+        "fastserver.config.credentials",
         "fastserver.config.devcert",
     ),
     "uvloop": EDGE,

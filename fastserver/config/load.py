@@ -16,9 +16,10 @@ from fastserver.config.model import SETTINGS, Config
 PREFIX: Final = "FASTSERVER_"
 #: The variable that platforms set for the number of workers; ``FASTSERVER_WORKERS`` goes over it.
 WEB_CONCURRENCY: Final = "WEB_CONCURRENCY"
-# What stands between several items in one variable; a header's value may hold commas and blanks.
+# What stands between several items in one variable; a header's value may hold commas and blanks, a pair
+# of files a comma.
 _SEPARATOR: Final = re.compile(r"[,\s]+")
-_HEADER_SEPARATOR: Final = re.compile(r"[\r\n]+")
+_SEPARATORS: Final = {"header": re.compile(r"[\r\n]+"), "sni_cert": re.compile(r"\s+")}
 
 
 def variable_of(key: str) -> str:
@@ -61,5 +62,5 @@ def load_config(
 
 
 def _split(key: str, text: str) -> tuple[str, ...]:
-    separator = _HEADER_SEPARATOR if key == "header" else _SEPARATOR
+    separator = _SEPARATORS.get(key, _SEPARATOR)
     return tuple(item for item in separator.split(text.strip()) if item)

@@ -51,6 +51,11 @@ def tls_facts(ssl_object: ssl.SSLObject | ssl.SSLSocket, server_cert_pem: str | 
     )
 
 
+def describe_tls(ssl_object: ssl.SSLObject | ssl.SSLSocket) -> dict[str, Any]:
+    """As ``tls_facts``, with the certificate that this connection was shown."""
+    return tls_facts(ssl_object, getattr(ssl_object.context, "server_cert_pem", None))
+
+
 def compose_facts(
     server_cert_pem: str | None,
     version: int | None,
