@@ -67,6 +67,7 @@ def parse_bind(text: str, default_port: int = DEFAULT_PORT) -> Bind:
         if _DIGITS.fullmatch(text[5:]) is None:
             raise ValueError("the descriptor after fd:// is a number")
         return FDBind(int(text[5:]))
+    text = text.removeprefix("tcp://")  # as gunicorn has it
     if text.startswith("["):
         return _parse_bracketed(text, default_port)
     if text.count(":") > 1:

@@ -263,7 +263,7 @@ def test_denials() -> None:
         ({"metrics": True}, "metrics: not supported yet; metrics_bind switches them on"),
         ({"obsever": "m:a"}, "obsever: there is no such setting; did you mean observer?"),
         ({"proxy_headers": True}, "proxy_headers: not supported yet"),
-        ({"http": "h11"}, "http: 'h11' is not supported yet: want auto or httptools"),
+        ({"http": "h4"}, "http: 'h4' is not supported yet: want auto, 1 or 2"),
         ({"daemon": True}, "daemon: not supported yet; let the service manager"),
         ({"headers": [("A",)]}, "header: (('A',),) is not allowed: want text"),
         ({"workers": "x"}, "workers: 'x' is not allowed"),
