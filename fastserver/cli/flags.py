@@ -75,7 +75,9 @@ def create_parser() -> "Parser":
     for name in (*LISTENERS, *METRICS_LISTENERS, QUIC_PORT, *KEYS):
         parser.add_flag(parser, name, (spell_flag(name),), switch=name in SWITCHES, help=argparse.SUPPRESS)
     for name in DENIALS:
-        parser.add_flag(parser, name, (spell_flag(name),), switch=True, help=argparse.SUPPRESS)
+        flag = spell_flag(name)
+        denials = () if name.startswith("no_") else (deny(flag),)
+        parser.add_flag(parser, name, (flag, *denials), denials=denials, switch=True, help=argparse.SUPPRESS)
     for rival in dict.fromkeys(RIVALS.values()):
         parser.add_rival(rival)
     return parser

@@ -19,7 +19,8 @@ class Rival:
     ``aliases`` are further keys of it; ``flags`` its short flags.  ``same`` holds the values, as lower-case text, that
     ask for what this server does anyway.  A ``switch`` takes no value on the command line and has a ``--no-`` form; a
     ``bare`` one may stand without its value.  ``instead`` says what to do.  ``waived`` is why any value of it can be
-    passed over, with a warning: it changes nothing that clients, the application or the operator rely on.
+    passed over, with a warning: it changes nothing that clients, the application or the operator rely on.  What is
+    ``never`` will not come.
     """
 
     key: str
@@ -30,6 +31,7 @@ class Rival:
     bare: bool = False
     instead: str = ""
     waived: str = ""
+    never: bool = False
 
     def is_met(self, value: object) -> bool:
         """Whether ``value`` asks for nothing, or for what this server does anyway."""
@@ -41,10 +43,11 @@ class Rival:
 
     def refuse(self, value: object) -> str:
         """Why ``value`` is not met: the problem part of an error line."""
+        missing = "not supported" if self.never else "not supported yet"
         if self.same and not self.switch:
-            problem = f"{quote(value)} is not supported yet: want {' or '.join(sorted(self.same))}"
+            problem = f"{quote(value)} is {missing}: want {' or '.join(sorted(self.same))}"
         else:
-            problem = "not supported yet"
+            problem = missing
         return f"{problem}; {self.instead}" if self.instead else problem
 
 
@@ -64,8 +67,9 @@ def _switch(
     same: frozenset[str] = _NO,
     instead: str = "",
     waived: str = "",
+    never: bool = False,
 ) -> Rival:
-    return Rival(key, aliases, flags, same, switch=True, instead=instead, waived=waived)
+    return Rival(key, aliases, flags, same, switch=True, instead=instead, waived=waived, never=never)
 
 
 def _value(
@@ -76,8 +80,9 @@ def _value(
     instead: str = "",
     waived: str = "",
     bare: bool = False,
+    never: bool = False,
 ) -> Rival:
-    return Rival(key, aliases, flags, frozenset(same), bare=bare, instead=instead, waived=waived)
+    return Rival(key, aliases, flags, frozenset(same), bare=bare, instead=instead, waived=waived, never=never)
 
 
 #: Every such setting by topic.
@@ -88,12 +93,14 @@ TOPICS: Final[Mapping[str, tuple[Rival, ...]]] = {
     ),
     "processes": (
         _value("loop_threads"),
-        _value("name", "process_name", "proc_name", "default_proc_name", flags=("-n",), waived="processes keep theirs"),
-        _switch("daemon", flags=("-D",), instead="let the service manager run it in the background"),
+        _value(
+            "name", "process_name", "proc_name", "default_proc_name", flags=("-n",), waived="processes keep their names"
+        ),
+        _switch("daemon", flags=("-D",), instead="let the service manager run it", never=True),
         _value("worker_tmp_dir", waived="signs of life go through no file"),
         _switch("initgroups", waived="the groups of user are always taken"),
         _switch("enable_stdio_inheritance", flags=("-R",), waived="standard input and output stay as they are"),
-        _switch("respawn_failed_workers", same=_YES, instead="workers that die are always replaced"),
+        _switch("respawn_failed_workers", same=_YES, instead="workers that die are always replaced", never=True),
         _value("respawn_interval", waived="the pause before a worker is replaced grows with its deaths"),
         _value("rss_sample_interval", "rss_samples", waived="the memory of workers is watched anyway"),
         _value("runtime_threads", "runtime_blocking_threads", "runtime_mode", "task_impl", waived="there is one loop"),
@@ -108,15 +115,23 @@ TOPICS: Final[Mapping[str, tuple[Rival, ...]]] = {
             "dirty_graceful_timeout",
             same=("0",),
             instead="run long work in a task queue",
+            never=True,
         ),
-        _switch("spew", instead="debug logs slow callbacks"),
+        _switch("spew", instead="debug logs slow callbacks", never=True),
     ),
     "control": (
         _value("control_socket_mode", same=("384", "600", "0600", "0o600"), instead="only its owner may use it"),
     ),
     "application": (
-        _value("paste", "paster", instead="load it in a module: app = paste.deploy.loadapp('config:/path')"),
-        _value("paste_global", "raw_paste_global_conf", instead="give it to paste.deploy.loadapp as global_conf"),
+        _value(
+            "paste", "paster", instead="load it in a module: app = paste.deploy.loadapp('config:/path')", never=True
+        ),
+        _value(
+            "paste_global",
+            "raw_paste_global_conf",
+            instead="give it to paste.deploy.loadapp as global_conf",
+            never=True,
+        ),
         _value(
             "asgi_disconnect_grace_period",
             "application_close_timeout",
@@ -149,11 +164,11 @@ TOPICS: Final[Mapping[str, tuple[Rival, ...]]] = {
         _switch("quic_require_retry", instead="quic_retry=always does it"),
         _value("quic_max_datagram_size", same=("1200",)),
         _value("quic_secret", instead="the processes of a server share one that they make"),
-        _switch("permit_obsolete_folding", instead=_STRICT),
-        _switch("strip_header_spaces", instead=_STRICT),
-        _switch("permit_unconventional_http_method", instead=_STRICT),
-        _switch("permit_unconventional_http_version", instead=_STRICT),
-        _switch("casefold_http_method", instead="the application gets methods as they came"),
+        _switch("permit_obsolete_folding", instead=_STRICT, never=True),
+        _switch("strip_header_spaces", instead=_STRICT, never=True),
+        _switch("permit_unconventional_http_method", instead=_STRICT, never=True),
+        _switch("permit_unconventional_http_version", instead=_STRICT, never=True),
+        _switch("casefold_http_method", instead="the application gets methods as they came", never=True),
         _value("header_map", same=("drop",), instead="names with underscores never reach a WSGI application"),
         _switch("sendfile", same=_YES, waived="it is used where it helps"),
     ),
@@ -197,14 +212,14 @@ TOPICS: Final[Mapping[str, tuple[Rival, ...]]] = {
         _value("logger_class", instead="log_config says where the logs go, access_logformat what stands in them"),
         _switch("log", same=_YES, instead="log_level=critical leaves next to nothing"),
         _value("verbosity", same=("1",), instead="log_level says how much is logged, access_log whether requests are"),
-        _switch("capture_output", instead="let the service manager take standard output and error"),
-        _switch("log_syslog", "syslog", instead=_SYSLOG),
-        _value("log_syslog_to", "syslog_addr", instead=_SYSLOG),
-        _value("log_syslog_prefix", "syslog_prefix", instead=_SYSLOG),
-        _value("log_syslog_facility", "syslog_facility", instead=_SYSLOG),
+        _switch("capture_output", instead="let the service manager take standard output and error", never=True),
+        _switch("log_syslog", "syslog", instead=_SYSLOG, never=True),
+        _value("log_syslog_to", "syslog_addr", instead=_SYSLOG, never=True),
+        _value("log_syslog_prefix", "syslog_prefix", instead=_SYSLOG, never=True),
+        _value("log_syslog_facility", "syslog_facility", instead=_SYSLOG, never=True),
         _switch("disable_redirect_access_to_syslog", waived="nothing goes there"),
         _switch("enable_backlog_metric"),
-        _switch("metrics", instead="metrics_bind switches them on"),
+        _switch("metrics", instead="metrics_bind switches them on", never=True),
         _value("metrics_scrape_interval", waived="figures are always those of the moment"),
     ),
     "other": (

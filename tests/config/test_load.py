@@ -183,7 +183,7 @@ def test_variables_that_are_not_ours_are_left_alone() -> None:
         ({}, {"FASTSERVER_KEYFILE": "k"}, {}, "FASTSERVER_KEYFILE: is given without certfile"),
         ({"workers": "x"}, {"FASTSERVER_WORKERS": "1"}, {}, "workers: 'x' is not allowed"),
         ({"workers": "x"}, {"FASTSERVER_WORKERS": "1"}, {"workers": "-w"}, "-w: 'x' is not allowed"),
-        ({"daemon": True}, {}, {"daemon": "--daemon"}, "--daemon: not supported yet"),
+        ({"daemon": True}, {}, {"daemon": "--daemon"}, "--daemon: not supported"),
     ],
 )
 def test_an_error_names_where_it_came_from(
