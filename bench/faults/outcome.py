@@ -70,7 +70,8 @@ class Attempt:
     def describe(self) -> str:
         """For a report: what it was and how it ended."""
         where = f" on worker {self.owner}" if self.owner else ""
-        took = f", {1000 * (self.ended - (self.sent or self.started)):.0f} ms after it was sent" if self.ended else ""
+        since, what = (self.sent, "sent") if self.sent else (self.started, "begun")
+        took = f", {1000 * (self.ended - since):.0f} ms after it was {what}" if self.ended else ""
         return f"{self.kind} {self.ident}{where}: {self.outcome.value}{': ' if self.detail else ''}{self.detail}{took}"
 
 

@@ -100,8 +100,9 @@ async def fail_accepts(rig: Rig) -> None:
                 await asyncio.sleep(0.3)
                 if tracer.poll() is not None:
                     raise Skip("strace may not trace processes here")
-                during = await asyncio.gather(*(site.ask(answer_s=3.0) for _ in range(10)))
+                asking = [asyncio.ensure_future(site.ask(answer_s=8.0)) for _ in range(10)]
                 spent = await _measure(site)
+            during = await asyncio.gather(*asking)
             lost = [attempt for attempt in during if attempt.outcome is not Outcome.OK]
             back = await _wait_service(site, 5.0)
             alive = site.process.code is None
@@ -123,9 +124,9 @@ async def _measure(site: Site) -> float:
 
 @contextlib.contextmanager
 def _inject(rig: Rig, site: Site, error: str):  # type: ignore[no-untyped-def]
-    """While this lasts the first thirty accepts of each thread fail."""
+    """While this lasts each accept fails."""
     argv = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=accept,accept4"]
-    argv += ["-e", f"inject=accept,accept4:error={error}:when=1..30"]
+    argv += ["-e", f"inject=accept,accept4:error={error}"]
     for pid in site.workers():
         argv += ["-p", str(pid)]
     tracer = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

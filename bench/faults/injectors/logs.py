@@ -134,8 +134,12 @@ async def _reopen(rig: Rig) -> None:
             raise Lacking("log files")
         path.rename(path.with_suffix(".old"))
         site.process.signal(signal.SIGUSR1)
-        came = await wait_until(lambda: path.exists() and path.stat().st_size > 0, 5.0)
-        await asyncio.sleep(0.3)
+        came = await wait_until(
+            lambda: (path.exists() and path.stat().st_size > 0) or site.process.code is not None, 5.0
+        )
+        came = came and path.exists()
+        if site.process.code is None:
+            await asyncio.sleep(0.3)
         book = await loads.finish(8.0)
         alive = site.process.code is None
         rig.verdict.check(alive, "SIGUSR1 ended the server", "SIGUSR1 ends it")

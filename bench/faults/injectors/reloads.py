@@ -101,8 +101,11 @@ async def _reload_broken(rig: Rig) -> None:
         before = set(site.workers())
         began = time.monotonic()
         site.process.signal(signal.SIGHUP)
-        told = await wait_until(lambda: "this generation is broken" in site.process.read_log(), 8.0)
-        await asyncio.sleep(0.7)
+        said = "this generation is broken"
+        told = await wait_until(lambda: said in site.process.read_log() or site.process.code is not None, 8.0)
+        told = told and said in site.process.read_log()
+        if site.process.code is None:
+            await asyncio.sleep(0.7)
         alive = site.process.code is None
         book = await loads.finish(8.0)
         rig.verdict.check(told, "broken new code: the log does not say why", "a broken reload is silent")
