@@ -21,7 +21,7 @@ from fastserver.processes.count import count_workers
 from fastserver.server.endpoints import Endpoint, describe_endpoint, open_endpoints
 from fastserver.server.quic import describe_group, list_binds, open_group
 from fastserver.server.tls import TLSMaterial, get_certificates, load_tls
-from fastserver.transport.sockets import Listener
+from fastserver.transport.sockets import Listener, Owner, release
 from fastserver.typing import App
 
 if TYPE_CHECKING:
@@ -51,6 +51,10 @@ class Generation:
     numbers: WorkerNumbers | None = None
     template: Template | None = None
     serial: int = field(default_factory=lambda: next(_serials))
+    _urls: list[str] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        self.describe()
 
     @property
     def is_loaded(self) -> bool:
@@ -76,14 +80,25 @@ class Generation:
         """In the order of ``endpoints``."""
         return [endpoint.listener for endpoint in self.endpoints]
 
+    def close(self) -> None:
+        """Seal and close its sockets, for a process that gives them up; safe to repeat."""
+        release(self.listeners)
+        if self.numbers is not None:
+            self.numbers.group.close()
+
     def describe(self) -> list[str]:
-        """Where clients connect, for the log."""
-        urls = [describe_endpoint(endpoint, self.config) for endpoint in self.endpoints]
-        return urls if self.numbers is None else urls + describe_group(self.numbers.group)
+        """Where clients connect, for the log; the same when its sockets are closed."""
+        if not self._urls:
+            self._urls = [describe_endpoint(endpoint, self.config) for endpoint in self.endpoints]
+            if self.numbers is not None:
+                self._urls += describe_group(self.numbers.group)
+        return self._urls
 
 
-def open_generation(app: App | str, config: Config, log: Logger, former: Generation | None = None) -> Generation:
-    """Bind what is not ``former``'s already and read the certificates.
+def open_generation(
+    app: App | str, config: Config, log: Logger, former: Generation | None = None, owner: Owner | None = None
+) -> Generation:
+    """Bind what is not ``former``'s already and read the certificates; ``owner`` gets new Unix sockets.
 
     Raises ``ConfigError`` and ``BindError``, with everything that was opened closed again; ``former`` stays as it was.
     """
@@ -94,7 +109,7 @@ def open_generation(app: App | str, config: Config, log: Logger, former: Generat
     config = resolve_dev_cert(config, time.time(), log.info)
     tls = load_tls(config)
     taken = former.endpoints if former is not None else ()
-    endpoints = open_endpoints(config, former=taken)
+    endpoints = open_endpoints(config, owner, taken)
     try:
         numbers = _open_numbers(config, endpoints, tls, log, former)
     except BaseException:
