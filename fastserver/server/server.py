@@ -44,7 +44,7 @@ from fastserver.server.loader import load_app
 from fastserver.server.monitor import Monitor, Place
 from fastserver.server.pipeline import Pipeline
 from fastserver.server.quic import QUICService, Unavailable, open_place, render_alt_svc
-from fastserver.server.renewal import Renewal
+from fastserver.server.renewal import Renewal, warn_of_expired
 from fastserver.server.schedule import StopSchedule
 from fastserver.server.ticker import Ticker, get_tick_s
 from fastserver.server.tls import TLSMaterial, get_certificates, load_tls
@@ -304,6 +304,7 @@ class Server:
         self.config = config = resolve_dev_cert(config, time.time(), self._log.info)
         if not self._borrowed:
             self._tls = load_tls(config)
+            warn_of_expired(self._tls, self._log, time.time())
             self._endpoints = open_endpoints(config)
             self._quic_place = open_place(config, self._endpoints, self._log, get_certificates(self._tls))
         self._access_log = make_access_logger(config, asyncio.get_running_loop().call_soon)
@@ -443,7 +444,6 @@ class Server:
             # The last connection wakes this at once; tasks that outlive their connections are looked for.
             await self._pause(min(schedule.cut_at - now, DRAIN_POLL_S))
         end_streams(host)
-        ConnectionTable(self._metrics_host).close_idle(0)  # who reads the metrics until now sees a clean end
         await _turn_loop()
         await self._cut(host)
 
@@ -460,6 +460,9 @@ class Server:
             _, left = await asyncio.wait(tasks, timeout=CANCEL_S)
             if left:
                 self._log.error("%d requests ignore their cancellation", len(left))
+        for each in (host, self._metrics_host):
+            ConnectionTable(each).close_idle(0)  # a reset could destroy the answer before it is read
+        await _turn_loop()
         self._drop_connections(host)
         await _turn_loop()
 
