@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from fastserver.server.numbers import WorkerNumbers
 
 #: What stays as it was at the start: it was done once, with rights that may be gone, or before the first fork.
-FIXED: Final = ("user", "group", "umask", "pid", "control_socket", "dual_stack")
+FIXED: Final = ("name", "user", "group", "umask", "pid", "control_socket", "dual_stack")
 
 #: The most workers that anybody can ask for.
 WORKERS_MAX: Final = 4096

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 
 from fastserver.config.model import Config
 from fastserver.processes.control import ControlSocket
+from fastserver.processes.count import count_workers
 from fastserver.processes.operator import Operator
 from fastserver.processes.reloading import Reread
 from fastserver.processes.supervisor import Notice, Supervisor
 from fastserver.processes.systemd import Activation, Notifier, take_notifier, take_sockets
+from fastserver.processes.title import set_title
 from fastserver.processes.workers import WorkerState
 from fastserver.transport.sockets import Owner
 from fastserver.typing import App
@@ -65,6 +67,8 @@ class Service:
 
         Raises ``ConfigError`` and ``BindError``; ``close`` undoes what was done by then.
         """
+        if config.name is not None:
+            set_title(f"{config.name}: supervisor" if count_workers(config) else config.name)
         if config.pid is not None:
             from fastserver.processes.pidfile import claim_pidfile  # needs fcntl
 

@@ -28,6 +28,7 @@ from fastserver.processes.channel import Channel, Message
 from fastserver.processes.heartbeat import Pulse
 from fastserver.processes.signals import STOP_SIGNALS, SignalWatch, name_signal
 from fastserver.processes.systemd import Notifier
+from fastserver.processes.title import set_title
 from fastserver.reference import format_error, summarise
 from fastserver.server.ebb import keep_tide
 from fastserver.server.endpoints import Endpoint
@@ -116,6 +117,8 @@ class Worker:
 
     def run(self) -> int:
         """Blocks until the server is down, and gives the exit code."""
+        if self._channel is not None and self._config.name is not None:
+            set_title(f"{self._config.name}: worker")
         others = (getattr(signal, name, None) for name in ("SIGQUIT", "SIGUSR1"))
         signals = [*STOP_SIGNALS, *(signum for signum in others if signum is not None)]
         with SignalWatch(signals, self._on_signal):

@@ -253,6 +253,27 @@ def test_paths_that_cannot_be(workers: int, flag: str, name: str, reason: str, t
     assert os.listdir(tmp_path) == ["directory"]
 
 
+# Titles.
+
+
+def read_title(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0")
+
+
+@pytest.mark.parametrize("arguments", [(), ("--workers", "1"), ("--preload",)])
+def test_processes_have_titles(arguments: tuple[str, ...]) -> None:
+    with ServerProcess(APP, "--name", "shop", *arguments) as server:
+        server.wait_listening()
+        facts = ask(server.port)
+        assert facts["title"] == ("shop: worker" if arguments else "shop")
+        assert read_title(server.process.pid) == ("shop: supervisor" if arguments else "shop")
+        children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+        titles = {read_title(int(child)) for child in children}
+        assert titles == ({"shop: worker"} if arguments else set()) | (
+            {"shop: template"} if "--preload" in arguments else set()
+        )
+
+
 # Orders.
 
 
@@ -391,7 +412,18 @@ def open_directory() -> Iterator[Path]:
 @one_or_two
 def test_a_server_becomes_its_user(workers: int, python: str, open_directory: Path) -> None:
     logs, path = open_directory / "error.log", open_directory / "app.sock"
-    arguments = ["--user", "nobody", "--umask", "027", "--error-logfile", str(logs), "--uds-permissions", "660"]
+    arguments = [
+        "--user",
+        "nobody",
+        "--name",
+        "shop",
+        "--umask",
+        "027",
+        "--error-logfile",
+        str(logs),
+        "--uds-permissions",
+        "660",
+    ]
     if workers:
         arguments += ["--workers", str(workers), "--control-socket", str(open_directory / "control")]
     arguments += ["--pid", str(open_directory / "pid")]
@@ -401,6 +433,7 @@ def test_a_server_becomes_its_user(workers: int, python: str, open_directory: Pa
         assert (facts["uids"], facts["gids"]) == ([NOBODY.pw_uid] * 3, [NOBODY.pw_gid] * 3)
         assert facts["groups"] == os.getgrouplist("nobody", NOBODY.pw_gid)
         assert facts["umask"] == 0o27
+        assert facts["title"] == ("shop: worker" if workers else "shop")
         assert [facts["environ"][key] for key in ("HOME", "USER", "LOGNAME")] == [NOBODY.pw_dir, "nobody", "nobody"]
         status = Path(f"/proc/{server.process.pid}/status").read_text()
         assert f"\nUid:\t{NOBODY.pw_uid}\t{NOBODY.pw_uid}\t{NOBODY.pw_uid}\t{NOBODY.pw_uid}\n" in status
