@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS: list[dict[str, str]] = [
     {"fastserver.__main__": "cli", "fastserver.cli": "cli"},
     {"fastserver": "api"},
-    {"fastserver.processes": "processes", "fastserver.top": "top"},
+    {"fastserver.processes": "processes", "fastserver.top": "top", "fastserver.ctl": "ctl"},
     {"fastserver.server": "server"},
     {
         "fastserver.transport": "transport",
@@ -95,6 +95,7 @@ TIME_ALLOWED = (
     "fastserver._speedups.clock",
     "fastserver._speedups.kernels",
     "fastserver.top",
+    "fastserver.ctl",
 )
 #: Who may import which package of others: each has a seam.  All else is the standard library.
 GUESTS = {

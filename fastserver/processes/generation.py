@@ -22,7 +22,7 @@ from fastserver.server.endpoints import Endpoint, describe_endpoint, open_endpoi
 from fastserver.server.quic import describe_group, list_binds, open_group
 from fastserver.server.renewal import warn_of_expired
 from fastserver.server.tls import TLSMaterial, get_certificates, load_tls
-from fastserver.transport.sockets import Listener
+from fastserver.transport.sockets import Listener, Owner, release
 from fastserver.typing import App
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 #: What stays as it was at the start: it was done once, with rights that may be gone, or before the first fork.
 FIXED: Final = (
+    "name",
     "user",
     "group",
     "umask",
@@ -94,9 +95,17 @@ class Generation:
         """In the order of ``endpoints``."""
         return [endpoint.listener for endpoint in self.endpoints]
 
+    def close(self) -> None:
+        """Seal and close its sockets, for a process that gives them up; safe to repeat."""
+        release(self.listeners)
+        if self.numbers is not None:
+            self.numbers.group.close()
 
-def open_generation(app: App | str, config: Config, log: Logger, former: Generation | None = None) -> Generation:
-    """Bind what is not ``former``'s already and read the certificates.
+
+def open_generation(
+    app: App | str, config: Config, log: Logger, former: Generation | None = None, owner: Owner | None = None
+) -> Generation:
+    """Bind what is not ``former``'s already and read the certificates; ``owner`` gets new Unix sockets.
 
     Raises ``ConfigError`` and ``BindError``, with everything that was opened closed again; ``former`` stays as it was.
     """
@@ -108,7 +117,7 @@ def open_generation(app: App | str, config: Config, log: Logger, former: Generat
     tls = load_tls(config)
     warn_of_expired(tls, log, time.time())
     taken = former.endpoints if former is not None else ()
-    endpoints = open_endpoints(config, former=taken)
+    endpoints = open_endpoints(config, owner, taken)
     try:
         numbers = _open_numbers(config, endpoints, tls, log, former)
     except BaseException:

@@ -45,6 +45,7 @@ EXPECTED_DEFAULTS: dict[str, Any] = {
     "timeout_worker_healthcheck": 30.0,
     "control_socket": None,
     "pid": None,
+    "name": None,
     "user": None,
     "group": None,
     "umask": None,
