@@ -9,6 +9,7 @@ import platform
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, NoReturn
 
@@ -29,7 +30,7 @@ _EPILOG: Final = (
 )
 
 
-class UsageError(Exception):
+class UsageError(ValueError):
     """A command line that cannot be carried out; the text is one line for the user."""
 
 
@@ -55,12 +56,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         line = parse(argv)
         from fastserver.processes.run import run  # late: --help and a usage error need no server
 
-        return run(line.app, line.config)
+        return run(line.app, line.config, reread=partial(_reread, argv))
     except (UsageError, ConfigError) as error:
         print(f"fastserver: error: {error}", file=sys.stderr)
         return ExitCode.USAGE
     except SystemExit as stop:  # argparse, after --help and --version
         return stop.code if isinstance(stop.code, int) else 0
+
+
+def _reread(argv: Sequence[str]) -> tuple[str, Config]:
+    """What ``argv`` means now: everything that it names is read again.  ``UsageError`` or ``ConfigError``."""
+    line = parse(argv)
+    return line.app, line.config
 
 
 def parse(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> CommandLine:

@@ -4,7 +4,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import ModuleType
@@ -31,8 +31,9 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Config]]:
     """What ``main`` gives to ``run``, which ends with 3 at once."""
     calls: list[tuple[str, Config]] = []
 
-    def run(app: str, config: Config) -> int:
+    def run(app: str, config: Config, reread: Callable[[], tuple[str, Config]]) -> int:
         calls.append((app, config))
+        assert reread() == (app, config)  # nothing has changed meanwhile
         return 3
 
     module = ModuleType("fastserver.processes.run")
@@ -64,7 +65,9 @@ def write(key: str) -> tuple[list[str], Any]:
             "metrics_bind": ("a:1", "[::1]:2"),
             "quic_bind": ("a:1", "[::1]:2"),
             "ws_allowed_origins": ("https://a", "https://b:1"),
-        }[key]
+            "insecure_bind": ("a:3", "[::1]:4"),
+            "sni_cert": ("a=c.pem", "b=d.pem,e.pem"),
+        }.get(key, ("one", "*.two"))
         return [flag, items[0], flag, items[1]], items
     text, value = {
         Kind.DURATION: ("90ms", 0.09),
@@ -73,6 +76,7 @@ def write(key: str) -> tuple[list[str], Any]:
         Kind.OCTAL: ("640", 0o640),
         Kind.PATH: ("/some/where", "/some/where"),
         Kind.TEXT: ("/text", "/text"),
+        Kind.ACCOUNT: ("33", "33"),
     }[fact.kind]
     return [f"{flag}={text}"], value
 
@@ -109,7 +113,7 @@ def test_help_names_every_setting(
         shown = fact.render(getattr(Config(), key))
         assert fact.help + (f" [{shown}]" if shown else "") in flat
         assert f"\n{fact.group}:\n" in text
-    assert "--reload" not in text
+    assert "--proxy-headers" not in text
     assert errors == ""
     assert served == []
 
@@ -142,6 +146,7 @@ def test_a_package_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 # Other servers' lines.
 
 TLS = {"certfile": "c", "keyfile": "k"}
+OWNER = {"user": "nobody", "group": "nogroup", "umask": 0o007}
 PINGS = {"ws_ping_interval": 5.5, "ws_ping_timeout": 0}
 H2_ALONE = {"http1": False, "h2c": True}
 ORIGINS = ["https://a", "https://b"]
@@ -170,7 +175,13 @@ ORIGINS = ["https://a", "https://b"]
         ("--ws=none m:app", {"ws": False}),
         ("m:app --ws", {}),
         ("m:app --interface asgi3", {"interface": "asgi3"}),
-        ("m:app --no-proxy-headers --no-use-colors --no-reload", {}),
+        ("m:app --no-proxy-headers --no-use-colors --no-reload", {"use_colors": False}),
+        ("m:app --reload --reload-dir src --use-colors", {"reload": True, "reload_dirs": "src", "use_colors": True}),
+        (
+            "m:app --limit-max-requests 1000 --limit-max-requests-jitter 10 --timeout-worker-healthcheck 5",
+            {"max_requests": 1000, "max_requests_jitter": 10, "timeout_worker_healthcheck": 5},
+        ),
+        ("m:app --log-config l.ini", {"log_config": "l.ini"}),
         (
             "m:app --timeout-keep-alive 5 --timeout-graceful-shutdown 9",
             {"timeout_keep_alive": 5, "timeout_graceful_shutdown": 9},
@@ -217,6 +228,9 @@ ORIGINS = ["https://a", "https://b"]
         ("--access-log=a m:app", {"access_log": True, "access_logfile": "a"}),
         ("--access-log dir/m.py:app", {"access_log": True}),
         ("--access-log --factory m:app", {"access_log": True, "factory": True}),
+        ("-p /run/pid -u nobody -g nogroup -m 007 m:app", {**OWNER, "pid": "/run/pid"}),
+        ("--max-requests 1000 --max-requests-jitter 10 m:app", {"max_requests": 1000, "max_requests_jitter": 10}),
+        ("--insecure-bind a:1 --certfile c --debug m:app", {"insecure_bind": "a:1", "certfile": "c", "debug": True}),
         ("--statsd-host a:1 --statsd-prefix x m:app", {"statsd_host": "a:1", "statsd_prefix": "x"}),
         ("--websocket-ping-interval 5.5 m:app", {"ws_ping_interval": 5.5}),
         # granian and peregrine
@@ -314,8 +328,6 @@ def test_lines_that_work(line: str, expected: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("line", "flag", "problem"),
     [
-        ("m:app --reload", "--reload", "not supported yet"),
-        ("m:app --reload-dir src", "--reload-dir", "not supported yet"),
         ("m:app --proxy-headers", "--proxy-headers", "not supported yet"),
         ("m:app --forwarded-allow-ips *", "--forwarded-allow-ips", "not supported yet"),
         ("m:app --http h11", "--http", "'h11' is not supported yet: want auto or httptools, or 1 or 2"),
@@ -337,35 +349,23 @@ def test_lines_that_work(line: str, expected: dict[str, Any]) -> None:
         ("m:app --http2-max-frame-size 1024", "--http2-max-frame-size", "'1024' is not allowed: want a size"),
         ("m:app --http2-keep-alive-interval 9", "--http2-keep-alive-interval", "not supported yet; timeout_keep_al"),
         ("m:app --http1-header-read-timeout 9", "--http1-header-read-timeout", "not supported yet; timeout_request_h"),
-        ("m:app --limit-max-requests 1000", "--limit-max-requests", "'1000' is not supported yet: want 0"),
         ("m:app --limit-concurrency 10", "--limit-concurrency", "not supported yet; limit_connections limits"),
         ("m:app --interface wsgi", "--interface", "'wsgi' is not supported yet: want one of auto, asgi3"),
         ("m:app --loop zuvloop", "--loop", "'zuvloop' is not supported yet: want one of"),
-        ("m:app --log-config l.ini", "--log-config", "not supported yet"),
         ("m:app --log-level trace", "--log-level", "'trace' is not supported yet: want one of"),
         ("m:app --env-file .env", "--env-file", "not supported yet"),
-        ("m:app --use-colors", "--use-colors", "not supported yet"),
         ("m:app --ssl-version 3", "--ssl-version", "'3' is not supported yet: want 17 or 2"),
-        ("m:app --timeout-worker-healthcheck 5", "--timeout-worker-healthcheck", "not supported yet"),
         ("m:app --reset-contextvars", "--reset-contextvars", "not supported yet"),
         ("-k trio m:app", "-k", "'trio' is not supported yet: want one of"),
         ("-c h.toml m:app", "-c", "not supported yet; FASTSERVER_<KEY> in the environment"),
         ("--config h.toml m:app", "--config", "not supported yet"),
-        ("-p pid m:app", "-p", "not supported yet"),
-        ("--pid pid m:app", "--pid", "not supported yet"),
         ("-D m:app", "-D", "not supported yet; let the service manager"),
-        ("--debug m:app", "--debug", "not supported yet"),
-        ("--insecure-bind a:1 m:app", "--insecure-bind", "not supported yet"),
         ("--quic-bind a:1 m:app", "--quic-bind", "is given without certfile: want both, or neither"),
         ("--http3 m:app", "--http3", "is given without certfile: want both, or neither"),
         ("--quic-port x m:app", "--quic-port", "'x' is not allowed: want a number from 0 to 65535"),
         ("--quic-port 1 --quic-bind a:1 m:app", "--quic-port", "is given beside quic_bind: give one of them"),
         ("--quic-require-retry m:app", "--quic-require-retry", "not supported yet; quic_retry=always does it"),
         ("--server-name a m:app", "--server-name", "not supported yet"),
-        ("-m 007 m:app", "-m", "not supported yet; uds_permissions sets the mode"),
-        ("-u nobody -g nogroup m:app", "-u", "not supported yet"),
-        ("--max-requests 1000 m:app", "--max-requests", "'1000' is not supported yet"),
-        ("--max-requests-jitter 10 m:app", "--max-requests-jitter", "'10' is not supported yet"),
     ],
 )
 def test_lines_that_ask_for_what_is_missing(line: str, flag: str, problem: str) -> None:
@@ -473,7 +473,7 @@ WANT_WORKERS = 'want a whole number, 0 or more and at most 4096, or "auto"'
         ("m:app -b a --port 1", "--port: is given beside bind: give one of them"),
         ("m:app --keyfile k", "--keyfile: is given without certfile: want both, or neither"),
         ("m:app --factory=yes", "--factory/--no-factory: ignored explicit argument 'yes'"),
-        ("m:app --reload", "--reload: not supported yet"),
+        ("m:app --proxy-headers", "--proxy-headers: not supported yet"),
         ("m:app --observer m", "--observer: 'm' is not allowed, there is no colon: want module:attr, or a callable"),
         ("m:app --observers m:a", "there is no flag --observers; did you mean --observer?"),
         (
@@ -511,7 +511,7 @@ def test_main_reads_the_command_line(served: list[tuple[str, Config]], monkeypat
 def test_an_error_of_the_configuration_at_the_start(
     served: list[tuple[str, Config]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def run(app: str, config: Config) -> int:
+    def run(app: str, config: Config, reread: object) -> int:
         raise ConfigError("certfile", "'c' cannot be read: No such file or directory")
 
     monkeypatch.setattr(sys.modules["fastserver.processes.run"], "run", run)

@@ -40,6 +40,7 @@ FLOORS: list[dict[str, str]] = [
         "fastserver._speedups.quic": "wire",
         "fastserver.exchange": "application",
         "fastserver._speedups.http": "application",
+        "fastserver._speedups.health": "application",
         "fastserver._speedups.dialogue": "application",
         "fastserver._speedups.asgi": "application",
         "fastserver._speedups.task": "application",

@@ -6,7 +6,17 @@ Whatever cannot be is a ``ConfigError`` for the key that is at fault.
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fastserver.config.bind import STATS_PATH, WANT_BIND, WANT_QUIC_BIND, Bind, TCPBind, parse_bind, parse_quic_bind
+from fastserver.config.bind import (
+    LIVE_PATH,
+    READY_PATH,
+    STATS_PATH,
+    WANT_BIND,
+    WANT_QUIC_BIND,
+    Bind,
+    TCPBind,
+    parse_bind,
+    parse_quic_bind,
+)
 from fastserver.config.errors import ConfigError
 from fastserver.config.extension import WANT_OBSERVER, WANT_PROTOCOL, parse_observer, parse_protocol
 from fastserver.config.header import WANT_HEADER, parse_header
@@ -30,9 +40,11 @@ Item = TypeVar("Item")
 Fact = TypeVar("Fact")
 
 _WANT_FORMAT = "atoms such as %(h)s, or combined, or json"
+_METRICS_PATHS = (STATS_PATH, READY_PATH, LIVE_PATH)
 _WANT_METRICS_PATH = (
-    f"a path that starts with /, has no blank, ? or #, and is not {STATS_PATH}, where the same stands as JSON"
+    f"a path that starts with /, has no blank, ? or #, and is not one that is taken: {', '.join(_METRICS_PATHS)}"
 )
+_WANT_HEALTH_PATH = "a path that starts with /, is decoded, and has no blank, ?, # or %"
 
 
 def canonicalise(config: "Config") -> dict[str, Any]:
@@ -48,6 +60,10 @@ def canonicalise(config: "Config") -> dict[str, Any]:
     if config.access_logformat != "json":
         _parse("access_logformat", config.access_logformat, parse_format, _WANT_FORMAT)
     _check_metrics_path(config.metrics_path)
+    if config.health_check_path is not None and not _is_path(config.health_check_path, " ?#%"):
+        raise ConfigError(
+            "health_check_path", f"{quote(config.health_check_path)} is not allowed: want {_WANT_HEALTH_PATH}"
+        )
     headers = {name.lower() for name, _ in _parse_each("header", config.header, parse_header, WANT_HEADER)}
     protocols: Iterable[object] = config.protocols
     return {
@@ -169,6 +185,10 @@ def _check_quic(config: "Config") -> None:
         )
 
 
+def _is_path(path: str, excluded: str) -> bool:
+    return path.startswith("/") and path.isprintable() and not any(each in path for each in excluded)
+
+
 def _check_metrics_path(path: str) -> None:
-    if not path.startswith("/") or path == STATS_PATH or not path.isprintable() or any(each in path for each in " ?#"):
+    if not _is_path(path, " ?#") or path in _METRICS_PATHS:
         raise ConfigError("metrics_path", f"{quote(path)} is not allowed: want {_WANT_METRICS_PATH}")

@@ -59,6 +59,8 @@ def open_group(
 ) -> UDPGroup | None:
     """Bind the UDP sockets of ``workers`` workers beside ``endpoints``; ``None`` where HTTP/3 is not served.
 
+    0 workers is a process that serves alone.
+
     If it was asked for then, one line of the log says why.  Names are looked up, which may block.
     """
     if certificates is None or (not config.quic_bind and not config.http3):
@@ -80,7 +82,7 @@ def open_place(
     config: Config, endpoints: Sequence[Endpoint], log: Logger, certificates: Certificates | None
 ) -> QUICPlace | None:
     """The place of a process that serves alone; else as ``open_group``."""
-    group = open_group(config, endpoints, 1, log, certificates)
+    group = open_group(config, endpoints, 0, log, certificates)
     if group is None:
         return None
     from fastserver.transport.udpgroup import QUICPlace

@@ -6,8 +6,9 @@
 A server installs no signal handlers, starts no process and leaves nothing behind: no task, no timer, no socket.
 It goes through ``State`` once, from ``NEW`` to ``STOPPED``; to serve again, make another.
 
-Nothing is lost on the way down.  New connections are turned away first, those that the kernel has queued are accepted,
-and only then do the sockets close; requests get until the deadline to finish; the application is shut down last.
+Nothing is lost on the way down.  The health check says so first, for as long as ``drain_delay``.  Then new connections
+are turned away, those that the kernel has queued are accepted, and only then do the sockets close; streams that have no
+end of their own are told to end; requests get until the deadline to finish; the application is shut down last.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ import asyncio
 import functools
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
-from fastserver._speedups.connection import abort, drain
+from fastserver._speedups.connection import abort, drain, end_streams
 from fastserver._speedups.contract import Host
 from fastserver._speedups.tcp import TCPConnection
 from fastserver.config.credentials import Certificates
@@ -44,6 +45,7 @@ from fastserver.server.monitor import Monitor, Place
 from fastserver.server.pipeline import Pipeline
 from fastserver.server.quic import QUICService, Unavailable, open_place, render_alt_svc
 from fastserver.server.renewal import Renewal, warn_of_expired
+from fastserver.server.schedule import StopSchedule
 from fastserver.server.ticker import Ticker, get_tick_s
 from fastserver.server.tls import TLSMaterial, get_certificates, load_tls
 from fastserver.transport.acceptor import Acceptor, accept_rest
@@ -62,6 +64,9 @@ OBSERVERS_S: Final = 1.0
 
 #: Seconds between two looks at what a stop still waits for.
 DRAIN_POLL_S: Final = 0.02
+
+#: Seconds after which the streams are told again that they shall end: those that have begun since have not heard it.
+TELL_S: Final = 0.25
 
 #: Seconds that a peer gets to answer the end of TLS.
 SSL_SHUTDOWN_S: Final = 5.0
@@ -82,7 +87,8 @@ class Server:
     sockets too, but seals them only in ``shutdown``: others may share them.  ``place`` is where to publish what is
     counted: a scoreboard and the slot on it that was claimed for this server.  ``timed=False`` spares the timing of
     requests where nobody can read it: no metrics, no access log, and a caller who does not ask ``get_stats``.
-    ``quic`` is where HTTP/3 is served; with given ``endpoints`` it is served there or not at all.
+    ``quic`` is where HTTP/3 is served; with given ``endpoints`` it is served there or not at all.  ``on_tick`` is
+    called at every tick, once a second or more often, while requests are answered.
     """
 
     def __init__(
@@ -95,6 +101,7 @@ class Server:
         place: Place | None = None,
         quic: QUICPlace | None = None,
         timed: bool = True,
+        on_tick: Callable[[Host], None] | None = None,
     ) -> None:
         self.config = config if config is not None else Config()
         self.addresses: list[tuple[str, int] | str] = []
@@ -109,6 +116,7 @@ class Server:
         self._quic_place = quic
         self._quic: QUICService | None = None
         self._timed = timed
+        self._on_tick = on_tick
         self._endpoints = list(endpoints or [])
         self._borrowed = endpoints is not None
         self._tls = tls
@@ -120,7 +128,8 @@ class Server:
         self._stopped = asyncio.Event()
         self._exit = asyncio.Event()
         self._wake = asyncio.Event()
-        self._deadline = 0.0
+        self._schedule = StopSchedule()
+        self._is_withdrawn = False
         self._host: Host | None = None
         self._metrics_host: Host | None = None
         self._monitor: Monitor | None = None
@@ -178,6 +187,10 @@ class Server:
         self._extensions = load_extensions(config, self._log)
         return self._app
 
+    def adopt(self, other: Server) -> None:
+        """Serve what ``other`` has loaded, which was to have the same application and settings."""
+        self._app, self._extensions = other._app, other._extensions
+
     async def start(self) -> None:
         """Bind, start the application, accept.  Raises ``StartupFailed``, with everything taken back."""
         if self._state is not State.NEW:
@@ -224,15 +237,32 @@ class Server:
     ) -> None:
         await self.shutdown(timeout=0 if kind is not None else None)
 
-    async def shutdown(self, timeout: float | None = None, *, shared: bool = False) -> None:
+    def withdraw(self) -> None:
+        """Have the health check say that no new client shall come; everything is served as before.
+
+        ``shutdown`` does it by itself.
+        """
+        self._is_withdrawn = True
+        if self._host is not None:
+            self._host.ready = False
+
+    async def shutdown(self, timeout: float | None = None, *, shared: bool = False, delay: float | None = None) -> None:
         """Stop without loss: open requests get ``timeout`` seconds to finish, then they are cancelled.
 
-        Without ``timeout`` it is the configuration's ``timeout_graceful_shutdown``.  Safe to call twice; a second call
-        with a shorter ``timeout`` hurries the first.  ``shared`` says that other processes go on accepting from the
-        same sockets, which are then left unsealed.
+        Before that everything is served as before for ``delay`` seconds, while the health check says 503.  Without
+        these two it is the configuration's ``timeout_graceful_shutdown`` and ``drain_delay``; with a ``timeout`` of 0
+        there is no delay.  Streams without an end of their own are told after ``timeout_stream_shutdown``.
+
+        Safe to call twice; a second call with shorter times hurries the first.  ``shared`` says that other processes go
+        on accepting from the same sockets: these are left unsealed, the health check goes on saying 200, since the
+        server is ready, and there is no delay.
         """
         self._exit.set()
-        deadline = time.monotonic() + (self.config.timeout_graceful_shutdown if timeout is None else timeout)
+        config = self.config
+        grace_s = config.timeout_graceful_shutdown if timeout is None else timeout
+        if delay is None:
+            delay = 0.0 if shared or grace_s <= 0 else config.drain_delay
+        self._schedule.plan(delay, config.timeout_stream_shutdown, grace_s)
         if self._state is State.NEW:
             self._state = State.STOPPED
             self._failure = StartupFailed("the server was stopped before it was started")
@@ -243,13 +273,14 @@ class Server:
             await asyncio.wait({self._starting})
         elif self._state is State.STARTED:
             self._state = State.STOPPING
-            self._deadline = deadline
             try:
+                if not shared:
+                    self.withdraw()
+                await self._wait_for_drain()
                 await self._drain(shared)
             finally:
                 await self._finish()
         elif self._state is State.STOPPING:
-            self._deadline = min(self._deadline, deadline)
             self._wake.set()
             await self._stopped.wait()
 
@@ -282,6 +313,7 @@ class Server:
         )
         await self._lifespan.startup()
         self._host = host = make_host(config, self._app, self._lifespan.state, self._log, self._access_log, self._timed)
+        host.ready = not self._is_withdrawn
         assert self._extensions is not None
         host.observers, self._observation = self._extensions.observe()
         self._monitor = Monitor(config, host, self._observation, self._log, self._place)
@@ -368,10 +400,26 @@ class Server:
             self._monitor.tick(wall_s)
         if self._host is not None:
             self._ebb.watch(len(self._host.connections))
+            if self._on_tick is not None:
+                self._on_tick(self._host)
         if self._access_log is not None:
             self._access_log.flush()
         for handler in find_handlers(self._log):
             handler.write_pending()
+
+    async def _wait_for_drain(self) -> None:
+        """Serve as before while whoever sends clients here learns that none shall come."""
+        while (left_s := self._schedule.drain_at - time.monotonic()) > 0:
+            await self._pause(left_s)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait for so long, or until something of the stop has changed."""
+        self._wake.clear()
+        timer = asyncio.get_running_loop().call_later(seconds, self._wake.set)
+        try:
+            await self._wake.wait()
+        finally:
+            timer.cancel()
 
     async def _drain(self, shared: bool) -> None:
         """Accept what is queued, close the sockets, and let what is open finish until the deadline."""
@@ -382,17 +430,20 @@ class Server:
         host.draining = True  # what is accepted from now on is told to close after its first response
         if not shared:
             self._seal()
-            await accept_rest(self._acceptors, self._deadline)
+        going = [each for each in self._acceptors if not shared or each.listener.sealed]
+        await accept_rest(going, self._schedule.cut_at)
         self._close_sockets()
         if self._quic is not None:
             self._quic.stop_admitting(is_retiring=shared)
         drain(host)
-        while self._is_busy(host) and (left_s := self._deadline - time.monotonic()) > 0:
+        schedule, told_at = self._schedule, 0.0
+        while self._is_busy(host) and (now := time.monotonic()) < schedule.cut_at:
+            if now >= max(schedule.streams_at, told_at + TELL_S):
+                end_streams(host)
+                told_at = now
             # The last connection wakes this at once; tasks that outlive their connections are looked for.
-            self._wake.clear()
-            timer = host.loop.call_later(min(left_s, DRAIN_POLL_S), self._wake.set)
-            await self._wake.wait()
-            timer.cancel()
+            await self._pause(min(schedule.cut_at - now, DRAIN_POLL_S))
+        end_streams(host)
         ConnectionTable(self._metrics_host).close_idle(0)  # who reads the metrics until now sees a clean end
         await _turn_loop()
         await self._cut(host)

@@ -20,16 +20,40 @@ from fastserver.config.statsd import StatsdTarget
 #: What every part of the server relies on; a change here is a change for users.
 EXPECTED_DEFAULTS: dict[str, Any] = {
     "bind": ("127.0.0.1:8000",),
+    "insecure_bind": (),
     "backlog": 2048,
     "dual_stack": True,
     "uds_permissions": None,
-    "workers": 1,
+    "workers": 0,
+    "preload": False,
     "loop": "auto",
     "factory": False,
     "app_dir": ".",
     "root_path": "",
     "interface": "auto",
     "lifespan": "auto",
+    "threads": 8,
+    "limit_queue": 1024,
+    "timeout_queue": 30.0,
+    "wsgi_spool_size": 512 * 1024,
+    "max_requests": 0,
+    "max_requests_jitter": 0,
+    "worker_lifetime": 0.0,
+    "worker_lifetime_jitter": 0.0,
+    "worker_max_rss": 0,
+    "worker_max_rss_jitter": 0,
+    "timeout_worker_healthcheck": 30.0,
+    "control_socket": None,
+    "pid": None,
+    "user": None,
+    "group": None,
+    "umask": None,
+    "reload": False,
+    "reload_dirs": (),
+    "reload_includes": (),
+    "reload_excludes": (),
+    "reload_delay": 0.25,
+    "debug": False,
     "timeout_lifespan_startup": 60.0,
     "timeout_lifespan_shutdown": 30.0,
     "timeout_keep_alive": 75.0,
@@ -39,6 +63,8 @@ EXPECTED_DEFAULTS: dict[str, Any] = {
     "timeout_write": 30.0,
     "timeout_handshake": 10.0,
     "timeout_graceful_shutdown": 25.0,
+    "timeout_stream_shutdown": 10.0,
+    "drain_delay": 0.0,
     "keep_alive_max_requests": 0,
     "limit_request_line": 8190,
     "limit_request_fields": 100,
@@ -82,6 +108,9 @@ EXPECTED_DEFAULTS: dict[str, Any] = {
     "keyfile_password": None,
     "ca_certs": None,
     "verify_mode": "none",
+    "tls_min_version": "1.2",
+    "sni_cert": (),
+    "cert_reload": True,
     "ciphers": None,
     "server_header": True,
     "date_header": True,
@@ -89,8 +118,13 @@ EXPECTED_DEFAULTS: dict[str, Any] = {
     "access_log": False,
     "access_logfile": "-",
     "access_logformat": '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s" %(L)s',
+    "access_log_exclude": (),
     "error_logfile": "-",
     "log_level": "info",
+    "log_format": "text",
+    "log_config": None,
+    "use_colors": None,
+    "request_id": False,
     "observers": (),
     "protocols": (),
     "metrics_bind": (),
@@ -98,6 +132,7 @@ EXPECTED_DEFAULTS: dict[str, Any] = {
     "statsd_host": None,
     "statsd_prefix": "fastserver",
     "dogstatsd_tags": "",
+    "health_check_path": None,
 }
 
 
@@ -120,9 +155,9 @@ def test_a_setting_is_described(key: str) -> None:
     assert "\n" not in fact.help
     assert fact.describe()
     if fact.kind is Kind.DURATION:
-        assert "Seconds" in fact.help
+        assert "seconds" in fact.help.lower()
     if fact.kind is Kind.SIZE:
-        assert "Bytes" in fact.help
+        assert "bytes" in fact.help.lower()
 
 
 def test_no_name_stands_for_two_settings() -> None:
@@ -361,6 +396,11 @@ def test_a_header_takes_the_place_of_the_servers_own() -> None:
         ({"metrics_bind": "a:1", "protocols": "a:1=m:P"}, "metrics_bind: 'a:1' stands in protocols too: want"),
         ({"metrics_path": "metrics"}, "metrics_path: 'metrics' is not allowed: want a path that starts with /, has"),
         ({"metrics_path": "/stats"}, "metrics_path: '/stats' is not allowed: want"),
+        ({"metrics_path": "/ready"}, "metrics_path: '/ready' is not allowed: want"),
+        ({"health_check_path": ""}, "health_check_path: '' is not allowed: want a path that starts with /"),
+        ({"health_check_path": "up"}, "health_check_path: 'up' is not allowed: want a path that starts with /"),
+        ({"health_check_path": "/a?b"}, "health_check_path: '/a?b' is not allowed: want"),
+        ({"health_check_path": "/%41"}, "health_check_path: '/%41' is not allowed: want"),
         ({"metrics_path": "/a?b"}, "metrics_path: '/a?b' is not allowed: want"),
         ({"metrics_path": "/a b"}, "metrics_path: '/a b' is not allowed: want"),
         ({"statsd_host": "::1"}, "statsd_host: '::1' is not allowed, an IPv6 address stands in brackets"),

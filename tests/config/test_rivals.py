@@ -32,13 +32,11 @@ def test_asking_for_something_is_refused(key: str) -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("log_format", "Text"),
-        ("reload", False),
+        ("proxy_protocol", "Off"),
+        ("proxy_headers", False),
         ("http1_keep_alive", True),
-        ("max_requests", 0),
-        ("drain_delay", 0.0),
+        ("quic_max_datagram_size", 1200.0),
         ("ssl_version", ssl.PROTOCOL_TLS_SERVER),
-        ("tls_min_version", "1.2"),
         ("http2_adaptive_window", "false"),
         ("http2_adaptive_window", False),
     ],
@@ -50,11 +48,10 @@ def test_asking_for_what_happens_anyway_passes(key: str, value: object) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "problem"),
     [
-        ("reload", True, "not supported yet"),
-        ("log_format", "json", "'json' is not supported yet: want text"),
+        ("proxy_headers", True, "not supported yet"),
+        ("proxy_protocol", "v1", "'v1' is not supported yet: want off"),
         ("http1_keep_alive", False, "not supported yet"),
-        ("max_requests", 1000, "1000 is not supported yet: want 0"),
-        ("umask", "007", "not supported yet; uds_permissions sets the mode of Unix sockets"),
+        ("daemon", True, "not supported yet; let the service manager run it in the background"),
         ("ssl_version", 3, "3 is not supported yet: want 17 or 2; the server takes TLS 1.2 and 1.3"),
     ],
 )
