@@ -67,6 +67,8 @@ def canonicalise(config: "Config") -> dict[str, Any]:
     headers = {name.lower() for name, _ in _parse_each("header", config.header, parse_header, WANT_HEADER)}
     protocols: Iterable[object] = config.protocols
     return {
+        "access_log": config.reload if config.access_log is None else config.access_log,
+        "log_level": "debug" if config.debug else config.log_level,
         "root_path": _normalise_root_path(config.root_path),
         "server_header": config.server_header and "server" not in headers,
         "date_header": config.date_header and "date" not in headers,
@@ -84,6 +86,8 @@ def check(config: "Config") -> None:
     _check_versions(config)
     _check_tls(config)
     _check_quic(config)
+    if config.reload and config.preload:
+        raise ConfigError("preload", "imports the application once, and reload anew each time: want one of them")
 
 
 def _parse(key: str, item: Item, reader: Callable[[Item], Fact], want: str) -> Fact:

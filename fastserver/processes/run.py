@@ -54,13 +54,25 @@ def run(app: App | str, config: Config | None = None, *, reread: Reread | None =
         log_startup_failure(log, str(error))
         return ExitCode.NOT_STARTED
     if count_workers(config) >= 1:
-        return Supervisor(generation, log, reread).run()
+        return _supervise(Supervisor(generation, log, reread))
     place = open_place(generation.config, generation.endpoints, log, get_certificates(generation.tls))
     try:
         return Worker(app, generation.config, generation.endpoints, generation.tls, quic=place).run()
     finally:
         if place is not None:
             place.group.close()  # the worker has not, where it did not come so far
+
+
+def _supervise(supervisor: Supervisor) -> int:
+    if not supervisor.generation.config.reload:
+        return supervisor.run()
+    from fastserver.processes.restarting import Restarter  # what is for development is imported there
+
+    restarter = Restarter(supervisor)
+    try:
+        return supervisor.run()
+    finally:
+        restarter.close()
 
 
 async def serve(
