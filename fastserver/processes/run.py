@@ -17,6 +17,7 @@ from fastserver.processes.count import count_workers
 from fastserver.processes.generation import open_generation
 from fastserver.processes.reloading import Reread
 from fastserver.processes.signals import STOP_SIGNALS, SignalWatch
+from fastserver.processes.standard import fill_standard
 from fastserver.processes.supervisor import Supervisor
 from fastserver.processes.worker import Worker, log_startup_failure
 from fastserver.server.quic import open_place
@@ -41,6 +42,7 @@ def run(app: App | str, config: Config | None = None, *, reread: Reread | None =
     if config is None:
         config = Config.from_mapping(settings)
     _refuse_running_loop()
+    fill_standard()
     try:
         log = configure_error_log(config.error_logfile, config.log_level)
     except ConfigError as error:

@@ -32,10 +32,10 @@ from fastserver.processes.spawning import (
     WATCHED,
     Post,
     drop_parent_state,
-    flush_streams,
     hold_signals,
     serve_and_exit,
 )
+from fastserver.processes.standard import flush_standard
 from fastserver.server.server import Server
 
 #: Seconds that a template gets for a fork; a large process takes some hundredths.
@@ -82,7 +82,7 @@ class Template:
         self._parent = os.getpid()
         self.sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with hold_signals():
-            flush_streams()
+            flush_standard()
             self.pid = os.fork()
             if self.pid == 0:
                 self.sock.close()
@@ -203,7 +203,7 @@ class Template:
                 return
             order = Order(**json.loads(data))
             with hold_signals():
-                flush_streams()
+                flush_standard()
                 middle = os.fork()
                 if middle == 0:
                     self._fork_worker(sock, server, order, fds, make_post)

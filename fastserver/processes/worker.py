@@ -25,6 +25,7 @@ from fastserver.metrics.process import read_resident_bytes
 from fastserver.processes.channel import Channel, Message
 from fastserver.processes.heartbeat import Pulse
 from fastserver.processes.signals import STOP_SIGNALS, SignalWatch, name_signal
+from fastserver.reference import format_error, summarise
 from fastserver.server.ebb import keep_tide
 from fastserver.server.endpoints import Endpoint
 from fastserver.server.monitor import Place
@@ -144,7 +145,7 @@ class Worker:
             if self._loaded is not None:
                 self._server.adopt(self._loaded)
             else:
-                self._server.load()
+                self._load()
             if self._channel is not None:
                 self._channel.send(Message.LOADED, TELL_S)
             asyncio.set_event_loop(loop)  # an asyncio.run() at import time has taken it away
@@ -155,6 +156,16 @@ class Worker:
             self._loop = None
             _close_loop(loop, executor, patient=not self._forced)
         return self._forced or ExitCode.OK
+
+    def _load(self) -> None:
+        try:
+            self._server.load()
+        except (Exception, Interrupted):
+            raise
+        except BaseException as error:
+            # KeyboardInterrupt too: signals raise Interrupted here, so it is the application's own.
+            reason = f"the application raised {summarise(error)} while it was imported"
+            raise StartupFailed(reason, format_error(error)) from error
 
     async def _serve(self) -> None:
         if self._stop.is_set():

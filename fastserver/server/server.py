@@ -444,7 +444,6 @@ class Server:
             # The last connection wakes this at once; tasks that outlive their connections are looked for.
             await self._pause(min(schedule.cut_at - now, DRAIN_POLL_S))
         end_streams(host)
-        ConnectionTable(self._metrics_host).close_idle(0)  # who reads the metrics until now sees a clean end
         await _turn_loop()
         await self._cut(host)
 
@@ -461,6 +460,9 @@ class Server:
             _, left = await asyncio.wait(tasks, timeout=CANCEL_S)
             if left:
                 self._log.error("%d requests ignore their cancellation", len(left))
+        for each in (host, self._metrics_host):
+            ConnectionTable(each).close_idle(0)  # a reset could destroy the answer before it is read
+        await _turn_loop()
         self._drop_connections(host)
         await _turn_loop()
 
