@@ -87,8 +87,6 @@ def check(config: "Config") -> None:
     _check_versions(config)
     _check_tls(config)
     _check_quic(config)
-    if config.reload and config.preload:
-        raise ConfigError("preload", "imports the application once, and reload anew each time: want one of them")
 
 
 def _parse(key: str, item: Item, reader: Callable[[Item], Fact], want: str) -> Fact:
@@ -164,8 +162,6 @@ def _check_tls(config: "Config") -> None:
                 raise ConfigError(key, "is given without certfile: want both, or neither")
         if config.sni_cert:
             raise ConfigError("sni_cert", "is given without certfile, which other clients get: want both, or neither")
-        if config.insecure_bind:
-            raise ConfigError("insecure_bind", "is given without certfile: want bind, which has no TLS then")
         for binding in config.protocols:
             if binding.alpn is not None:
                 raise ConfigError("protocols", f"{quote(binding.where)} is not allowed without certfile")

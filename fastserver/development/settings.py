@@ -24,6 +24,7 @@ def adapt(config: Config) -> Config:
     return replace(
         config,
         workers=1,
+        preload=False,  # which imports the application once
         timeout_graceful_shutdown=min(config.timeout_graceful_shutdown, GRACE_S),
         timeout_stream_shutdown=min(config.timeout_stream_shutdown, STREAMS_S),
         timeout_keep_alive_min=min(config.timeout_keep_alive_min, STREAMS_S),

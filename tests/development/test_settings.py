@@ -21,14 +21,10 @@ def test_with_reload_there_is_one_worker_that_ends_soon(tmp_path: Path) -> None:
     assert (config.timeout_graceful_shutdown, config.timeout_stream_shutdown) == (GRACE_S, 0)
     assert config.timeout_keep_alive_min == STREAMS_S
     assert config.access_log is True
+    assert adapt(Config(reload=True, preload=True)).preload is False
     assert adapt(Config(reload=True, access_log=False)).access_log is False
     with pytest.raises(ConfigError, match=r"^reload_dirs: "):
         adapt(Config(reload=True, reload_dirs=str(tmp_path / "nowhere")))
-
-
-def test_what_does_not_go_with_it() -> None:
-    with pytest.raises(ConfigError, match=r"^preload: imports the application once, and reload anew each time"):
-        Config(reload=True, preload=True)
 
 
 def test_debug_is_a_level_of_the_log_too() -> None:
