@@ -26,6 +26,7 @@ FLOORS: list[dict[str, str]] = [
         "fastserver._speedups.udp": "transport",
         "fastserver._speedups.udpsocket": "transport",
         "fastserver.logs": "logs",
+        "fastserver.development": "development",
         "fastserver.metrics": "metrics",
         "fastserver.observe": "observe",
         "fastserver.states": "states",
@@ -104,6 +105,7 @@ GUESTS = {
     "wsproto": ("fastserver._speedups.websocket.reader", "fastserver._speedups.websocket.deflate"),
     "httptools": ("fastserver._speedups.h1.parser",),
     "rich": ("fastserver.top",),
+    "watchfiles": ("fastserver.development.lookout",),
     # The extra http3 brings both.
     "aioquic": (
         *(f"fastserver._speedups.quic.{name}" for name in ("keys", "handshake", "sender", "engine")),
@@ -123,7 +125,7 @@ GUESTS = {
     **dict.fromkeys(("cython", "cpython", "libc"), ("fastserver._speedups",)),
 }
 #: Guests that an extra brings: the modules that need them are imported only where it is installed.
-EXTRAS = ("aioquic", "cryptography")
+EXTRAS = ("aioquic", "cryptography", "watchfiles")
 IMPORT_LINE = re.compile(r"^\s*(?:from\s+(?P<source>[\w.]+)\s+)?c?import\s+(?P<names>[^#(\n]+|\([^)]*\))", re.MULTILINE)
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from fastserver.config.devcert import resolve_dev_cert
 from fastserver.config.errors import ConfigError
 from fastserver.config.model import Config
+from fastserver.development.settings import adapt
 from fastserver.processes.count import count_workers
 from fastserver.server.endpoints import Endpoint, describe_endpoint, open_endpoints
 from fastserver.server.quic import describe_group, list_binds, open_group
@@ -111,6 +112,7 @@ def open_generation(
     """
     if former is not None:
         config = keep_fixed(config, former.config, log)
+    config = adapt(config)
     if config.preload and sys.platform != "linux":
         raise ConfigError("preload", "it needs Linux")
     config = resolve_dev_cert(config, time.time(), log.info)

@@ -80,7 +80,7 @@ def _serve(app: App | str, config: Config, reread: Reread | None, service: Servi
     if count >= 1:
         supervisor = Supervisor(generation, log, service.wrap_reread(reread, log))
         service.attach(supervisor)
-        return supervisor.run()
+        return _supervise(supervisor)
     try:
         return Worker(
             app,
@@ -93,6 +93,18 @@ def _serve(app: App | str, config: Config, reread: Reread | None, service: Servi
     finally:
         if place is not None:
             place.group.close()  # the worker has not, where it did not come so far
+
+
+def _supervise(supervisor: Supervisor) -> int:
+    if not supervisor.generation.config.reload:
+        return supervisor.run()
+    from fastserver.processes.restarting import Restarter  # what is for development is imported there
+
+    restarter = Restarter(supervisor)
+    try:
+        return supervisor.run()
+    finally:
+        restarter.close()
 
 
 async def serve(

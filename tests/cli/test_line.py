@@ -15,7 +15,7 @@ import pytest
 import fastserver
 from fastserver import cli
 from fastserver.config import Config, ConfigError
-from fastserver.config.model import SETTINGS
+from fastserver.config.model import DEFAULTS, SETTINGS
 from fastserver.config.rivals import RIVALS
 from fastserver.config.setting import Kind
 
@@ -113,7 +113,7 @@ def test_help_names_every_setting(
     flat = " ".join(text.split())
     for key, fact in SETTINGS.items():
         assert re.search(rf"(?m)^  (-\w( [\w|]+)?, )?--{(fact.singular or key).replace('_', '-')}\b", text), key
-        shown = fact.render(getattr(Config(), key))
+        shown = fact.render(DEFAULTS[key])
         assert fact.help + (f" [{shown}]" if shown else "") in flat
         assert f"\n{fact.group}:\n" in text
     assert "--proxy-headers" not in text

@@ -348,7 +348,6 @@ def test_a_header_takes_the_place_of_the_servers_own() -> None:
         ({"keyfile_password": "p"}, "keyfile_password: is given without certfile"),
         ({"ca_certs": "c"}, "ca_certs: is given without certfile"),
         ({"ciphers": "ALL"}, "ciphers: is given without certfile"),
-        ({"insecure_bind": "a:1"}, "insecure_bind: is given without certfile: want bind, which has no TLS then"),
         (
             {"insecure_bind": "a:1", "bind": "a:1", "certfile": "c"},
             "insecure_bind: 'a:1' stands in bind too: want another address or name",
