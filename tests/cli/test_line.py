@@ -40,7 +40,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Config]]:
     module.run = run  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "fastserver.processes.run", module)
     for name in tuple(os.environ):
-        if name.startswith("FASTSERVER_") or name == "WEB_CONCURRENCY":
+        if name.startswith(("FASTSERVER_", "UVICORN_")) or name in ("WEB_CONCURRENCY", "GUNICORN_CMD_ARGS"):
             monkeypatch.delenv(name)
     return calls
 
