@@ -20,6 +20,7 @@ from fastserver.config.consistency import canonicalise, check
 from fastserver.config.errors import ConfigError
 from fastserver.config.header import parse_header
 from fastserver.config.setting import Setting, setting_of
+from fastserver.config.sni import SNICert, parse_sni_cert
 from fastserver.config.statsd import StatsdTarget, parse_statsd_target
 from fastserver.config.topics.bounds import Limits, Timeouts
 from fastserver.config.topics.extensions import Extensions, Metrics
@@ -259,6 +260,16 @@ class Config(
     def binds(self) -> tuple[Bind, ...]:
         """``bind`` as facts, in the same order."""
         return tuple(parse_bind(text) for text in self.bind)
+
+    @property
+    def insecure_binds(self) -> tuple[Bind, ...]:
+        """``insecure_bind`` as facts, in the same order."""
+        return tuple(parse_bind(text) for text in self.insecure_bind)
+
+    @property
+    def sni_certs(self) -> tuple[SNICert, ...]:
+        """``sni_cert`` as facts, in the same order."""
+        return tuple(parse_sni_cert(text) for text in self.sni_cert)
 
     @property
     def metrics_binds(self) -> tuple[Bind, ...]:

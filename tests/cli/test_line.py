@@ -76,6 +76,7 @@ def write(key: str) -> tuple[list[str], Any]:
         Kind.OCTAL: ("640", 0o640),
         Kind.PATH: ("/some/where", "/some/where"),
         Kind.TEXT: ("/text", "/text"),
+        Kind.ACCOUNT: ("33", "33"),
     }[fact.kind]
     return [f"{flag}={text}"], value
 

@@ -347,6 +347,16 @@ def test_a_header_takes_the_place_of_the_servers_own() -> None:
         ({"keyfile_password": "p"}, "keyfile_password: is given without certfile"),
         ({"ca_certs": "c"}, "ca_certs: is given without certfile"),
         ({"ciphers": "ALL"}, "ciphers: is given without certfile"),
+        ({"insecure_bind": "a:1"}, "insecure_bind: is given without certfile: want bind, which has no TLS then"),
+        (
+            {"insecure_bind": "a:1", "bind": "a:1", "certfile": "c"},
+            "insecure_bind: 'a:1' stands in bind too: want another address or name",
+        ),
+        (
+            {"insecure_bind": "a:1", "http1": False, "certfile": "c"},
+            "insecure_bind: has no TLS, http1 is off, and HTTP/2 needs h2c then: want h2c, or http1",
+        ),
+        ({"insecure_bind": "a b", "certfile": "c"}, "insecure_bind: 'a b' is not allowed, the host has"),
         ({"dev_cert": True, "certfile": "c"}, "dev_cert: brings a certificate of its own, and certfile is given"),
         ({"dev_cert": True, "keyfile": "k"}, "dev_cert: brings a certificate of its own, and keyfile is given"),
         (
@@ -389,6 +399,11 @@ def test_a_header_takes_the_place_of_the_servers_own() -> None:
         ({"metrics_bind": "a:1", "protocols": "a:1=m:P"}, "metrics_bind: 'a:1' stands in protocols too: want"),
         ({"metrics_path": "metrics"}, "metrics_path: 'metrics' is not allowed: want a path that starts with /, has"),
         ({"metrics_path": "/stats"}, "metrics_path: '/stats' is not allowed: want"),
+        ({"metrics_path": "/ready"}, "metrics_path: '/ready' is not allowed: want"),
+        ({"health_check_path": ""}, "health_check_path: '' is not allowed: want a path that starts with /"),
+        ({"health_check_path": "up"}, "health_check_path: 'up' is not allowed: want a path that starts with /"),
+        ({"health_check_path": "/a?b"}, "health_check_path: '/a?b' is not allowed: want"),
+        ({"health_check_path": "/%41"}, "health_check_path: '/%41' is not allowed: want"),
         ({"metrics_path": "/a?b"}, "metrics_path: '/a?b' is not allowed: want"),
         ({"metrics_path": "/a b"}, "metrics_path: '/a b' is not allowed: want"),
         ({"statsd_host": "::1"}, "statsd_host: '::1' is not allowed, an IPv6 address stands in brackets"),

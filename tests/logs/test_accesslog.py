@@ -24,7 +24,6 @@ from fastserver.logs.accesslog import (
     make_getters,
     render_json,
 )
-from fastserver.logs.logfile import LogFile
 
 
 def make_record(**changes: Any) -> Record:
@@ -225,69 +224,3 @@ def test_a_line_that_cannot_be_made_costs_no_request(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_opened_is_told_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^access_logfile: .* cannot be opened: No such file or directory$"):
         log_to(tmp_path / "none" / "access.log")
-
-
-# The destination.
-
-
-def test_a_full_disk_drops_and_counts() -> None:
-    file = LogFile("/dev/full")
-    file.write(b"line\n")
-    file.write(b"line\n")
-    assert file.dropped == 2
-    file.close()
-
-
-def open_fifo(path: Path) -> tuple[LogFile, int]:
-    os.mkfifo(path)
-    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    return LogFile(str(path)), reader
-
-
-def test_a_pipe_that_nobody_reads_never_blocks(tmp_path: Path) -> None:
-    file, reader = open_fifo(tmp_path / "pipe")
-    line = b"x" * 1023 + b"\n"
-    for _ in range(3000):  # three times what pipe and buffer hold together
-        file.write(line)
-    assert file.dropped > 0
-    read = b""
-    while True:
-        try:
-            read += os.read(reader, 1 << 20)
-        except BlockingIOError:
-            break
-        file.flush()
-    assert len(read) == (3000 - file.dropped) * len(line)
-    assert set(read.split(b"\n")) == {b"x" * 1023, b""}  # whole lines only
-    file.close()
-    os.close(reader)
-
-
-def test_a_pipe_without_reader_drops(tmp_path: Path) -> None:
-    file, reader = open_fifo(tmp_path / "pipe")
-    os.close(reader)
-    file.write(b"line\n")
-    assert file.dropped == 1
-    file.close()
-
-
-def test_a_closed_file_drops(tmp_path: Path) -> None:
-    file = LogFile(str(tmp_path / "access.log"))
-    file.close()
-    file.write(b"line\n")
-    assert file.dropped == 1
-
-
-def test_a_dash_is_standard_output(capfd: pytest.CaptureFixture[str]) -> None:
-    file = LogFile("-")
-    file.write(b"line\n")
-    file.close()
-    assert capfd.readouterr().out == "line\n"
-
-
-def test_a_process_without_standard_output_writes_into_no_client(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.__stdout__", None)
-    file = LogFile("-")
-    file.write(b"line\n")
-    assert file.dropped == 1
-    file.close()

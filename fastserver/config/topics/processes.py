@@ -117,7 +117,7 @@ class Supervision:
     )
     user: str | None = setting(
         None,
-        Kind.TEXT,
+        Kind.ACCOUNT,
         "supervision",
         "User, by name or number, that the server becomes once its sockets are bound and its certificates are read; "
         "Unix sockets are given to that user.",
@@ -127,7 +127,7 @@ class Supervision:
     )
     group: str | None = setting(
         None,
-        Kind.TEXT,
+        Kind.ACCOUNT,
         "supervision",
         "Group, by name or number, that the server becomes; without it that of user.",
         short="-g",
