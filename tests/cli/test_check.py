@@ -39,6 +39,11 @@ def test_a_fine_configuration(tmp_path: Path) -> None:
         (("mine:nothing", "-e", "SEEN=1"), "mine has no attribute 'nothing'; it has 'app'", 3),
         (("mine:app", "--certfile", "none.pem"), "certfile: 'none.pem' cannot be read: No such file or directory", 3),
         (
+            ("mine:app", "-e", "SEEN=1", "--user", "nobody-of-that-name"),
+            "user: there is no user 'nobody-of-that-name'",
+            3,
+        ),
+        (
             ("mine:app", "-e", "SEEN=1", "--observer", "mine:nothing"),
             "observer mine:nothing: mine has no attribute 'nothing'",
             3,
