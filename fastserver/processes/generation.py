@@ -30,7 +30,17 @@ if TYPE_CHECKING:
     from fastserver.server.numbers import WorkerNumbers
 
 #: What stays as it was at the start: it was done once, with rights that may be gone, or before the first fork.
-FIXED: Final = ("user", "group", "umask", "pid", "control_socket", "dual_stack")
+FIXED: Final = (
+    "user",
+    "group",
+    "umask",
+    "pid",
+    "control_socket",
+    "dual_stack",
+    "statsd_host",
+    "statsd_prefix",
+    "dogstatsd_tags",
+)
 
 #: The most workers that anybody can ask for.
 WORKERS_MAX: Final = 4096
@@ -42,7 +52,8 @@ _serials = itertools.count(1)
 class Generation:
     """``numbers`` are those of the workers that serve QUIC, with their sockets; ``None`` where it is not served.
 
-    ``template`` is the process of which the workers are forked; ``None`` where it is the supervisor.
+    ``urls`` is where clients connect, for the log; ``template`` the process of which the workers are forked, ``None``
+    where it is the supervisor.
     """
 
     app: App | str
@@ -52,6 +63,12 @@ class Generation:
     numbers: WorkerNumbers | None = None
     template: Template | None = None
     serial: int = field(default_factory=lambda: next(_serials))
+
+    def __post_init__(self) -> None:
+        # While the sockets are open: they may be closed when they are asked for.
+        self.urls = [describe_endpoint(endpoint, self.config) for endpoint in self.endpoints]
+        if self.numbers is not None:
+            self.urls += describe_group(self.numbers.group)
 
     @property
     def is_loaded(self) -> bool:
@@ -76,11 +93,6 @@ class Generation:
     def listeners(self) -> list[Listener]:
         """In the order of ``endpoints``."""
         return [endpoint.listener for endpoint in self.endpoints]
-
-    def describe(self) -> list[str]:
-        """Where clients connect, for the log."""
-        urls = [describe_endpoint(endpoint, self.config) for endpoint in self.endpoints]
-        return urls if self.numbers is None else urls + describe_group(self.numbers.group)
 
 
 def open_generation(app: App | str, config: Config, log: Logger, former: Generation | None = None) -> Generation:

@@ -184,8 +184,8 @@ class Reloader:
         roll, self.roll = self.roll, None
         former, self.generation = self.generation, roll.target
         self.remove_slots(roll.surplus)
-        for url in roll.target.describe():
-            if url not in former.describe():
+        for url in roll.target.urls:
+            if url not in former.urls:
                 self._log.info("listening on %s", url)
         self.take_unused()
         self.release_unused()
