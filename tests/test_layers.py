@@ -97,6 +97,7 @@ TIME_ALLOWED = (
     "fastserver._speedups.kernels",
     "fastserver.top",
     "fastserver.ctl",
+    "fastserver.cli.check",
 )
 #: Who may import which package of others: each has a seam.  All else is the standard library.
 GUESTS = {

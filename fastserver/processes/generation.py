@@ -19,6 +19,7 @@ from fastserver.config.errors import ConfigError
 from fastserver.config.model import Config
 from fastserver.development.settings import adapt
 from fastserver.processes.count import count_workers
+from fastserver.processes.surroundings import Surroundings
 from fastserver.server.endpoints import Endpoint, describe_endpoint, open_endpoints
 from fastserver.server.quic import describe_group, list_binds, open_group
 from fastserver.server.renewal import warn_of_expired
@@ -55,7 +56,7 @@ class Generation:
     """``numbers`` are those of the workers that serve QUIC, with their sockets; ``None`` where it is not served.
 
     ``urls`` is where clients connect, for the log; ``template`` the process of which the workers are forked, ``None``
-    where it is the supervisor.
+    where it is the supervisor; ``surroundings`` what its workers start in, ``None`` where the supervisor has the same.
     """
 
     app: App | str
@@ -64,6 +65,7 @@ class Generation:
     tls: TLSMaterial | None
     numbers: WorkerNumbers | None = None
     template: Template | None = None
+    surroundings: Surroundings | None = None
     serial: int = field(default_factory=lambda: next(_serials))
 
     def __post_init__(self) -> None:
