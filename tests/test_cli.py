@@ -342,7 +342,7 @@ def test_lines_that_work(line: str, expected: dict[str, Any]) -> None:
         ("m:app --interface wsgi", "--interface", "'wsgi' is not supported yet: want one of auto, asgi3"),
         ("m:app --loop zuvloop", "--loop", "'zuvloop' is not supported yet: want one of"),
         ("m:app --log-config l.ini", "--log-config", "not supported yet"),
-        ("m:app --log-level trace", "--log-level", "'trace' is not supported yet: want one of"),
+        ("m:app --log-level loud", "--log-level", "'loud' is not allowed: want one of"),
         ("m:app --env-file .env", "--env-file", "not supported yet"),
         ("m:app --use-colors", "--use-colors", "not supported yet"),
         ("m:app --ssl-version 3", "--ssl-version", "'3' is not supported yet: want 17 or 2"),

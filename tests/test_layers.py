@@ -26,6 +26,7 @@ FLOORS: list[dict[str, str]] = [
         "fastserver._speedups.udp": "transport",
         "fastserver._speedups.udpsocket": "transport",
         "fastserver.logs": "logs",
+        "fastserver._speedups.logline": "logs",
         "fastserver.metrics": "metrics",
         "fastserver.observe": "observe",
         "fastserver.states": "states",
@@ -62,6 +63,8 @@ FLOORS: list[dict[str, str]] = [
         "fastserver._speedups.bucket": "contract",
         "fastserver._speedups.churn": "contract",
         "fastserver._speedups.ownfields": "contract",
+        "fastserver._speedups.logformats": "contract",
+        "fastserver._speedups.identity": "contract",
         "fastserver.reference": "contract",
         "fastserver.config": "contract",
     },
@@ -93,6 +96,7 @@ TIME_ALLOWED = (
     "fastserver.logs",
     "fastserver._speedups.clock",
     "fastserver._speedups.kernels",
+    "fastserver._speedups.logline",
     "fastserver.top",
 )
 #: Who may import which package of others: each has a seam.  All else is the standard library.

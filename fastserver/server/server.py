@@ -79,7 +79,7 @@ class Server:
     ``endpoints`` and ``ssl_context`` are given by a process that has made them already.  The server closes given
     sockets too, but seals them only in ``shutdown``: others may share them.  ``place`` is where to publish what is
     counted: a scoreboard and the slot on it that was claimed for this server.  ``timed=False`` spares the timing of
-    requests where nobody can read it: no metrics, no access log, and a caller who does not ask ``get_stats``.
+    requests where nobody can read it: no metrics, and a caller who does not ask ``get_stats``.
     ``quic`` is where HTTP/3 is served; with given ``endpoints`` it is served there or not at all.
     """
 
@@ -264,7 +264,7 @@ class Server:
             self._ssl_context = self._ssl_context or create_ssl_context(config, list_alpn(config))
             self._endpoints = open_endpoints(config)
             self._quic_place = open_place(config, self._endpoints, self._log)
-        self._access_log = make_access_logger(config, asyncio.get_running_loop().call_soon)
+        self._access_log = make_access_logger(config, asyncio.get_running_loop())
         self._lifespan = Lifespan(
             self._app, config.lifespan, config.timeout_lifespan_startup, config.timeout_lifespan_shutdown, self._log
         )
@@ -338,7 +338,7 @@ class Server:
         if self._host is not None:
             self._ebb.watch(len(self._host.connections))
         if self._access_log is not None:
-            self._access_log.flush()
+            self._access_log.tick()
         for handler in find_handlers(self._log):
             handler.write_pending()
 
