@@ -22,7 +22,7 @@ BESIDE := tests examples bench docs setup.py pyproject.toml Makefile MANIFEST.in
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run test test-compiled test-pure lint format bench autobahn build clean
+.PHONY: help run test test-compiled test-pure lint format bench faults autobahn build clean
 .DELETE_ON_ERROR:
 
 help:  ## List these commands
@@ -55,6 +55,9 @@ format: $(VENV)/.dev  ## Format the Python sources
 
 bench: $(VENV)/.bench $(VENV)/.built-strict  ## Measure this server beside others (ARGS=--help lists what it can do)
 	$(BIN)/python -m bench.macro $(ARGS)
+
+faults: $(VENV)/.bench $(VENV)/.built-strict  ## Kill, reload and starve this server and others (ARGS="--servers all")
+	$(BIN)/python -m bench.faults $(ARGS)
 
 autobahn: $(VENV)/.bench $(VENV)/.built-strict  ## Run the Autobahn WebSocket suite (PYTHON2=, ARGS="--write")
 	$(BIN)/python -m tests.autobahn $(ARGS)

@@ -41,6 +41,7 @@ FLOORS: list[dict[str, str]] = [
         "fastserver._speedups.quic": "wire",
         "fastserver.exchange": "application",
         "fastserver._speedups.http": "application",
+        "fastserver._speedups.health": "application",
         "fastserver._speedups.dialogue": "application",
         "fastserver._speedups.asgi": "application",
         "fastserver._speedups.task": "application",
@@ -116,9 +117,10 @@ GUESTS = {
         "fastserver._speedups.quic.protection",
         "fastserver.protocol.quic",
         "fastserver.server.quic",
-        "fastserver.config.tls",
+        "fastserver.config.credentials",
         "fastserver.config.devcert",
     ),
+    "tomli": ("fastserver.config.sources.files",),  # below Python 3.11
     "uvloop": EDGE,
     # Headers of the compiler.
     **dict.fromkeys(("cython", "cpython", "libc"), ("fastserver._speedups",)),

@@ -14,7 +14,7 @@ MODULES = (
     "events", "kernels", "clock", "bucket", "churn", "metrics", "observers", "contract", "heads", "rendering",
     "fieldlist", "ownfields", "identity", "task", "bodyclock", "dialogue",
     "websocket.kernels", "websocket.reader", "websocket.writer", "websocket.keepalive", "websocket.messages",
-    "websocket.inbox", "websocket.exchange", "http",
+    "websocket.inbox", "websocket.exchange", "http", "health",
     "h1.parser", "h1.stream", "h1.outlet", "h1.connection",
     "hpack.strings", "hpack.table", "hpack.decoder", "hpack.encoder",
     "h2.budget", "h2.lightframes", "h2.frames", "h2.stream", "h2.outlet", "h2.connection",

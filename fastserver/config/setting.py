@@ -26,6 +26,7 @@ class Kind(Enum):
     CHOICE = "NAME"
     PATH = "PATH"
     TEXT = "TEXT"
+    ACCOUNT = "USER"
     OCTAL = "MODE"
     REPEAT = "ITEM"
     OBJECTS = "MODULE:ATTR"
@@ -186,6 +187,14 @@ def _parse_text(fact: Setting, value: object) -> str:
     return value
 
 
+def _parse_account(fact: Setting, value: object) -> str:
+    """A user's or group's name, or its number, which a program may give as one."""
+    text = _parse_text(fact, str(value) if isinstance(value, int) and not isinstance(value, bool) else value).strip()
+    if not text or text.startswith("-"):
+        raise ValueError
+    return text
+
+
 def _parse_repeat(fact: Setting, value: object) -> tuple[str, ...]:
     if isinstance(value, str):
         return (value,)
@@ -220,6 +229,7 @@ _PARSERS: Final[Mapping[Kind, Callable[[Setting, object], Any]]] = {
     Kind.CHOICE: _parse_choice,
     Kind.PATH: _parse_path,
     Kind.TEXT: _parse_text,
+    Kind.ACCOUNT: _parse_account,
     Kind.OCTAL: lambda fact, value: units.parse_octal(value),
     Kind.REPEAT: _parse_repeat,
     Kind.OBJECTS: _parse_objects,
@@ -245,6 +255,7 @@ _WANT: Final[Mapping[Kind, Callable[[Setting], str]]] = {
     Kind.CHOICE: lambda fact: f"one of {', '.join(fact.choices)}",
     Kind.PATH: lambda fact: "a path",
     Kind.TEXT: lambda fact: "text without line breaks",
+    Kind.ACCOUNT: lambda fact: "a name or a number",
     Kind.OCTAL: lambda fact: "permission bits in octal such as 660, at most 777",
     Kind.REPEAT: lambda fact: "text, or a list of texts",
     Kind.OBJECTS: lambda fact: f"{fact.metavar or fact.kind.value}, an object in its place, or a list of these",

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from fastserver._speedups.clock import Clock
 from fastserver._speedups.contract import Host, Limits
+from fastserver._speedups.health import HealthCheck
 from fastserver._speedups.http import HTTPApplication
 from fastserver._speedups.identity import IdentifyingApplication
 from fastserver._speedups.websocket.settings import WebSocketSettings
@@ -50,10 +51,11 @@ def make_host(
     host.timed = timed or has_readers(config)
     application = HTTPApplication(app, host, config.root_path, send_path, WebSocketSettings.from_config(config))
     application.state = state
-    host.application = application
+    path = config.health_check_path
+    host.application = application if path is None else HealthCheck(application, host, path)
     if config.request_id:
         host.has_request_ids = True
-        host.application = IdentifyingApplication(application)
+        host.application = IdentifyingApplication(host.application)
     return host
 
 

@@ -141,7 +141,7 @@ class Monitor:
 
     def make_app(self) -> MetricsApp:
         """What answers at the metrics' address."""
-        return MetricsApp(self._read, time.time, VERSION, self._config.metrics_path)
+        return MetricsApp(self._read, time.time, VERSION, self._config.metrics_path, lambda: self._host.ready)
 
     def _read(self) -> Board:
         """The board with this worker as it is now, and the others as they were at their last tick."""

@@ -3,8 +3,9 @@
 import pytest
 
 from fastserver.config import Config, ConfigError
-from fastserver.config.load import load_config, variable_of
+from fastserver.config.load import load_config
 from fastserver.config.model import SETTINGS
+from fastserver.config.sources.environment import variable_of
 
 
 def test_nothing_given_is_the_default() -> None:
@@ -17,7 +18,33 @@ def test_every_key_has_its_variable() -> None:
         "backlog": "7",
         "dual_stack": "no",
         "uds_permissions": "600",
+        "insecure_bind": "a:7, b:7",
         "workers": "auto",
+        "preload": "yes",
+        "threads": "7",
+        "wsgi_spool_size": "7k",
+        "max_requests": "7",
+        "max_requests_jitter": "7",
+        "worker_lifetime": "7h",
+        "worker_lifetime_jitter": "7m",
+        "worker_max_rss": "7g",
+        "worker_max_rss_jitter": "7m",
+        "user": "web",
+        "umask": "027",
+        "reload": "yes",
+        "reload_dirs": "a, b",
+        "reload_includes": "*.html",
+        "reload_excludes": "*_test.py",
+        "reload_delay": "7",
+        "debug": "yes",
+        "drain_delay": "7",
+        "tls_min_version": "TLSv1.3",
+        "sni_cert": "a=c.pem b=d.pem",
+        "cert_reload": "no",
+        "access_log_exclude": "/a, /b",
+        "log_format": "json",
+        "use_colors": "no",
+        "request_id": "on",
         "loop": "asyncio",
         "factory": "1",
         "app_dir": "src",
@@ -76,6 +103,12 @@ def test_every_key_has_its_variable() -> None:
         "protocols": ["alpn:x=m:P", "[::1]:5=m:P"],
         "metrics_bind": ["a:3", "b:4"],
         "quic_bind": ["a:5", "[::1]:5"],
+        "insecure_bind": ["a:7", "b:7"],
+        "reload_dirs": ["a", "b"],
+        "reload_includes": ["*.html"],
+        "reload_excludes": ["*_test.py"],
+        "sni_cert": ["a=c.pem", "b=d.pem"],
+        "access_log_exclude": ["/a", "/b"],
     }
     for key in SETTINGS:
         if key.startswith(("timeout_", "limit_", "keep_alive_")):
@@ -99,7 +132,7 @@ def test_a_port_for_quic_goes_with_the_hosts_of_the_environment() -> None:
 def test_the_caller_goes_over_the_environment() -> None:
     environ = {"FASTSERVER_BIND": "a:1", "FASTSERVER_WORKERS": "x", "FASTSERVER_ROOT_PATH": "/e"}
     config = load_config({"port": 9, "workers": 3}, environ)
-    assert (config.bind, config.workers, config.root_path) == (("127.0.0.1:9",), 3, "/e")
+    assert (config.bind, config.workers, config.root_path) == (("a:9",), 3, "/e")
 
 
 @pytest.mark.parametrize(
@@ -107,7 +140,7 @@ def test_the_caller_goes_over_the_environment() -> None:
     [
         ({}, {"WEB_CONCURRENCY": "4"}, 4),
         ({}, {"WEB_CONCURRENCY": "auto"}, "auto"),
-        ({}, {"WEB_CONCURRENCY": ""}, 1),
+        ({}, {"WEB_CONCURRENCY": ""}, 0),
         ({}, {"WEB_CONCURRENCY": "4", "FASTSERVER_WORKERS": "5"}, 5),
         ({"workers": 6}, {"WEB_CONCURRENCY": "4", "FASTSERVER_WORKERS": "5"}, 6),
         ({"workers": None}, {"WEB_CONCURRENCY": "4"}, 4),
@@ -150,7 +183,7 @@ def test_variables_that_are_not_ours_are_left_alone() -> None:
         ({}, {"FASTSERVER_KEYFILE": "k"}, {}, "FASTSERVER_KEYFILE: is given without certfile"),
         ({"workers": "x"}, {"FASTSERVER_WORKERS": "1"}, {}, "workers: 'x' is not allowed"),
         ({"workers": "x"}, {"FASTSERVER_WORKERS": "1"}, {"workers": "-w"}, "-w: 'x' is not allowed"),
-        ({"reload": True}, {}, {"reload": "--reload"}, "--reload: not supported yet"),
+        ({"daemon": True}, {}, {"daemon": "--daemon"}, "--daemon: not supported"),
     ],
 )
 def test_an_error_names_where_it_came_from(

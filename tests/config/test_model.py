@@ -20,16 +20,40 @@ from fastserver.config.statsd import StatsdTarget
 #: What every part of the server relies on; a change here is a change for users.
 EXPECTED_DEFAULTS: dict[str, Any] = {
     "bind": ("127.0.0.1:8000",),
+    "insecure_bind": (),
     "backlog": 2048,
     "dual_stack": True,
     "uds_permissions": None,
-    "workers": 1,
+    "workers": 0,
+    "preload": False,
     "loop": "auto",
     "factory": False,
     "app_dir": ".",
     "root_path": "",
     "interface": "auto",
     "lifespan": "auto",
+    "threads": 8,
+    "limit_queue": 1024,
+    "timeout_queue": 30.0,
+    "wsgi_spool_size": 512 * 1024,
+    "max_requests": 0,
+    "max_requests_jitter": 0,
+    "worker_lifetime": 0.0,
+    "worker_lifetime_jitter": 0.0,
+    "worker_max_rss": 0,
+    "worker_max_rss_jitter": 0,
+    "timeout_worker_healthcheck": 30.0,
+    "control_socket": None,
+    "pid": None,
+    "user": None,
+    "group": None,
+    "umask": None,
+    "reload": False,
+    "reload_dirs": (),
+    "reload_includes": (),
+    "reload_excludes": (),
+    "reload_delay": 0.25,
+    "debug": False,
     "timeout_lifespan_startup": 60.0,
     "timeout_lifespan_shutdown": 30.0,
     "timeout_keep_alive": 75.0,
@@ -39,6 +63,8 @@ EXPECTED_DEFAULTS: dict[str, Any] = {
     "timeout_write": 30.0,
     "timeout_handshake": 10.0,
     "timeout_graceful_shutdown": 25.0,
+    "timeout_stream_shutdown": 10.0,
+    "drain_delay": 0.0,
     "keep_alive_max_requests": 0,
     "limit_request_line": 8190,
     "limit_request_fields": 100,
@@ -82,6 +108,9 @@ EXPECTED_DEFAULTS: dict[str, Any] = {
     "keyfile_password": None,
     "ca_certs": None,
     "verify_mode": "none",
+    "tls_min_version": "1.2",
+    "sni_cert": (),
+    "cert_reload": True,
     "ciphers": None,
     "server_header": True,
     "date_header": True,
@@ -89,8 +118,13 @@ EXPECTED_DEFAULTS: dict[str, Any] = {
     "access_log": False,
     "access_logfile": "-",
     "access_logformat": "auto",
+    "access_log_exclude": (),
     "error_logfile": "-",
     "log_level": "info",
+    "log_format": "text",
+    "log_config": None,
+    "use_colors": None,
+    "request_id": False,
     "observers": (),
     "protocols": (),
     "metrics_bind": (),
@@ -98,6 +132,7 @@ EXPECTED_DEFAULTS: dict[str, Any] = {
     "statsd_host": None,
     "statsd_prefix": "fastserver",
     "dogstatsd_tags": "",
+    "health_check_path": None,
 }
 
 
@@ -120,9 +155,9 @@ def test_a_setting_is_described(key: str) -> None:
     assert "\n" not in fact.help
     assert fact.describe()
     if fact.kind is Kind.DURATION:
-        assert "Seconds" in fact.help
+        assert "seconds" in fact.help.lower()
     if fact.kind is Kind.SIZE:
-        assert "Bytes" in fact.help
+        assert "bytes" in fact.help.lower()
 
 
 def test_no_name_stands_for_two_settings() -> None:
@@ -241,7 +276,10 @@ def test_a_header_takes_the_place_of_the_servers_own() -> None:
         ({"workers": True}, "workers: True is not allowed: want a whole number"),
         ({"workers": "many"}, "workers: 'many' is not allowed: want a whole number"),
         ({"loop": "trio"}, "loop: 'trio' is not supported yet: want one of auto, asyncio, uvloop"),
-        ({"loop": "gevent"}, "loop: 'gevent' is not allowed: want one of auto, asyncio, uvloop"),
+        (
+            {"loop": "gevent"},
+            "loop: 'gevent' is not supported, threads run WSGI applications: want one of auto, asyncio, uvloop",
+        ),
         ({"interface": "wsgi"}, "interface: 'wsgi' is not supported yet: want one of auto, asgi3"),
         ({"interface": "asgi2"}, "interface: 'asgi2' is not supported yet"),
         ({"lifespan": "maybe"}, "lifespan: 'maybe' is not allowed: want one of auto, on, off"),
@@ -309,6 +347,16 @@ def test_a_header_takes_the_place_of_the_servers_own() -> None:
         ({"keyfile_password": "p"}, "keyfile_password: is given without certfile"),
         ({"ca_certs": "c"}, "ca_certs: is given without certfile"),
         ({"ciphers": "ALL"}, "ciphers: is given without certfile"),
+        ({"insecure_bind": "a:1"}, "insecure_bind: is given without certfile: want bind, which has no TLS then"),
+        (
+            {"insecure_bind": "a:1", "bind": "a:1", "certfile": "c"},
+            "insecure_bind: 'a:1' stands in bind too: want another address or name",
+        ),
+        (
+            {"insecure_bind": "a:1", "http1": False, "certfile": "c"},
+            "insecure_bind: has no TLS, http1 is off, and HTTP/2 needs h2c then: want h2c, or http1",
+        ),
+        ({"insecure_bind": "a b", "certfile": "c"}, "insecure_bind: 'a b' is not allowed, the host has"),
         ({"dev_cert": True, "certfile": "c"}, "dev_cert: brings a certificate of its own, and certfile is given"),
         ({"dev_cert": True, "keyfile": "k"}, "dev_cert: brings a certificate of its own, and keyfile is given"),
         (
@@ -351,6 +399,11 @@ def test_a_header_takes_the_place_of_the_servers_own() -> None:
         ({"metrics_bind": "a:1", "protocols": "a:1=m:P"}, "metrics_bind: 'a:1' stands in protocols too: want"),
         ({"metrics_path": "metrics"}, "metrics_path: 'metrics' is not allowed: want a path that starts with /, has"),
         ({"metrics_path": "/stats"}, "metrics_path: '/stats' is not allowed: want"),
+        ({"metrics_path": "/ready"}, "metrics_path: '/ready' is not allowed: want"),
+        ({"health_check_path": ""}, "health_check_path: '' is not allowed: want a path that starts with /"),
+        ({"health_check_path": "up"}, "health_check_path: 'up' is not allowed: want a path that starts with /"),
+        ({"health_check_path": "/a?b"}, "health_check_path: '/a?b' is not allowed: want"),
+        ({"health_check_path": "/%41"}, "health_check_path: '/%41' is not allowed: want"),
         ({"metrics_path": "/a?b"}, "metrics_path: '/a?b' is not allowed: want"),
         ({"metrics_path": "/a b"}, "metrics_path: '/a b' is not allowed: want"),
         ({"statsd_host": "::1"}, "statsd_host: '::1' is not allowed, an IPv6 address stands in brackets"),

@@ -143,7 +143,7 @@ class Logging:
         "Format of the access log in the atoms of gunicorn, hypercorn or granian, or common, combined, json, short. "
         "auto is short on a terminal, json beside log_format json, else combined and the seconds that it took.",
         metavar="FORMAT",
-        aliases=("access_log_format", "access_log_fmt"),
+        aliases=("access_log_format", "access_log_fmt", "log_fmt"),
     )
     access_log_exclude: tuple[str, ...] = setting(
         (),
@@ -179,7 +179,7 @@ class Logging:
         "logging",
         "File that configures logging itself: ini, JSON, YAML or TOML, by its ending.",
         metavar="FILE",
-        aliases=("logconfig",),
+        aliases=("logconfig", "log_config_json", "logconfig_json"),
         optional=True,
     )
     use_colors: bool | None = setting(
