@@ -354,7 +354,7 @@ def test_lines_that_work(line: str, expected: dict[str, Any]) -> None:
         ("m:app --limit-concurrency 10", "--limit-concurrency", "not supported yet; limit_connections limits"),
         ("m:app --interface wsgi", "--interface", "'wsgi' is not supported yet: want one of auto, asgi3"),
         ("m:app --loop zuvloop", "--loop", "'zuvloop' is not supported yet: want one of"),
-        ("m:app --log-level trace", "--log-level", "'trace' is not supported yet: want one of"),
+        ("m:app --log-level loud", "--log-level", "'loud' is not allowed: want one of"),
         ("m:app --ssl-version 3", "--ssl-version", "'3' is not supported yet: want 17 or 2"),
         ("m:app --reset-contextvars", "--reset-contextvars", "not supported yet"),
         ("-k trio m:app", "-k", "'trio' is not supported yet: want one of"),
