@@ -91,7 +91,7 @@ def create_parser() -> "Parser":
     parser = Parser(
         prog="fastserver",
         usage="fastserver [options] module:attribute",
-        description="Serve the ASGI application that attribute names in module.",
+        description="Serve the ASGI or WSGI application that attribute names in module.",
         epilog=_EPILOG,
         add_help=False,
         allow_abbrev=False,
@@ -263,6 +263,4 @@ def _take_app(rest: Sequence[str], flags: Iterable[str]) -> str:
     app, *others = words
     if others:
         raise UsageError(f"only one application can be served: {app!r} is given, then {others[0]!r}")
-    if app.startswith("wsgi:") and app.count(":") > 1:
-        raise UsageError(f"{app}: WSGI applications are not supported yet")
     return app

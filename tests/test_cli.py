@@ -170,6 +170,10 @@ ORIGINS = ["https://a", "https://b"]
         ("--ws=none m:app", {"ws": False}),
         ("m:app --ws", {}),
         ("m:app --interface asgi3", {"interface": "asgi3"}),
+        ("m:app --interface asgi", {"interface": "asgi3"}),
+        ("m:app --interface wsgi --threads 4", {"interface": "wsgi", "threads": 4}),
+        ("m:app --blocking-threads 2", {"threads": 2}),
+        ("m:app --wsgi-threads 2", {"threads": 2}),
         ("m:app --no-proxy-headers --no-use-colors --no-reload", {}),
         (
             "m:app --timeout-keep-alive 5 --timeout-graceful-shutdown 9",
@@ -339,7 +343,6 @@ def test_lines_that_work(line: str, expected: dict[str, Any]) -> None:
         ("m:app --http1-header-read-timeout 9", "--http1-header-read-timeout", "not supported yet; timeout_request_h"),
         ("m:app --limit-max-requests 1000", "--limit-max-requests", "'1000' is not supported yet: want 0"),
         ("m:app --limit-concurrency 10", "--limit-concurrency", "not supported yet; limit_connections limits"),
-        ("m:app --interface wsgi", "--interface", "'wsgi' is not supported yet: want one of auto, asgi3"),
         ("m:app --loop zuvloop", "--loop", "'zuvloop' is not supported yet: want one of"),
         ("m:app --log-config l.ini", "--log-config", "not supported yet"),
         ("m:app --log-level trace", "--log-level", "'trace' is not supported yet: want one of"),
@@ -436,7 +439,9 @@ def test_an_error_names_the_variable() -> None:
         parse("m:app", {"FASTSERVER_BACKLOG": "x"})
 
 
-@pytest.mark.parametrize("app", ["m:app", "m", "a.b:c.d", "m:create()", "dir/m.py:app", "asgi:m:app", "wsgi:app"])
+@pytest.mark.parametrize(
+    "app", ["m:app", "m", "a.b:c.d", "m:create()", "dir/m.py:app", "asgi:m:app", "wsgi:app", "wsgi:m:app"]
+)
 def test_the_application_goes_through_as_it_is(app: str) -> None:
     assert parse(app).app == app
     assert parse(f"--workers 2 {app} --port 9").app == app
@@ -454,7 +459,6 @@ WANT_WORKERS = 'want a whole number, 0 or more and at most 4096, or "auto"'
         ("", "no application is given: want module:attribute, such as main:app"),
         ("--workers 2", "no application is given: want module:attribute, such as main:app"),
         ("m:app n:app", "only one application can be served: 'm:app' is given, then 'n:app'"),
-        ("wsgi:m:app", "wsgi:m:app: WSGI applications are not supported yet"),
         ("m:app --wrokers 2", "there is no flag --wrokers; did you mean --workers?"),
         ("m:app --wrokers=2", "there is no flag --wrokers; did you mean --workers?"),
         ("m:app --time-out-keepalive 5", "there is no flag --time-out-keepalive; did you mean --timeout-keep-alive?"),

@@ -35,7 +35,7 @@ from fastserver.server.endpoints import Endpoint, describe_endpoint
 from fastserver.server.monitor import Place, has_readers
 from fastserver.server.quic import describe_group
 from fastserver.transport.sockets import release, seal
-from fastserver.typing import App
+from fastserver.typing import AnyApp
 
 if TYPE_CHECKING:
     from fastserver.server.numbers import WorkerNumbers
@@ -123,7 +123,7 @@ class Supervisor:
     """Runs ``count`` workers of ``app`` on ``endpoints`` and the UDP sockets of ``group``, which it takes over, until
     it is told to stop."""
 
-    app: App | str
+    app: AnyApp | str
     config: Config
     endpoints: Sequence[Endpoint]
     ssl_context: ssl.SSLContext | None

@@ -26,7 +26,7 @@ from fastserver.server.endpoints import Endpoint
 from fastserver.server.monitor import Place
 from fastserver.server.server import Server
 from fastserver.transport.sockets import seal
-from fastserver.typing import App
+from fastserver.typing import AnyApp
 
 if TYPE_CHECKING:
     from fastserver.transport.udpgroup import QUICPlace
@@ -57,7 +57,7 @@ class Worker:
 
     def __init__(
         self,
-        app: App | str,
+        app: AnyApp | str,
         config: Config,
         endpoints: Sequence[Endpoint],
         ssl_context: ssl.SSLContext | None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import resource
 import time
+from dataclasses import replace
 from logging import Logger
 from typing import Any, Final
 
@@ -12,12 +13,19 @@ from fastserver._speedups.clock import Clock
 from fastserver._speedups.contract import Host, Limits
 from fastserver._speedups.http import HTTPApplication
 from fastserver._speedups.websocket.settings import WebSocketSettings
+from fastserver._speedups.wsgi.exchange import WSGIApplication
+from fastserver._speedups.wsgi.pool import ThreadPool
 from fastserver.config.model import Config
 from fastserver.exchange.pathsend import send_path
+from fastserver.exchange.spool import Spool
+from fastserver.exchange.wsgifile import open_file
+from fastserver.exchange.wsgifile import send_file as send_wrapped_file
 from fastserver.logs.accesslog import AccessLog
+from fastserver.server.interface import WSGIApp
 from fastserver.server.monitor import has_readers
 from fastserver.transport.sendfile import send_file
 from fastserver.typing import App
+from fastserver.version import VERSION
 
 #: What ``limit_connections = 0`` leaves of the descriptors to the application, and its own upper bound.
 RESERVED_DESCRIPTORS: Final = 128
@@ -28,13 +36,20 @@ METRICS_CONNECTIONS: Final = 64
 
 
 def make_host(
-    config: Config, app: App, state: dict[str, Any] | None, log: Logger, access_log: AccessLog | None, timed: bool
+    config: Config,
+    app: App | WSGIApp,
+    state: dict[str, Any] | None,
+    log: Logger,
+    access_log: AccessLog | None,
+    timed: bool,
 ) -> Host:
     """The host of the connections to ``app``, in the running loop.  ``state`` is what its lifespan has left behind.
 
     ``timed`` asks for the timing of requests also where neither metrics nor access log do.
     """
     loop = asyncio.get_running_loop()
+    if isinstance(app, WSGIApp):
+        config = replace(config, ws=False)
     host = Host(
         loop=loop,
         clock=Clock(loop.time(), time.time()),
@@ -47,10 +62,30 @@ def make_host(
     )
     host.send_file = send_file
     host.timed = timed or config.access_log or has_readers(config)
+    if isinstance(app, WSGIApp):
+        host.application = make_wsgi_application(config, app, host)
+        return host
     application = HTTPApplication(app, host, config.root_path, send_path, WebSocketSettings.from_config(config))
     application.state = state
     host.application = application
     return host
+
+
+def make_wsgi_application(config: Config, app: WSGIApp, host: Host) -> WSGIApplication:
+    """What serves ``app``, in threads of its own unless ``threads`` is 0."""
+    pool = ThreadPool(host, config.threads, config.limit_queue, config.timeout_queue) if config.threads else None
+    return WSGIApplication(
+        app.call,
+        host,
+        pool,
+        config.root_path,
+        multiprocess=config.workers == "auto" or int(config.workers) > 1,
+        spool_size=config.wsgi_spool_size,
+        make_spool=Spool,
+        open_file=open_file,
+        send_file=send_wrapped_file,
+        software=f"fastserver/{VERSION}",
+    )
 
 
 def make_metrics_host(config: Config, host: Host, app: App) -> Host:
