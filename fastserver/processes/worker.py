@@ -37,7 +37,7 @@ from fastserver.server.server import Server
 from fastserver.server.tls import TLSMaterial
 from fastserver.transport.sockets import seal
 from fastserver.transport.tls import ignore_bad_names
-from fastserver.typing import App
+from fastserver.typing import AnyApp
 
 if TYPE_CHECKING:
     from fastserver.transport.udpgroup import QUICPlace
@@ -73,7 +73,7 @@ class Worker:
 
     def __init__(
         self,
-        app: App | str,
+        app: AnyApp | str,
         config: Config,
         endpoints: Sequence[Endpoint],
         tls: TLSMaterial | None,
