@@ -96,6 +96,10 @@ class Site:
     def target(self) -> Target:
         return self.targets[0][0]
 
+    def is_alive(self) -> bool:
+        """Whether its first process runs."""
+        return self.process.code is None
+
     def testify(self) -> Testimony:
         return self.reader.read()
 
@@ -117,7 +121,8 @@ class Site:
         """A load on each listener, with one book for all."""
         book = self.open_book()
         factor = scale / len(self.targets)
-        loads = [Load(target, book, mix.scale(factor), speaks).start() for target, speaks in self.targets]
+        mix = mix.scale(factor)
+        loads = [Load(target, book, mix, speaks, alive=self.is_alive).start() for target, speaks in self.targets]
         return Loads(book, loads)
 
     async def ask(self, request: Request | None = None, answer_s: float = 5.0, tls: bool = False) -> Attempt:
@@ -168,7 +173,10 @@ class Loads:
         return all(load.idle for load in self.loads)
 
     async def finish(self, limit_s: float = 35.0) -> Book:
+        """Let each lane end with what it has under way; whatever is open then has timed out."""
         await asyncio.gather(*(load.finish(limit_s) for load in self.loads))
+        for attempt in self.book.attempts:
+            attempt.judge(Outcome.TIMEOUT, "still open at the end")
         return self.book
 
 

@@ -29,8 +29,9 @@ async def raise_everywhere(rig: Rig) -> None:
     async with rig.serve(rig.widest) as site:
         for what in RAISABLE:
             for where in ("before", "started", "middle", "after"):
-                await _raise_one(rig, site, what, where)
-        if "h2" in site.server.tls and site.wants.tls_port:
+                if site.is_alive():
+                    await _raise_one(rig, site, what, where)
+        if "h2" in site.server.tls and site.wants.tls_port and site.is_alive():
             await _raise_h2(rig, site)
     async with rig.serve(env={"FAULTS_FAIL": "shutdown"}) as site:
         code = await rig.stop(site)
@@ -118,7 +119,7 @@ async def _block(rig: Rig, path: str, name: str) -> None:
         moment = time.monotonic()
         blocked = asyncio.ensure_future(site.ask(Request(path, {"s": 60}), answer_s=40))
         replaced = await wait_until(
-            lambda: len(set(site.workers()) - before) >= 1 or site.process.code is not None, SILENCE_S + MARGIN_S + 6
+            lambda: len(set(site.workers()) - before) >= 1 or not site.is_alive(), SILENCE_S + MARGIN_S + 6
         )
         took_s = time.monotonic() - moment
         gone = before - set(site.workers())
@@ -126,9 +127,7 @@ async def _block(rig: Rig, path: str, name: str) -> None:
         await asyncio.sleep(0.3)
         book = await loads.finish(SILENCE_S + MARGIN_S)
         rig.verdict.figures[f"{path[1:]}: replaced after, s"] = round(took_s, 1) if replaced else None
-        rig.verdict.check(
-            site.process.code is None, f"{path}: the server ended: {site.last_words()}", "ends the server"
-        )
+        rig.verdict.check(site.is_alive(), f"{path}: the server ended: {site.last_words()}", "ends the server")
         rig.verdict.check(
             replaced and len(gone) == 1,
             f"{path}: {len(gone)} of {len(before)} workers replaced within {took_s:.0f} s",
