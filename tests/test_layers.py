@@ -116,6 +116,7 @@ GUESTS = {
         "fastserver.config.credentials",
         "fastserver.config.devcert",
     ),
+    "tomli": ("fastserver.config.sources.files",),  # below Python 3.11
     "uvloop": EDGE,
     # Headers of the compiler.
     **dict.fromkeys(("cython", "cpython", "libc"), ("fastserver._speedups",)),

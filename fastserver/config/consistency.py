@@ -81,6 +81,7 @@ def canonicalise(config: "Config") -> dict[str, Any]:
 def check(config: "Config") -> None:
     """Whether the settings of ``config``, each canonical, go together."""
     _check_addresses(config)
+    _check_clashes(config)
     _check_versions(config)
     _check_tls(config)
     _check_quic(config)
@@ -119,6 +120,14 @@ def _check_addresses(config: "Config") -> None:
             raise ConfigError(key, f"{quote(str(place))} {where}: want another address or name")
         if not _is_any_port(place):
             taken[place] = key
+
+
+def _check_clashes(config: "Config") -> None:
+    """Short flags that mean something else to daphne: it would be served at another place than was asked for."""
+    if config.pid is not None and config.pid.isdigit():
+        raise ConfigError("pid", f"{quote(config.pid)} is no file but a number: want port for the port")
+    if config.user is not None and "/" in config.user:
+        raise ConfigError("user", f"{quote(config.user)} is no user but a path: want uds for the socket")
 
 
 def _is_any_port(place: Bind | str) -> bool:

@@ -96,6 +96,10 @@ class Certificates:
     by_name: Mapping[str, Credentials]
     ca_pem: str | None = None
 
+    def list_all(self) -> list[Credentials]:
+        """Each certificate with its key, once."""
+        return list({id(each): each for each in (self.default, *self.by_name.values())}.values())
+
     @property
     def digest(self) -> bytes:
         """A fingerprint of all of it: 32 bytes."""

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator
 from fastserver.config import versions
 from fastserver.config.aliases import DEFAULT_HOST, DENIALS, LISTENERS, METRICS_LISTENERS, QUIC_PORT
 from fastserver.config.bind import METRICS_PORT
-from fastserver.config.load import PREFIX, WEB_CONCURRENCY, variable_of
 from fastserver.config.model import DEFAULTS, SETTINGS
 from fastserver.config.rivals import TOPICS, Rival
 from fastserver.config.setting import Setting, denials_of, flags_of, spell_flag
+from fastserver.config.sources.environment import PREFIX, WEB_CONCURRENCY, variable_of
 
 _INTRODUCTION = f"""\
 # Settings

@@ -11,15 +11,20 @@ import math
 import os
 import selectors
 import signal
+import socket
 import time
 from logging import Logger
 from typing import Final, Protocol
 
-from fastserver.processes.channel import Message, open_channel
+from fastserver.processes.blackbox import BlackBox, open_blackbox
+from fastserver.processes.channel import Channel, Message, open_channel
 from fastserver.processes.generation import Generation
+from fastserver.processes.heartbeat import Board
 from fastserver.processes.report import Report
-from fastserver.processes.spawning import Post, fork_worker, hold_signals
+from fastserver.processes.spawning import Post, fork_worker
+from fastserver.processes.template import Order
 from fastserver.processes.workers import MOVES, Slot, WorkerProcess, WorkerState
+from fastserver.server.monitor import Place
 from fastserver.transport.sockets import Listener
 
 #: What a worker gets beyond ``timeout_graceful_shutdown`` to end by itself.
@@ -28,6 +33,9 @@ KILL_MARGIN_S: Final = 5.0
 #: A worker that got SIGTERM itself goes on for so long before it is retired: systemd signals every process of a unit,
 #: and where ours comes a moment later, the worker has to drain the sealed sockets and not leave them to others.
 LEAVING_S: Final = 0.2
+
+#: Seconds until a worker that could not be forked is tried again.
+RETRY_S: Final = 1.0
 
 
 class Captain(Protocol):
@@ -45,6 +53,9 @@ class Captain(Protocol):
     def on_retire(self, worker: WorkerProcess) -> list[int]:
         """``worker`` is about to be told to retire: the indexes of its endpoints that nobody else will serve."""
 
+    def on_other_exit(self, pid: int) -> None:
+        """A child that is no worker is gone."""
+
     def on_exit(self, worker: WorkerProcess, state: WorkerState, code: int, lived_s: float) -> None:
         """``worker`` is gone, from ``state``, where it was for ``lived_s`` seconds; a signal is a negative ``code``."""
 
@@ -56,6 +67,7 @@ class Crew:
         self.slots: list[Slot] = []
         self.workers: dict[int, WorkerProcess] = {}
         self.report: Report | None = None
+        self._board = Board()
         self._captain = captain
         self._selector = selector
         self._log = log
@@ -82,7 +94,8 @@ class Crew:
                 self.move(worker, WorkerState.RETIRING)
             if worker.kill_at <= now:
                 worker.kill_at = math.inf
-                self._log.error("worker [%d] does not stop: killing it", worker.pid)
+                what = "start in time" if worker.state is WorkerState.STARTING else "stop"
+                self._log.error("worker [%d] does not %s: killing it", worker.pid, what)
                 os.kill(worker.pid, signal.SIGKILL)
             due = min(due, worker.retire_at, worker.kill_at)
         return due
@@ -92,9 +105,9 @@ class Crew:
         due = math.inf
         for slot in self.slots:
             if slot.worker is None and slot.successor is None:
-                if slot.due <= now:
+                if slot.due <= now and slot.generation.is_loaded:
                     slot.worker = self._spawn(slot, slot.generation)
-                if slot.worker is None:
+                if slot.worker is None and slot.generation.is_loaded:
                     due = min(due, slot.due)
         return due
 
@@ -122,6 +135,7 @@ class Crew:
         self._steer(worker)
         grace_s = worker.generation.config.timeout_graceful_shutdown + KILL_MARGIN_S
         if state is WorkerState.READY:
+            worker.kill_at = math.inf
             self._log.info("worker [%d] is ready", worker.pid)
             self._take_over(worker)
         elif state is WorkerState.RETIRING:
@@ -137,11 +151,12 @@ class Crew:
             worker.channel.send(Message.STOP)
         elif state is WorkerState.GONE:
             self._vacate(worker, math.inf)
-            if self.report is not None:
-                self.report.retire(worker.place)
             del self.workers[worker.pid]
             self._deafen(worker)
-            worker.channel.close()
+            last_words = worker.box.take() if worker.box is not None else ""
+            if last_words:
+                self._log.error("worker [%d] was doing this:\n%s", worker.pid, last_words)
+            self._give_back(worker)
 
     def _take_over(self, worker: WorkerProcess) -> None:
         """A worker is ready: one that was started for the place of another has it now."""
@@ -163,8 +178,10 @@ class Crew:
         if slot not in self.slots:
             return "retires: it is one too many"
         if slot.worker is not worker and slot.worker is not None:
-            return f"retires: [{slot.worker.pid}] serves in its place"
-        return "was told to stop; starting another" if slot.worker is worker else "is not needed any more"
+            return f"retires{worker.why and ' '}{worker.why}: [{slot.worker.pid}] serves in its place"
+        if slot.worker is worker:
+            return f"{worker.why or 'was told to stop'}; starting another"
+        return "is not needed any more"
 
     def _vacate(self, worker: WorkerProcess, due: float) -> None:
         slot = worker.slot
@@ -183,8 +200,7 @@ class Crew:
             numbers.accept(worker.quic)
         elif worker.state is not WorkerState.GONE:
             numbers.retire(worker.quic)
-        else:
-            numbers.release(worker.quic)
+        else:  # its number is free again
             for slot in self.slots:
                 slot.due = time.monotonic() if slot.due == math.inf else slot.due
 
@@ -196,29 +212,75 @@ class Crew:
             self._log.warning("every worker number of QUIC is in use: the next worker starts when another is gone")
             slot.due = math.inf
             return None
-        ours, theirs = open_channel()
         place = self.report.claim() if self.report is not None else None
-
-        def shed() -> None:
-            ours.close()
-            for other in self.workers.values():
-                other.channel.close()  # else it would stay open when the supervisor dies
-            self._captain.on_fork(generation)
-
-        with hold_signals():
-            pid = fork_worker(generation, Post(theirs, place, quic), self._log, shed)
+        pulse, box = self._board.claim(), open_blackbox()
+        ours, theirs = open_channel()
+        post = Post(theirs, os.getpid(), pulse, box, place, quic)
+        pid = self._fork(generation, post, ours)
         theirs.close()
-        worker = WorkerProcess(pid, ours, slot, generation, time.monotonic(), place, quic)
+        worker = WorkerProcess(pid or 0, ours, slot, generation, time.monotonic(), place, quic, pulse=pulse, box=box)
+        if pid is None:
+            self._give_back(worker)
+            slot.due = time.monotonic() + RETRY_S
+            return None
         self.workers[pid] = worker
         self._selector.register(ours, selectors.EVENT_READ, lambda: self._on_message(worker))
         return worker
+
+    def _fork(self, generation: Generation, post: Post, ours: Channel) -> int | None:
+        if generation.template is not None:
+            assert post.box is not None
+            order = Order(
+                None if post.pulse is None else post.pulse.index,
+                None if post.place is None else post.place[1],
+                None if post.quic is None else post.quic.number,
+            )
+            return generation.template.spawn(order, post.channel.fileno(), post.box.fileno())
+
+        def shed() -> None:
+            ours.close()
+            self.shed(generation)
+
+        return fork_worker(generation, post, self._log, shed)
+
+    def shed(self, generation: Generation) -> None:
+        """In a child: close what leads to the workers, which would stay open when the supervisor dies."""
+        for other in self.workers.values():
+            other.channel.close()
+            if other.box is not None:
+                other.box.close()
+        self._captain.on_fork(generation)
+
+    def make_post(self, generation: Generation, order: Order, channel: int, box: int, parent: int) -> Post:
+        """In a child: what the numbers of ``order`` stand for."""
+        place: Place | None = None
+        if self.report is not None:
+            place = self.report.at(order.place)
+        quic = generation.numbers.at(order.quic) if generation.numbers is not None and order.quic is not None else None
+        pulse = None if order.pulse is None else self._board.at(order.pulse)
+        return Post(Channel(socket.socket(fileno=channel)), parent, pulse, BlackBox(box), place, quic)
+
+    def _give_back(self, worker: WorkerProcess) -> None:
+        """Have others get what ``worker`` had."""
+        if self.report is not None:
+            self.report.retire(worker.place)
+        if worker.pulse is not None:
+            self._board.release(worker.pulse)
+        if worker.quic is not None and worker.generation.numbers is not None:
+            worker.generation.numbers.release(worker.quic)
+        worker.channel.close()
+        if worker.box is not None:
+            worker.box.close()
 
     def _on_message(self, worker: WorkerProcess) -> None:
         messages = worker.channel.receive()
         if worker.channel.ended:
             self._deafen(worker)  # the worker is ending; only its exit status says how
         for message, facts in messages:
-            if message is Message.READY and worker.state is WorkerState.STARTING:
+            if message is Message.LOADED and worker.state is WorkerState.STARTING:
+                bound_s = worker.generation.config.timeout_lifespan_startup + KILL_MARGIN_S
+                worker.kill_at = time.monotonic() + bound_s
+            elif message is Message.READY and worker.state is WorkerState.STARTING:
                 self.move(worker, WorkerState.READY)
             elif message is Message.LEAVING and worker.state in (WorkerState.STARTING, WorkerState.READY):
                 worker.retire_at = min(worker.retire_at, time.monotonic() + LEAVING_S)
@@ -244,6 +306,8 @@ class Crew:
                 state, lived_s = worker.state, time.monotonic() - worker.since
                 self.move(worker, WorkerState.GONE)
                 self._captain.on_exit(worker, state, os.waitstatus_to_exitcode(status), lived_s)
+            else:
+                self._captain.on_other_exit(pid)
 
     def kill(self, signum: int = signal.SIGKILL) -> None:
         """Signal all that are left."""

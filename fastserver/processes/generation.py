@@ -7,6 +7,7 @@ that nothing that waits in their queues is lost; what is new is opened, all or n
 from __future__ import annotations
 
 import itertools
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -19,11 +20,13 @@ from fastserver.config.model import Config
 from fastserver.processes.count import count_workers
 from fastserver.server.endpoints import Endpoint, describe_endpoint, open_endpoints
 from fastserver.server.quic import describe_group, list_binds, open_group
+from fastserver.server.renewal import warn_of_expired
 from fastserver.server.tls import TLSMaterial, get_certificates, load_tls
 from fastserver.transport.sockets import Listener
 from fastserver.typing import App
 
 if TYPE_CHECKING:
+    from fastserver.processes.template import Template
     from fastserver.server.numbers import WorkerNumbers
 
 #: What stays as it was at the start: it was done once, with rights that may be gone, or before the first fork.
@@ -37,14 +40,23 @@ _serials = itertools.count(1)
 
 @dataclass(eq=False)
 class Generation:
-    """``numbers`` are those of the workers that serve QUIC, with their sockets; ``None`` where it is not served."""
+    """``numbers`` are those of the workers that serve QUIC, with their sockets; ``None`` where it is not served.
+
+    ``template`` is the process of which the workers are forked; ``None`` where it is the supervisor.
+    """
 
     app: App | str
     config: Config
     endpoints: Sequence[Endpoint]
     tls: TLSMaterial | None
     numbers: WorkerNumbers | None = None
+    template: Template | None = None
     serial: int = field(default_factory=lambda: next(_serials))
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether workers can be forked of it."""
+        return self.template is None or self.template.is_ready
 
     @property
     def count(self) -> int:
@@ -78,8 +90,11 @@ def open_generation(app: App | str, config: Config, log: Logger, former: Generat
     """
     if former is not None:
         config = keep_fixed(config, former.config, log)
+    if config.preload and sys.platform != "linux":
+        raise ConfigError("preload", "it needs Linux")
     config = resolve_dev_cert(config, time.time(), log.info)
     tls = load_tls(config)
+    warn_of_expired(tls, log, time.time())
     taken = former.endpoints if former is not None else ()
     endpoints = open_endpoints(config, former=taken)
     try:

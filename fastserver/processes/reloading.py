@@ -27,7 +27,8 @@ Reread: TypeAlias = Callable[[], tuple[App | str, Config]]
 
 
 class Reloader:
-    """``prepare`` is told of a generation before its first worker starts; ``settled`` when a reload is over."""
+    """``prepare`` is told of a generation before its first worker starts, ``keep`` which ones are needed any more, and
+    ``settled`` when a reload is over."""
 
     def __init__(
         self,
@@ -36,6 +37,7 @@ class Reloader:
         log: Logger,
         reread: Reread | None,
         prepare: Callable[[Generation], None],
+        keep: Callable[[set[Generation]], None],
         settled: Callable[[ReloadResult], None],
     ) -> None:
         self.generation = generation
@@ -47,6 +49,7 @@ class Reloader:
         self._log = log
         self._reread = reread
         self._prepare = prepare
+        self._keep = keep
         self._settled = settled
         self._is_asked = False
         self._waiters: list[Callable[[ReloadResult], None]] = []
@@ -66,6 +69,8 @@ class Reloader:
         if has_begun:
             self._is_asked = False
             self._begin()
+        if self.roll is not None and not self.roll.target.is_loaded:
+            return has_begun
         while self.roll is not None and (slot := self.roll.pick()) is not None:
             if slot in self.roll.added:
                 self._crew.slots.append(slot)
@@ -107,12 +112,21 @@ class Reloader:
         release(unused)
         return unused
 
-    def close_unused_numbers(self) -> None:
-        """Close the UDP sockets whose last worker is gone."""
-        used = {worker.generation.numbers for worker in self._crew.list_workers()} | {self.generation.numbers}
-        used |= {generation.numbers for generation in self._crew.list_generations()}
+    def note_load_failure(self, generation: Generation, reason: str) -> bool:
+        """``generation`` could not be loaded: whether that was the reload's matter, which has failed then."""
+        if self.roll is None or self.roll.target is not generation or self.roll.done:
+            return False
+        self._fail(reason)
+        return True
+
+    def release_unused(self) -> None:
+        """Give up the templates that no worker will be forked of, and the UDP sockets whose last worker is gone."""
+        needed = {self.generation, *self._crew.list_generations()}
         if self.roll is not None:
-            used.add(self.roll.target.numbers)
+            needed.add(self.roll.target)
+        self._keep(needed)
+        used = {generation.numbers for generation in needed}
+        used |= {worker.generation.numbers for worker in self._crew.list_workers()}
         for numbers in self._numbers:
             if numbers not in used:
                 numbers.group.close()
@@ -174,7 +188,7 @@ class Reloader:
             if url not in former.describe():
                 self._log.info("listening on %s", url)
         self.take_unused()
-        self.close_unused_numbers()
+        self.release_unused()
         count = len(self._crew.slots)
         self._tell(True, f"{count} worker{'s' if count > 1 else ''}", roll.started)
 
@@ -190,7 +204,7 @@ class Reloader:
             if slot in roll.added and slot.worker is None:
                 self._crew.slots.remove(slot)
         self.take_unused()
-        self.close_unused_numbers()
+        self.release_unused()
         if roll.done:
             reason += f" ({len(roll.done)} of {roll.target.count} workers are new)"
         self._tell(False, reason, roll.started)

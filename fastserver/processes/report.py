@@ -31,6 +31,10 @@ class Report:
             self._log.warning("metrics: too many workers are still ending: what the next one does is not counted")
         return self._board, slot
 
+    def at(self, slot: int | None) -> Place:
+        """A place that was claimed in another process."""
+        return self._board, slot
+
     def retire(self, place: Place | None) -> None:
         """The worker that had ``place`` is gone: what it has counted stays."""
         if place is not None and place[1] is not None:

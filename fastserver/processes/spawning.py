@@ -15,12 +15,16 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from fastserver.errors import ExitCode
 from fastserver.logs.errorlog import find_handlers
+from fastserver.processes.blackbox import DUMP_SIGNAL, BlackBox
 from fastserver.processes.channel import Channel
 from fastserver.processes.generation import Generation
+from fastserver.processes.heartbeat import Pulse
+from fastserver.processes.parent import follow_parent
 from fastserver.processes.signals import STOP_SIGNALS
 from fastserver.processes.standard import flush_standard
 from fastserver.processes.worker import Worker
 from fastserver.server.monitor import Place
+from fastserver.server.server import Server
 
 if TYPE_CHECKING:
     from fastserver.transport.udpgroup import QUICPlace
@@ -32,14 +36,17 @@ THREADS_S: Final = 3.0
 ORDERS: Final = (signal.SIGHUP, signal.SIGUSR1, signal.SIGTTIN, signal.SIGTTOU)
 
 #: What the supervisor acts upon; its children get handlers of their own.
-WATCHED: Final = (*STOP_SIGNALS, signal.SIGQUIT, signal.SIGCHLD, *ORDERS)
+WATCHED: Final = (*STOP_SIGNALS, signal.SIGQUIT, signal.SIGCHLD, *ORDERS, DUMP_SIGNAL)
 
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """What a worker gets that no other has: its end of the channel, and where it publishes."""
+    """What a worker gets that no other has.  ``parent`` is the process at the other end of the channel."""
 
     channel: Channel
+    parent: int
+    pulse: Pulse | None = None
+    box: BlackBox | None = None
     place: Place | None = None
     quic: QUICPlace | None = None
 
@@ -47,8 +54,8 @@ class Post:
 @contextlib.contextmanager
 def hold_signals() -> Iterator[None]:
     """Block what the supervisor watches: a signal before a child has handlers of its own would reach the parent, by the
-    wakeup descriptor that they share."""
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, set(WATCHED))
+    wakeup descriptor that they share, or end the child."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
     try:
         yield
     finally:
@@ -56,22 +63,30 @@ def hold_signals() -> Iterator[None]:
 
 
 def fork_worker(generation: Generation, post: Post, log: logging.Logger, shed: Callable[[], None]) -> int:
-    """The process id of a new worker; ``shed`` closes in it what is the parent's alone.
-
-    Its signals are to be held (``hold_signals``).
-    """
-    flush_standard()
-    pid = os.fork()
-    if pid == 0:
-        become_worker(generation, post, log, shed)
+    """The process id of a new worker; ``shed`` closes in it what is the parent's alone."""
+    with hold_signals():
+        flush_standard()
+        pid = os.fork()
+        if pid == 0:
+            drop_parent_state(log)
+            serve_and_exit(generation, post, log, shed)
     return pid
 
 
-def become_worker(generation: Generation, post: Post, log: logging.Logger, shed: Callable[[], None]) -> NoReturn:
-    """In the child, with its signals blocked: shed what is the parent's, serve, and end without returning."""
+def serve_and_exit(
+    generation: Generation, post: Post, log: logging.Logger, shed: Callable[[], None], loaded: Server | None = None
+) -> NoReturn:
+    """In the child, with its signals blocked: shed what is the parent's, serve, and end without returning.
+
+    ``loaded`` is a server that has imported the application already.
+    """
     code: int = ExitCode.FAULT
     try:
-        drop_parent_state(log)
+        if post.box is not None:
+            post.box.watch()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {DUMP_SIGNAL, signal.SIGCHLD, *ORDERS})
+        if not follow_parent(post.parent, signal.SIGTERM):
+            os._exit(ExitCode.OK)
         shed()
         worker = Worker(
             generation.app,
@@ -81,6 +96,9 @@ def become_worker(generation: Generation, post: Post, log: logging.Logger, shed:
             post.channel,
             post.place,
             post.quic,
+            post.pulse,
+            post.parent,
+            loaded,
         )
         code = worker.run()
     except BaseException:
@@ -97,7 +115,6 @@ def drop_parent_state(log: logging.Logger) -> None:
     # stop a worker are for the time when it has no handlers, at its very end.
     for signum in (*STOP_SIGNALS, *ORDERS):
         signal.signal(signum, lambda signum, frame: None)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD, *ORDERS})
     for handler in find_handlers(log):
         handler.forget_pending()
     atexit._clear()  # what the parent's program has registered is the parent's to do

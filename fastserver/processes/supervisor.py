@@ -17,19 +17,25 @@ import socket
 import time
 from collections.abc import Callable
 from enum import Enum
+from functools import partial
 from logging import DEBUG, ERROR, Logger
 from typing import Any, Final
 
 from fastserver.errors import ExitCode
 from fastserver.logs.errorlog import find_handlers, get_error_log
+from fastserver.logs.reopen import reopen_logs
+from fastserver.processes.channel import Message
 from fastserver.processes.crew import Crew
 from fastserver.processes.generation import Generation
+from fastserver.processes.preloading import Preloading
 from fastserver.processes.reloading import Reloader, Reread
 from fastserver.processes.report import Report
 from fastserver.processes.rollover import ReloadResult
+from fastserver.processes.rounds import Rounds
 from fastserver.processes.signals import EchoFilter, SignalWatch, name_signal
 from fastserver.processes.spawning import WATCHED
-from fastserver.processes.worker import log_startup_failure
+from fastserver.processes.template import Template
+from fastserver.processes.worker import describe_stop, log_startup_failure
 from fastserver.processes.workers import Slot, WorkerProcess, WorkerState, get_backoff_s
 from fastserver.server.monitor import has_readers
 from fastserver.transport.sockets import seal
@@ -46,6 +52,7 @@ FORCED_KILL_S: Final = 0.5
 
 class Phase(Enum):
     SERVING = "serving"
+    WITHDRAWN = "withdrawn"  # for drain_delay: serves as before, while the health check says otherwise
     STOPPING = "stopping"  # workers drain
     FORCING = "forcing"  # a second signal: workers end at once
 
@@ -76,6 +83,7 @@ class Supervisor:
         self.chores: list[Callable[[float], float]] = []
         self.at_fork: list[Callable[[], None]] = []
         self.observers: list[Callable[[Notice], None]] = []
+        self._stop_at = math.inf
         self._code: int = ExitCode.OK
         self._ever_ready = False
         self._start_deaths = 0
@@ -85,7 +93,11 @@ class Supervisor:
         self._wake_read, self._wake_write = socket.socketpair()
         self.crew = Crew(self, self._selector, self.log)
         self.crew.slots += [Slot(generation) for _ in range(generation.count)]
-        self._reloader = Reloader(generation, self.crew, self.log, reread, self._prepare, self._on_reload_end)
+        self._preloading = Preloading(self.log, self.watch, self.unwatch, self._make_template, self._on_load_failure)
+        self._reloader = Reloader(
+            generation, self.crew, self.log, reread, self._prepare, self._preloading.keep, self._on_reload_end
+        )
+        self.rounds = Rounds(self.crew, self.log, lambda: self._reloader.roll is not None)
         self._prepare(generation)
 
     @property
@@ -109,7 +121,7 @@ class Supervisor:
             with SignalWatch(WATCHED, _ignore):
                 count = len(self.crew.slots)
                 self.log.info("supervisor [%d] starts %d worker%s", os.getpid(), count, "s" if count > 1 else "")
-                while self.phase is Phase.SERVING or self.crew.workers:
+                while self._is_serving or self.crew.workers:
                     self._turn()
         finally:
             signal.set_wakeup_fd(old_fd)
@@ -127,15 +139,18 @@ class Supervisor:
     def _turn(self) -> None:
         """Do what is due, wait for the next thing to happen, and take it in."""
         now = time.monotonic()
-        due = self.crew.tend(now)
+        due = min(self.crew.tend(now), self.rounds.tick(now))
         if self.crew.report is not None:
             due = min(due, self.crew.report.tick(now))
         for chore in self.chores:
             due = min(due, chore(now))
-        if self.phase is Phase.SERVING:
+        if self._stop_at <= now:
+            self._stop(ExitCode.OK)
+        due = min(due, self._stop_at)
+        if self._is_serving:
             if self._ever_ready and self._reloader.go_on():
                 self._notify(Notice.RELOADING)
-            due = min(due, self.crew.fill(now))
+            due = min(due, self._preloading.tick(now), self.crew.fill(now))
         timeout_s = None if due == math.inf else max(0.0, due - time.monotonic())
         for key, _ in self._selector.select(timeout_s):
             act: Callable[[], None] = key.data
@@ -177,6 +192,22 @@ class Supervisor:
         self._reloader.remove_slots(slots[count:])
         return len(slots)
 
+    def dump(self, pid: int | None = None, done: Callable[[str], None] | None = None) -> bool:
+        """Log the stacks and tasks of the worker ``pid``, or of all; ``done`` gets the text of each.
+
+        ``False`` where there is no such worker.
+        """
+        workers = [worker for worker in self.crew.list_workers() if pid in (None, worker.pid)]
+
+        def tell(worker: WorkerProcess, text: str) -> None:
+            self.rounds.log_answer(worker, text)
+            if done is not None:
+                done(f"worker [{worker.pid}]\n{text}")
+
+        for worker in workers:
+            self.rounds.ask(worker, partial(tell, worker))
+        return bool(workers)
+
     def drain(self) -> None:
         """Stop gracefully, as SIGTERM does."""
         self._on_stop_signal(signal.SIGTERM)
@@ -200,6 +231,9 @@ class Supervisor:
                     "state": worker.state.value,
                     "since": now - worker.since,
                     "generation": worker.generation.serial,
+                    "requests": worker.vitals.requests,
+                    "rss": worker.vitals.rss_bytes,
+                    "silent": worker.silence.seconds,
                 }
                 for worker in self.crew.list_workers()
             ],
@@ -219,9 +253,8 @@ class Supervisor:
     def _on_stop_signal(self, signum: int) -> None:
         name = name_signal(signum)
         if self.phase is Phase.SERVING and signum != signal.SIGQUIT:
-            wait_s = self.generation.config.timeout_graceful_shutdown
-            self.log.info("%s: stopping, open requests get %g s; a second signal stops at once", name, wait_s)
-            self._stop(ExitCode.OK)
+            self.log.info("%s: %s", name, describe_stop(self.generation.config))
+            self._withdraw()
         elif self.phase is not Phase.FORCING:
             self.log.warning("%s: stopping at once", name)
             self._force(128 + signum)
@@ -232,14 +265,37 @@ class Supervisor:
     def _on_scale_signal(self, signum: int) -> None:
         self.scale(len(self.crew.slots) + (1 if signum == signal.SIGTTIN else -1))
 
+    def _on_reopen_signal(self, signum: int) -> None:
+        reopen_logs()
+        for worker in self.crew.list_workers():
+            worker.channel.send(Message.REOPEN)
+
     # The end.
+
+    @property
+    def _is_serving(self) -> bool:
+        return self.phase in (Phase.SERVING, Phase.WITHDRAWN)
+
+    def _withdraw(self) -> None:
+        """Say that the server is about to stop, and stop after ``drain_delay``."""
+        self.phase = Phase.WITHDRAWN
+        self._reloader.abandon("the server was told to stop")
+        self._notify(Notice.STOPPING)
+        delay_s = self.generation.config.drain_delay
+        if delay_s <= 0 or not self._ever_ready:
+            self._stop(ExitCode.OK)
+            return
+        self._stop_at = time.monotonic() + delay_s
+        for worker in self.crew.list_workers():
+            worker.channel.send(Message.WITHDRAW)
 
     def _stop(self, code: int) -> None:
         """Turn away new connections, once and for all workers, and let them drain."""
         self.phase = Phase.STOPPING
+        self._stop_at = math.inf
         self._code = code
-        self._reloader.abandon("the server was told to stop")
-        self._notify(Notice.STOPPING)
+        self._reloader.abandon("the server stops")
+        self._preloading.keep(set())  # they have the sockets too
         seal(self._reloader.held)
         for worker in self.crew.list_workers():
             if worker.quic is not None and worker.generation.numbers is not None:
@@ -251,7 +307,9 @@ class Supervisor:
 
     def _force(self, code: int) -> None:
         self.phase = Phase.FORCING
+        self._stop_at = math.inf
         self._code = code
+        self._preloading.keep(set())
         self._reloader.give_up_sockets()
         for worker in self.crew.list_workers():
             worker.kill_at = time.monotonic() + FORCED_KILL_S
@@ -261,6 +319,21 @@ class Supervisor:
         """Have what the workers of ``generation`` need beside what they are made of."""
         if has_readers(generation.config) and self.crew.report is None:
             self.crew.report = Report(generation.config, generation.count, self.log)
+        self._preloading.prepare(generation)
+
+    def _make_template(self, generation: Generation) -> Template:
+        return Template(generation, self.log, self.crew.shed, self.crew.make_post)
+
+    def _on_load_failure(self, generation: Generation, reason: str, details: str) -> bool:
+        """A template has not loaded the application, or has died: whether that ends what it was started for."""
+        if details:
+            self.log.error("the application's error:\n%s", details.rstrip())
+        if self._reloader.note_load_failure(generation, reason) or not self._is_serving:
+            return True
+        if not self._ever_ready:
+            self.log.error("startup failed: %s", reason)
+            self._stop(ExitCode.NOT_STARTED)
+        return not self._ever_ready
 
     def _on_reload_end(self, result: ReloadResult) -> None:
         if self.phase is Phase.SERVING:
@@ -277,10 +350,16 @@ class Supervisor:
         self._wake_read.close()
         self._wake_write.close()
         self._reloader.shed(generation)
+        self._preloading.shed()
         for close in self.at_fork:
             close()
 
+    def on_other_exit(self, pid: int) -> None:
+        self._preloading.note_exit(pid)
+
     def on_ready(self, worker: WorkerProcess) -> None:
+        if self.phase is Phase.WITHDRAWN:
+            worker.channel.send(Message.WITHDRAW)
         if not self._ever_ready:
             self._ever_ready = True
             for url in self.generation.describe():
@@ -296,7 +375,8 @@ class Supervisor:
 
     def on_exit(self, worker: WorkerProcess, state: WorkerState, code: int, lived_s: float) -> None:
         how = f"exited with code {code}" if code >= 0 else f"was killed by {name_signal(-code)}"
-        if state in (WorkerState.RETIRING, WorkerState.STOPPING) or self.phase is not Phase.SERVING:
+        self._reloader.release_unused()
+        if state in (WorkerState.RETIRING, WorkerState.STOPPING) or not self._is_serving:
             expected = code == ExitCode.OK or self.phase is Phase.FORCING or self._code == ExitCode.NOT_STARTED
             self.log.log(DEBUG if expected else ERROR, "worker [%d] %s", worker.pid, how)
             return
@@ -328,6 +408,7 @@ class Supervisor:
             self.log.error("the application's error:\n%s", worker.details.rstrip())
         reason = worker.reason or f"worker [{worker.pid}] {how}"
         if not self._reloader.note_failure(worker, reason):
+            self.rounds.put_off(time.monotonic())
             self.log.error("worker [%d] %s before it could serve", worker.pid, how)
 
     def _tell_failure(self, worker: WorkerProcess) -> None:
@@ -345,6 +426,7 @@ _ACTS: Final[dict[int, Callable[[Supervisor, int], None]]] = {
     signal.SIGINT: Supervisor._on_stop_signal,
     signal.SIGQUIT: Supervisor._on_stop_signal,
     signal.SIGHUP: Supervisor._on_hangup,
+    signal.SIGUSR1: Supervisor._on_reopen_signal,
     signal.SIGTTIN: Supervisor._on_scale_signal,
     signal.SIGTTOU: Supervisor._on_scale_signal,
 }

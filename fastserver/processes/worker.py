@@ -15,18 +15,24 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
+from fastserver._speedups.contract import Host
+from fastserver._speedups.metrics import Metrics
 from fastserver.config.model import Config
 from fastserver.errors import ExitCode, StartupFailed
 from fastserver.logs.errorlog import find_handlers, get_error_log
 from fastserver.logs.reopen import reopen_logs
+from fastserver.metrics.process import read_resident_bytes
 from fastserver.processes.channel import Channel, Message
+from fastserver.processes.heartbeat import Pulse
 from fastserver.processes.signals import STOP_SIGNALS, SignalWatch, name_signal
+from fastserver.reference import format_error, summarise
 from fastserver.server.ebb import keep_tide
 from fastserver.server.endpoints import Endpoint
 from fastserver.server.monitor import Place
 from fastserver.server.server import Server
 from fastserver.server.tls import TLSMaterial
 from fastserver.transport.sockets import seal
+from fastserver.transport.tls import ignore_bad_names
 from fastserver.typing import App
 
 if TYPE_CHECKING:
@@ -41,6 +47,10 @@ TELL_S: Final = 1.0
 #: Seconds for tasks that the application has left behind, once they are cancelled.
 LEFTOVER_S: Final = 1.0
 
+#: Seconds from the death of its supervisor to a worker's own, and how many of them open requests get.
+ORPHAN_S: Final = 5.0
+ORPHAN_GRACE_S: Final = 3.0
+
 #: What is told of an application's traceback.
 _DETAILS_LIMIT: Final = 32768
 
@@ -52,7 +62,8 @@ class Interrupted(BaseException):
 class Worker:
     """Serves ``app`` until it is told to stop.
 
-    ``channel`` leads to a supervisor; ``place`` is where it wants the counters, and ``quic`` has the UDP sockets and
+    ``channel`` leads to a supervisor, the process ``parent``; ``pulse`` is where it looks for signs of life, ``place``
+    where it wants the counters, and ``quic`` has the UDP sockets and
     the number with which QUIC is served (see ``Server``).
     """
 
@@ -65,12 +76,29 @@ class Worker:
         channel: Channel | None = None,
         place: Place | None = None,
         quic: QUICPlace | None = None,
+        pulse: Pulse | None = None,
+        parent: int = 0,
+        loaded: Server | None = None,
     ) -> None:
         self._config = config
         self._listeners = [endpoint.listener for endpoint in endpoints]
         self._channel = channel
+        self._pulse = pulse
+        self._parent = parent
+        self._loaded = loaded
+        self._grace_s: float | None = None
+        self._is_orphaned = False
         self._log = get_error_log()
-        self._server = Server(app, config, endpoints=endpoints, tls=tls, place=place, quic=quic, timed=False)
+        self._server = Server(
+            app,
+            config,
+            endpoints=endpoints,
+            tls=tls,
+            place=place,
+            quic=quic,
+            timed=False,
+            on_tick=self._on_tick if pulse is not None else None,
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
         self._serving = False
@@ -104,13 +132,20 @@ class Worker:
 
     def _run(self) -> int:
         keep_tide()
+        if self._config.sni_cert:
+            ignore_bad_names()
         loop = new_event_loop(self._config.loop)
         asyncio.set_event_loop(loop)
         executor = ThreadPoolExecutor(thread_name_prefix="fastserver")
         loop.set_default_executor(executor)
         loop.set_exception_handler(self._on_loop_fault)
         try:
-            self._server.load()
+            if self._loaded is not None:
+                self._server.adopt(self._loaded)
+            else:
+                self._load()
+            if self._channel is not None:
+                self._channel.send(Message.LOADED, TELL_S)
             asyncio.set_event_loop(loop)  # an asyncio.run() at import time has taken it away
             self._loop = loop
             loop.run_until_complete(self._serve())
@@ -119,6 +154,16 @@ class Worker:
             self._loop = None
             _close_loop(loop, executor, patient=not self._forced)
         return self._forced or ExitCode.OK
+
+    def _load(self) -> None:
+        try:
+            self._server.load()
+        except (Exception, Interrupted):
+            raise
+        except BaseException as error:
+            # KeyboardInterrupt too: signals raise Interrupted here, so it is the application's own.
+            reason = f"the application raised {summarise(error)} while it was imported"
+            raise StartupFailed(reason, format_error(error)) from error
 
     async def _serve(self) -> None:
         if self._stop.is_set():
@@ -134,7 +179,8 @@ class Worker:
             self._report_ready()
             await self._stop.wait()
             # A supervisor has waited for drain_delay itself.
-            await self._server.shutdown(shared=self._shared, delay=None if self._channel is None else 0)
+            delay = None if self._channel is None else 0
+            await self._server.shutdown(self._grace_s, shared=self._shared, delay=delay)
         except StartupFailed:
             if not self._stop.is_set():
                 raise
@@ -153,9 +199,9 @@ class Worker:
         if self._serving and not self._server.started:
             self._hurry()
 
-    def _hurry(self) -> None:
+    def _hurry(self, grace_s: float = 0) -> None:
         """In the loop: whatever phase the server is in, end it now."""
-        job = asyncio.ensure_future(self._server.shutdown(timeout=0))
+        job = asyncio.ensure_future(self._server.shutdown(timeout=grace_s))
         self._jobs.add(job)
         job.add_done_callback(self._jobs.discard)
 
@@ -178,6 +224,9 @@ class Worker:
             raise Interrupted
         if signum == getattr(signal, "SIGQUIT", None) or (self._signals > 1 and self._channel is None):
             self._force(loop, signum)
+        elif self._channel is not None and os.getppid() != self._parent:
+            self._watch_end(ORPHAN_S, ExitCode.FAULT)
+            loop.call_soon_threadsafe(self._on_orphaned)
         elif self._channel is not None:
             loop.call_soon_threadsafe(self._channel.send, Message.LEAVING, TELL_S)
         else:
@@ -197,12 +246,15 @@ class Worker:
         self._forced = 128 + signum
         if self._channel is None:
             self._log.warning("%s: stopping at once", name_signal(signum))
-        # The application may be blocking the loop, or the end of the process: then this thread ends it.
-        watchdog = threading.Timer(FORCED_EXIT_S, os._exit, (self._forced,))
-        watchdog.daemon = True
-        watchdog.start()
+        self._watch_end(FORCED_EXIT_S, self._forced)
         loop.call_soon_threadsafe(self._stop.set)
         loop.call_soon_threadsafe(self._hurry)
+
+    def _watch_end(self, seconds: float, code: int) -> None:
+        """The application may be blocking the loop, or the end of the process: then a thread ends it."""
+        watchdog = threading.Timer(seconds, os._exit, (code,))
+        watchdog.daemon = True
+        watchdog.start()
 
     def _on_message(self) -> None:
         """In the loop: the supervisor has said something, or is no more."""
@@ -215,13 +267,29 @@ class Worker:
                 for index in facts.get("sealed", ()):
                     self._listeners[index].seal()  # once more, so that it is known here: what is queued is accepted
                 self._request_stop(shared=True)
+            elif message is Message.REOPEN:
+                reopen_logs()
             elif message is Message.STOP:
                 self._request_stop(shared=False)
         if self._channel.ended:
             asyncio.get_running_loop().remove_reader(self._channel.fileno())
-            if not self._stop.is_set():
-                self._log.error("the supervisor is gone: stopping")
-            self._request_stop(shared=False)
+            self._on_orphaned()
+
+    def _on_orphaned(self) -> None:
+        """In the loop: the supervisor is dead, so nobody would end this process but itself."""
+        if self._is_orphaned:
+            return
+        self._is_orphaned = True
+        self._log.error("the supervisor is gone: stopping")
+        self._watch_end(ORPHAN_S, ExitCode.FAULT)
+        self._grace_s = min(ORPHAN_GRACE_S, self._config.timeout_graceful_shutdown)
+        if self._stop.is_set():
+            self._hurry(self._grace_s)
+        self._request_stop(shared=False)
+
+    def _on_tick(self, host: Host) -> None:
+        if self._pulse is not None:
+            self._pulse.beat(count_requests(host.metrics), read_resident_bytes())
 
     def _report_ready(self) -> None:
         if self._channel is None:
@@ -247,6 +315,13 @@ def describe_stop(config: Config) -> str:
     if config.drain_delay > 0:
         return f"not ready any more, stopping in {config.drain_delay:g} s, then {grace}"
     return f"stopping, {grace}"
+
+
+def count_requests(metrics: Metrics) -> int:
+    """Requests that an application has answered, and WebSocket sessions that have begun."""
+    counts: dict[str, Any] = metrics.snapshot()
+    answered = sum(sum(classes.values()) for classes in counts["requests"].values())
+    return int(answered + counts["websocket"]["opened"] - counts["websocket"]["closed"])
 
 
 def log_startup_failure(log: logging.Logger, reason: str, details: str = "") -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
+from fastserver.processes.blackbox import BlackBox
 from fastserver.processes.channel import Channel
 from fastserver.processes.generation import Generation
+from fastserver.processes.heartbeat import Pulse, Silence, Vitals
+from fastserver.processes.recycling import Allowance
 from fastserver.server.monitor import Place
 
 if TYPE_CHECKING:
@@ -41,8 +44,9 @@ class WorkerProcess:
     """One child.  ``since`` is when it entered its state; at ``retire_at`` and ``kill_at`` it is retired, or killed.
 
     ``place`` is where it publishes its counters, ``quic`` its number among the workers that serve QUIC.
-    ``is_successor`` while it starts for a place in which another serves.  Times are monotonic seconds; ``reason`` and
-    ``details`` say why it did not start.
+    At ``pulse`` it shows signs of life, read into ``vitals`` from time to time, and ``box`` has what it says of itself.
+    ``is_successor`` while it starts for a place in which another serves.  Times are monotonic seconds; ``why`` it is
+    replaced, and ``reason`` and ``details`` for which it did not start, are for the log.
     """
 
     pid: int
@@ -55,7 +59,13 @@ class WorkerProcess:
     state: WorkerState = WorkerState.STARTING
     retire_at: float = math.inf
     kill_at: float = math.inf
+    pulse: Pulse | None = None
+    box: BlackBox | None = None
+    vitals: Vitals = field(default_factory=Vitals)
+    silence: Silence = field(default_factory=Silence)
+    allowance: Allowance | None = None
     is_successor: bool = False
+    why: str = ""
     reason: str = ""
     details: str = ""
 

@@ -46,6 +46,10 @@ class WorkerNumbers:
         number is free."""
         return QUICPlace(self.group, self._free.popleft()) if self._free else None
 
+    def at(self, number: int) -> QUICPlace:
+        """What was claimed in another process."""
+        return QUICPlace(self.group, number)
+
     def accept(self, place: QUICPlace) -> None:
         """The worker is ready: it gets new connections and its own."""
         self._change(self._accepting | {place.number}, self._living | {place.number})

@@ -22,6 +22,7 @@ from fastserver.config.credentials import Certificates, Credentials
 from fastserver.config.errors import ConfigError
 from fastserver.config.model import Config
 from fastserver.config.setting import quote
+from fastserver.config.sni import choose_by_name
 from fastserver.server.endpoints import Endpoint, Purpose
 from fastserver.transport.sockets import BindError
 from fastserver.transport.tls import VERSIONS, compose_facts
@@ -66,6 +67,8 @@ def open_group(
         return None
     try:
         make_configuration(config, certificates)
+        for each in certificates.by_name.values():
+            _parse(each)
         _load_parts()
         return _bind(config, list_binds(config, endpoints), workers, log)
     except Unavailable as obstacle:
@@ -161,15 +164,31 @@ class HTTP3:
         self._parts = parts
         self._cids = cids
         self._make_token = make_token
-        self._configuration = make_configuration(config, certificates)
+        self._config = config
+        self.use_certificates(certificates)
+
+    def use_certificates(self, certificates: Certificates) -> None:
+        """Show ``certificates`` to all who come from now on.  Raises ``Unavailable``; all is as before then."""
+        configuration = make_configuration(self._config, certificates)
+        by_name = {name: _identify(each) for name, each in certificates.by_name.items()}
+        self._configuration = configuration
         self._server_cert_pem = certificates.default.leaf_pem
+        self._choose = partial(choose_by_name, by_name) if by_name else None
 
     def open(self, connection: Any, host: Host, original_cid: bytes, retry_cid: bytes | None) -> Any:
         """What serves ``connection``, which the dispatcher has let in."""
 
         def make_engine(listener: Any) -> Any:
             return self._parts.make_engine(
-                listener, self._configuration, host.limits.h3, self._cids, original_cid, retry_cid, self._make_token
+                listener,
+                self._configuration,
+                host.limits.h3,
+                self._cids,
+                original_cid,
+                retry_cid,
+                self._make_token,
+                self._server_cert_pem,
+                self._choose,
             )
 
         return self._parts.open_wire(connection, host, make_engine)
@@ -177,7 +196,7 @@ class HTTP3:
     def make_tls_facts(self, wire: Any) -> dict[str, Any] | None:
         """The ASGI ``tls`` extension as ``transport.tls.tls_facts`` has it; ``None`` while ``wire`` shakes hands."""
         suite = wire.engine.cipher_suite
-        return None if suite is None else compose_facts(self._server_cert_pem, VERSIONS["TLSv1.3"], suite)
+        return None if suite is None else compose_facts(wire.engine.server_cert_pem, VERSIONS["TLSv1.3"], suite)
 
 
 class QUICService:
@@ -203,7 +222,7 @@ class QUICService:
         make_token: Callable[[Address], bytes] | None = None
         if config.quic_retry != "never":
             make_token = partial(_seal_address, tokens, host)
-        protocol = HTTP3(config, certificates, parts, cids, make_token)
+        self._protocol = HTTP3(config, certificates, parts, cids, make_token)
         self._dispatcher: Dispatcher[Any] = Dispatcher(
             cids,
             tokens,
@@ -218,7 +237,7 @@ class QUICService:
         )
         self._handoff = Handoff(group, number, self._take)
         self._ports = [
-            parts.open_port(host, sock, self._dispatcher, protocol, partial(self._forward, index))
+            parts.open_port(host, sock, self._dispatcher, self._protocol, partial(self._forward, index))
             for index, sock in enumerate(group.take(number))
         ]
 
@@ -227,6 +246,10 @@ class QUICService:
         for port in self._ports:
             port.start()
         self._handoff.start()
+
+    def use_certificates(self, certificates: Certificates) -> None:
+        """Show ``certificates`` to all who come from now on.  Raises ``Unavailable``; all is as before then."""
+        self._protocol.use_certificates(certificates)
 
     def stop_admitting(self, *, is_retiring: bool) -> None:
         """Open no new connections: ``is_retiring`` leaves them to other workers, else their clients are refused.
@@ -281,6 +304,12 @@ def _bind(config: Config, binds: Sequence[TCPBind], workers: int, log: Logger) -
     return UDPGroup(
         binds, count_numbers(workers), mix_constants(secret), log, secret=secret, dual_stack=config.dual_stack
     )
+
+
+def _identify(credentials: Credentials) -> tuple[Any, list[Any], Any, str | None]:
+    """The certificate, its chain, its key, and it as PEM: as the engine takes them.  Raises ``Unavailable``."""
+    chain, key = _parse(credentials)
+    return chain[0], chain[1:], key, credentials.leaf_pem
 
 
 def _parse(credentials: Credentials) -> tuple[list[Any], Any]:

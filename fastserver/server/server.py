@@ -17,7 +17,7 @@ import asyncio
 import functools
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
@@ -25,9 +25,11 @@ from typing import TYPE_CHECKING, Any, Final
 from fastserver._speedups.connection import abort, drain, end_streams
 from fastserver._speedups.contract import Host
 from fastserver._speedups.tcp import TCPConnection
+from fastserver.config.credentials import Certificates
 from fastserver.config.devcert import resolve_dev_cert
 from fastserver.config.errors import ConfigError
 from fastserver.config.model import Config
+from fastserver.config.tls import ServerContext
 from fastserver.errors import StartupFailed
 from fastserver.exchange.lifespan import Lifespan
 from fastserver.logs.accesslog import AccessLog, make_access_logger
@@ -42,6 +44,7 @@ from fastserver.server.loader import load_app
 from fastserver.server.monitor import Monitor, Place
 from fastserver.server.pipeline import Pipeline
 from fastserver.server.quic import QUICService, Unavailable, open_place, render_alt_svc
+from fastserver.server.renewal import Renewal, warn_of_expired
 from fastserver.server.schedule import StopSchedule
 from fastserver.server.ticker import Ticker, get_tick_s
 from fastserver.server.tls import TLSMaterial, get_certificates, load_tls
@@ -84,7 +87,8 @@ class Server:
     sockets too, but seals them only in ``shutdown``: others may share them.  ``place`` is where to publish what is
     counted: a scoreboard and the slot on it that was claimed for this server.  ``timed=False`` spares the timing of
     requests where nobody can read it: no metrics, no access log, and a caller who does not ask ``get_stats``.
-    ``quic`` is where HTTP/3 is served; with given ``endpoints`` it is served there or not at all.
+    ``quic`` is where HTTP/3 is served; with given ``endpoints`` it is served there or not at all.  ``on_tick`` is
+    called at every tick, once a second or more often, while requests are answered.
     """
 
     def __init__(
@@ -97,6 +101,7 @@ class Server:
         place: Place | None = None,
         quic: QUICPlace | None = None,
         timed: bool = True,
+        on_tick: Callable[[Host], None] | None = None,
     ) -> None:
         self.config = config if config is not None else Config()
         self.addresses: list[tuple[str, int] | str] = []
@@ -111,6 +116,7 @@ class Server:
         self._quic_place = quic
         self._quic: QUICService | None = None
         self._timed = timed
+        self._on_tick = on_tick
         self._endpoints = list(endpoints or [])
         self._borrowed = endpoints is not None
         self._tls = tls
@@ -132,6 +138,8 @@ class Server:
         self._lifespan: Lifespan | None = None
         self._access_log: AccessLog | None = None
         self._acceptors: list[Acceptor] = []
+        self._tls_acceptors: list[Acceptor] = []
+        self._renewal: Renewal | None = None
         self._ticker: Ticker | None = None
 
     @property
@@ -162,6 +170,13 @@ class Server:
             raise RuntimeError("the server has not started")
         return self._monitor.get_stats()
 
+    def reload_certificates(self) -> bool:
+        """Read the certificates again, whatever their files look like: whether what they hold can be served.
+
+        What cannot be served changes nothing, and the log says why.
+        """
+        return self._renewal is None or self._renewal.reload(time.time())
+
     def load(self) -> App:
         """Import the application, its observers and protocol handlers now, for a loop that is not running yet.
 
@@ -171,6 +186,10 @@ class Server:
         self._app = load_app(self._spec, app_dir=config.app_dir, factory=config.factory, interface=config.interface)
         self._extensions = load_extensions(config, self._log)
         return self._app
+
+    def adopt(self, other: Server) -> None:
+        """Serve what ``other`` has loaded, which was to have the same application and settings."""
+        self._app, self._extensions = other._app, other._extensions
 
     async def start(self) -> None:
         """Bind, start the application, accept.  Raises ``StartupFailed``, with everything taken back."""
@@ -285,6 +304,7 @@ class Server:
         self.config = config = resolve_dev_cert(config, time.time(), self._log.info)
         if not self._borrowed:
             self._tls = load_tls(config)
+            warn_of_expired(self._tls, self._log, time.time())
             self._endpoints = open_endpoints(config)
             self._quic_place = open_place(config, self._endpoints, self._log, get_certificates(self._tls))
         self._access_log = make_access_logger(config, asyncio.get_running_loop().call_soon)
@@ -300,6 +320,7 @@ class Server:
         if config.metrics_bind:
             self._metrics_host = make_metrics_host(config, host, self._monitor.make_app())
         self._accept(host, self._serve_quic(host))
+        self._renew_certificates(host)
         hosts = [each for each in (host, self._metrics_host) if each is not None]
         self._ticker = Ticker(hosts, get_tick_s(config), self._work)
         self._ticker.start()
@@ -337,11 +358,31 @@ class Server:
                     pipeline = pipeline.announce(alt_svc)
                 factory = functools.partial(TCPConnection, host, pipeline)
                 acceptor = Acceptor(host.loop, endpoint.listener, factory, self._log, options if has_tls else None)
+                if has_tls:
+                    self._tls_acceptors.append(acceptor)
             self._acceptors.append(acceptor)
             acceptor.start()
             self._note_address(endpoint)
         if self._quic is not None:
             self.urls += self._quic.urls
+
+    def _renew_certificates(self, host: Host) -> None:
+        """Take new certificates into use as their files change, from now on."""
+        if self._tls is not None:
+            self._renewal = Renewal(self._tls, self._adopt, self._log, looks_at_files=self.config.cert_reload)
+            self._renewal.start(host.loop)
+
+    def _adopt(self, certificates: Certificates, context: ServerContext) -> None:
+        """Show ``certificates``, by ``context`` over TCP, to all who come from now on.  Raises ``ConfigError``."""
+        assert self._tls is not None
+        if self._quic is not None and certificates is not self._tls.certificates:
+            try:
+                self._quic.use_certificates(certificates)
+            except Unavailable as obstacle:
+                raise ConfigError("certfile", f"HTTP/3 cannot be served with it: {obstacle}") from None
+        self._tls.renew(certificates, context)
+        for acceptor in self._tls_acceptors:
+            acceptor.use_tls(context)
 
     def _note_address(self, endpoint: Endpoint) -> None:
         address = endpoint.listener.address
@@ -359,6 +400,8 @@ class Server:
             self._monitor.tick(wall_s)
         if self._host is not None:
             self._ebb.watch(len(self._host.connections))
+            if self._on_tick is not None:
+                self._on_tick(self._host)
         if self._access_log is not None:
             self._access_log.flush()
         for handler in find_handlers(self._log):
@@ -401,7 +444,6 @@ class Server:
             # The last connection wakes this at once; tasks that outlive their connections are looked for.
             await self._pause(min(schedule.cut_at - now, DRAIN_POLL_S))
         end_streams(host)
-        ConnectionTable(self._metrics_host).close_idle(0)  # who reads the metrics until now sees a clean end
         await _turn_loop()
         await self._cut(host)
 
@@ -418,6 +460,9 @@ class Server:
             _, left = await asyncio.wait(tasks, timeout=CANCEL_S)
             if left:
                 self._log.error("%d requests ignore their cancellation", len(left))
+        for each in (host, self._metrics_host):
+            ConnectionTable(each).close_idle(0)  # a reset could destroy the answer before it is read
+        await _turn_loop()
         self._drop_connections(host)
         await _turn_loop()
 
@@ -454,6 +499,8 @@ class Server:
             if self._lifespan is not None:
                 await self._lifespan.shutdown()
         finally:
+            if self._renewal is not None:
+                self._renewal.stop()
             if self._ticker is not None:
                 self._ticker.stop()
             if self._host is not None:

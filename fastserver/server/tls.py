@@ -11,12 +11,14 @@ certificates and day: a table in shared memory says which.  The supervisor, whic
 from __future__ import annotations
 
 import hashlib
+import math
 import mmap
+import os
 import time
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, NamedTuple
 
-from fastserver.config.credentials import Certificates, read_certificates
+from fastserver.config.credentials import Certificates, list_files, read_certificates
 from fastserver.config.model import Config
 from fastserver.config.tls import ServerContext, fill_context, make_blank
 from fastserver.server.endpoints import list_alpn
@@ -26,8 +28,36 @@ TICKET_KEY_S: Final = 86400.0
 #: Blank contexts that workers share, 24 KB each; after so many changes a worker has ticket keys of its own.
 STOCK: Final = 32
 
+#: No file system's time is coarser, but for FAT, which has no owners and is no place for keys.
+STEP_S: Final = 0.1
+
 _DIGEST_BYTES: Final = 32
 _FREE: Final = bytes(_DIGEST_BYTES)
+
+
+class Stamps(NamedTuple):
+    """What files look like: other ``facts`` are another content.
+
+    The same facts may hide another content where they are not settled: a file system counts time in steps.
+    """
+
+    facts: object
+    is_settled: bool
+
+
+def take_stamps(paths: Iterable[str], wall_s: float) -> Stamps:
+    """The stamps of files at the Unix time ``wall_s``; a link counts as what it leads to."""
+    facts: list[object] = []
+    newest_s = -math.inf
+    for path in paths:
+        try:
+            found = os.stat(path)
+        except OSError as error:
+            facts.append(error.errno)
+            continue
+        facts.append((found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns))
+        newest_s = max(newest_s, found.st_mtime, found.st_ctime)
+    return Stamps(tuple(facts), abs(wall_s - newest_s) > STEP_S)
 
 
 class ContextStock:
@@ -38,7 +68,7 @@ class ContextStock:
 
     def __init__(self, size: int) -> None:
         self._blanks: list[ServerContext | None] = [make_blank() for _ in range(size)]
-        self._names = mmap.mmap(-1, max(1, size) * _DIGEST_BYTES)
+        self._names = mmap.mmap(-1, max(1, size) * _DIGEST_BYTES)  # one page, which forked processes share
 
     def take(self, name: bytes) -> ServerContext:
         """The blank for ``name``, 32 bytes; one that nobody shares where there is none left, or it was taken before."""
@@ -55,7 +85,8 @@ class ContextStock:
 class TLSMaterial:
     """What serves TLS by ``config``: its ``certificates`` and the ``context`` made of them.
 
-    A worker's copy changes by ``renew`` alone.  ``stock`` is how many contexts are kept for that.
+    A worker's copy changes by ``renew`` alone.  ``stock`` contexts are kept for that.  ``stamps`` are the facts of
+    the files from before they were read, ``None`` where they may have changed since without looking any different.
     """
 
     def __init__(
@@ -64,15 +95,18 @@ class TLSMaterial:
         certificates: Certificates,
         alpn: Sequence[str],
         stock: int = 0,
+        stamps: object = None,
         read_clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.config = config
         self.certificates = certificates
+        self.stamps = stamps
         self._alpn = tuple(alpn)
         self._read_clock = read_clock
         self._born_s = read_clock()
         self._day = 0
         self._stock = ContextStock(stock)
+        self._told = mmap.mmap(-1, _DIGEST_BYTES)
         self.context = fill_context(make_blank(), config, self._alpn, certificates)
 
     def make_context(self, certificates: Certificates) -> ServerContext:
@@ -88,6 +122,14 @@ class TLSMaterial:
         self.context = context
         self._day = self._count_days()
 
+    def is_news(self, event: str) -> bool:
+        """Whether neither this process nor another that has a copy of this has asked for the same ``event`` last."""
+        name = hashlib.sha256(event.encode()).digest()
+        if self._told[:] == name:
+            return False
+        self._told[:] = name
+        return True
+
     def needs_ticket_key(self) -> bool:
         """Whether the ticket key is older than it may be."""
         return self._count_days() != self._day
@@ -101,10 +143,12 @@ def load_tls(config: Config) -> TLSMaterial | None:
 
     Call it before privileges are dropped and before workers are forked.  Raises ``ConfigError``.
     """
+    stamps = take_stamps(list_files(config), time.time())
     certificates = read_certificates(config)
     if certificates is None:
         return None
-    return TLSMaterial(config, certificates, list_alpn(config), STOCK if config.workers != 0 else 0)
+    stock = STOCK if config.workers != 0 else 0
+    return TLSMaterial(config, certificates, list_alpn(config), stock, stamps.facts if stamps.is_settled else None)
 
 
 def get_certificates(tls: TLSMaterial | None) -> Certificates | None:

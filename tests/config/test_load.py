@@ -3,8 +3,9 @@
 import pytest
 
 from fastserver.config import Config, ConfigError
-from fastserver.config.load import load_config, variable_of
+from fastserver.config.load import load_config
 from fastserver.config.model import SETTINGS
+from fastserver.config.sources.environment import variable_of
 
 
 def test_nothing_given_is_the_default() -> None:
@@ -28,6 +29,7 @@ def test_every_key_has_its_variable() -> None:
         "worker_lifetime_jitter": "7m",
         "worker_max_rss": "7g",
         "worker_max_rss_jitter": "7m",
+        "user": "web",
         "umask": "027",
         "reload": "yes",
         "reload_dirs": "a, b",
@@ -130,7 +132,7 @@ def test_a_port_for_quic_goes_with_the_hosts_of_the_environment() -> None:
 def test_the_caller_goes_over_the_environment() -> None:
     environ = {"FASTSERVER_BIND": "a:1", "FASTSERVER_WORKERS": "x", "FASTSERVER_ROOT_PATH": "/e"}
     config = load_config({"port": 9, "workers": 3}, environ)
-    assert (config.bind, config.workers, config.root_path) == (("127.0.0.1:9",), 3, "/e")
+    assert (config.bind, config.workers, config.root_path) == (("a:9",), 3, "/e")
 
 
 @pytest.mark.parametrize(
@@ -181,7 +183,7 @@ def test_variables_that_are_not_ours_are_left_alone() -> None:
         ({}, {"FASTSERVER_KEYFILE": "k"}, {}, "FASTSERVER_KEYFILE: is given without certfile"),
         ({"workers": "x"}, {"FASTSERVER_WORKERS": "1"}, {}, "workers: 'x' is not allowed"),
         ({"workers": "x"}, {"FASTSERVER_WORKERS": "1"}, {"workers": "-w"}, "-w: 'x' is not allowed"),
-        ({"daemon": True}, {}, {"daemon": "--daemon"}, "--daemon: not supported yet"),
+        ({"daemon": True}, {}, {"daemon": "--daemon"}, "--daemon: not supported"),
     ],
 )
 def test_an_error_names_where_it_came_from(

@@ -276,7 +276,10 @@ def test_a_header_takes_the_place_of_the_servers_own() -> None:
         ({"workers": True}, "workers: True is not allowed: want a whole number"),
         ({"workers": "many"}, "workers: 'many' is not allowed: want a whole number"),
         ({"loop": "trio"}, "loop: 'trio' is not supported yet: want one of auto, asyncio, uvloop"),
-        ({"loop": "gevent"}, "loop: 'gevent' is not allowed: want one of auto, asyncio, uvloop"),
+        (
+            {"loop": "gevent"},
+            "loop: 'gevent' is not supported, threads run WSGI applications: want one of auto, asyncio, uvloop",
+        ),
         ({"interface": "wsgi"}, "interface: 'wsgi' is not supported yet: want one of auto, asgi3"),
         ({"interface": "asgi2"}, "interface: 'asgi2' is not supported yet"),
         ({"lifespan": "maybe"}, "lifespan: 'maybe' is not allowed: want one of auto, on, off"),

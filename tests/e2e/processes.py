@@ -31,6 +31,7 @@ class ServerProcess:
         *arguments: str,
         bind: str = "127.0.0.1:0",
         command: tuple[str, ...] = ("-m", "fastserver"),
+        environment: dict[str, str] | None = None,
         **options: Any,
     ) -> None:
         binds = ["--bind", bind] if bind else []
@@ -38,7 +39,8 @@ class ServerProcess:
         self.log: list[str] = []
         self.port = 0
         self._lines: queue.Queue[str] = queue.Queue()
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+        given = os.environ if environment is None else environment
+        environment = {**given, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
         self.process = subprocess.Popen(
             [sys.executable, *command, *arguments, *binds],
             cwd=ROOT,

@@ -36,10 +36,8 @@ class EchoWorker:
     """
 
     def __init__(self, *arguments: object) -> None:
-        *_, channel, _, quic = arguments
-        assert isinstance(channel, Channel)
-        assert isinstance(quic, QUICPlace)
-        self.channel, self.quic = channel, quic
+        self.channel = next(each for each in arguments if isinstance(each, Channel))
+        self.quic = next(each for each in arguments if isinstance(each, QUICPlace))
         self.is_draining = False
 
     def run(self) -> int:

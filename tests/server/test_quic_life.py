@@ -5,6 +5,7 @@ The parts that carry QUIC are fakes; sockets are real.
 
 import asyncio
 import copy
+import datetime
 import logging
 import socket
 import ssl
@@ -18,6 +19,10 @@ import h2.config
 import h2.connection
 import h2.events
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from fastserver import Config, Server
 from fastserver.config.credentials import read_certificates
@@ -166,6 +171,52 @@ def test_the_files_are_read_once(parts: FakeParts, settings: dict[str, Any]) -> 
     run_in_loop(asyncio.new_event_loop, main())
 
 
+def test_new_certificates(parts: FakeParts, settings: dict[str, Any], tmp_path: Path) -> None:
+    """Who comes afterwards gets them, by name too; what aioquic cannot use changes nothing."""
+    other = AUTHORITY.issue_cert("a.example")
+    path = tmp_path / "other.pem"
+    other.private_key_and_cert_chain_pem.write_to_path(str(path))
+    settings["sni_cert"] = f"a.example={path}"
+
+    def make_engine(port: Any) -> tuple[Any, ...]:
+        made: tuple[Any, ...] = port.protocol.open(object(), port.host, b"original", b"retried.")[3](object())
+        return made
+
+    async def main() -> None:
+        async with Server(Recorder(), Config(**settings)) as server:
+            (port,) = parts.ports
+            before = make_engine(port)
+            certificate, chain, key, pem = before[-1]("a.EXAMPLE")
+            assert pem == other.cert_chain_pems[0].bytes().decode()
+            assert (certificate.public_key(), chain) == (key.public_key(), [])
+            assert before[-1]("b.example") is None
+            new = AUTHORITY.issue_cert("localhost")
+            new.private_key_and_cert_chain_pem.write_to_path(settings["certfile"])
+            assert server.reload_certificates()
+            after = make_engine(port)
+            assert (before[-2] == after[-2], after[-2]) == (False, new.cert_chain_pems[0].bytes().decode())
+            assert after[2].certificate != before[2].certificate
+            assert after[2].private_key.public_key() == after[2].certificate.public_key()
+            write_p521(path)
+            assert not server.reload_certificates()
+            assert make_engine(port)[2] is after[2]
+            assert len(pick(await fetch_fields(server.addresses[0]))) == 1
+
+    run_in_loop(asyncio.new_event_loop, main())
+
+
+def write_p521(path: Path) -> None:
+    """A certificate that OpenSSL can use and aioquic cannot."""
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a.example")])
+    key = ec.generate_private_key(ec.SECP521R1())
+    now = datetime.datetime.now(datetime.timezone.utc)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + datetime.timedelta(days=1))
+    path.write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        + builder.sign(key, SHA256()).public_bytes(Encoding.PEM)
+    )
+
+
 @pytest.mark.parametrize("shared", [False, True])
 def test_new_connections_are_refused_or_left_to_others(
     parts: FakeParts,
@@ -212,17 +263,19 @@ def test_what_a_connection_is_made_of(parts: FakeParts, settings: dict[str, Any]
             connection, listener = object(), object()
             kind, wired, host, make_engine = port.protocol.open(connection, port.host, b"original", b"retried.")
             assert (kind, wired, host) == ("wire", connection, port.host)
-            engine, heard, configuration, limits, cids, original, retried, make_token = make_engine(listener)
+            engine, heard, configuration, limits, *facts = make_engine(listener)
+            cids, original, retried, make_token, pem, choose = facts
+            assert (pem, choose) == (CERTIFICATE.cert_chain_pems[0].bytes().decode(), None)
             assert (engine, heard, original, retried) == ("engine", listener, b"original", b"retried.")
             assert (limits is host.limits.h3, limits.streams) == (True, 7)
             assert cids.find_worker(cids.make()) == 0
             assert make_token(("127.0.0.1", 1)) != make_token(("127.0.0.1", 1))
             assert configuration.is_client is False
-            wire = SimpleNamespace(engine=SimpleNamespace(cipher_suite=None))
+            wire = SimpleNamespace(engine=SimpleNamespace(cipher_suite=None, server_cert_pem="shown"))
             assert port.protocol.make_tls_facts(wire) is None
             wire.engine.cipher_suite = 0x1303
             assert port.protocol.make_tls_facts(wire) == {
-                "server_cert": CERTIFICATE.cert_chain_pems[0].bytes().decode(),
+                "server_cert": "shown",
                 "client_cert_chain": [],
                 "client_cert_name": None,
                 "client_cert_error": None,

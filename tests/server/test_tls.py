@@ -28,7 +28,7 @@ def load(config: Config, stock: int = 0, clock: list[float] | None = None) -> TL
     certificates = read_certificates(config)
     assert certificates is not None
     now = clock or [0.0]
-    return TLSMaterial(config, certificates, ["http/1.1"], stock, lambda: now[0])
+    return TLSMaterial(config, certificates, ["http/1.1"], stock, None, lambda: now[0])
 
 
 def renew(material: TLSMaterial) -> None:

@@ -145,7 +145,7 @@ class Logging:
         "logging",
         "Format of the access log in gunicorn's atoms, or combined, or json.",
         metavar="FORMAT",
-        aliases=("access_log_format",),
+        aliases=("access_log_format", "access_log_fmt", "log_fmt"),
     )
     access_log_exclude: tuple[str, ...] = setting(
         (),
@@ -182,7 +182,7 @@ class Logging:
         "logging",
         "File that configures logging itself: ini, JSON, YAML or TOML, by its ending.",
         metavar="FILE",
-        aliases=("logconfig",),
+        aliases=("logconfig", "log_config_json", "logconfig_json"),
         optional=True,
     )
     use_colors: bool | None = setting(

@@ -26,6 +26,7 @@ class Processes:
         Kind.BOOL,
         "processes",
         "Whether the application is imported once, before the workers are forked, so that they share its memory.",
+        aliases=("preload_app",),
     )
     loop: Literal["auto", "asyncio", "uvloop"] = setting(
         "auto",
@@ -36,7 +37,8 @@ class Processes:
         aliases=("worker_class", "asgi_loop"),
         choices=("auto", "asyncio", "uvloop"),
         spellings=spellings.LOOPS,
-        planned=("trio", "zuvloop"),
+        planned=("trio", "zuvloop", "rloop", "winloop"),
+        refused=spellings.GREENLETS,
     )
 
 
@@ -178,9 +180,15 @@ class Development:
         "Pattern of names of files and directories that are not watched; may be given several times.",
         singular="reload_exclude",
         metavar="PATTERN",
+        aliases=("reload_ignore_dirs", "reload_ignore_paths"),
     )
     reload_delay: float = setting(
-        0.25, Kind.DURATION, "development", "Seconds between two looks at the files.", exclusive=True
+        0.25,
+        Kind.DURATION,
+        "development",
+        "Seconds between two looks at the files.",
+        aliases=("reload_tick",),
+        exclusive=True,
     )
     debug: bool = setting(
         False,
