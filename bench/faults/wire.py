@@ -86,11 +86,12 @@ class Wire(asyncio.Protocol):
         assert self._transport is not None
         return self._transport
 
-    async def wait(self) -> None:
-        """Until something has arrived, or the connection has ended."""
-        if self.end is None:
-            self._changed = asyncio.get_running_loop().create_future()
-            await self._changed
+    def wait(self) -> asyncio.Future[None]:
+        """Done once something more has arrived than at this call, or the connection has ended."""
+        self._changed = asyncio.get_running_loop().create_future()
+        if self.end is not None:
+            self._changed.set_result(None)
+        return self._changed
 
     async def write(self, data: bytes) -> None:
         """Send; what is written after the end goes nowhere."""

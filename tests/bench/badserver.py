@@ -1,4 +1,4 @@
-"""Servers that answer wrongly on purpose: each way in which one can fail a client, so that the client is seen to notice."""
+"""Servers that answer wrongly on purpose, in each way in which one can fail a client: the client has to notice."""
 
 import asyncio
 import contextlib

@@ -6,7 +6,7 @@ import time
 from bench.faults.content import RAISABLE
 from bench.faults.h1 import Request
 from bench.faults.h2 import H2Client
-from bench.faults.injectors.crashes import is_excused
+from bench.faults.injectors.crashes import Kill, is_excused
 from bench.faults.load import LIGHT, Mix
 from bench.faults.outcome import Outcome
 from bench.faults.rig import Rig, Site, wait_until
@@ -122,8 +122,10 @@ async def _block(rig: Rig, path: str, name: str) -> None:
             lambda: len(set(site.workers()) - before) >= 1 or not site.is_alive(), SILENCE_S + MARGIN_S + 6
         )
         took_s = time.monotonic() - moment
+        await wait_until(lambda: bool(before - set(site.workers())) or not site.is_alive(), MARGIN_S)
         gone = before - set(site.workers())
-        killed_at = time.monotonic()
+        until = time.monotonic() + 0.3
+        rig.verdict.figures[f"{path[1:]}: gone after, s"] = round(time.monotonic() - moment, 1) if gone else None
         await asyncio.sleep(0.3)
         book = await loads.finish(SILENCE_S + MARGIN_S)
         rig.verdict.figures[f"{path[1:]}: replaced after, s"] = round(took_s, 1) if replaced else None
@@ -139,7 +141,7 @@ async def _block(rig: Rig, path: str, name: str) -> None:
         )
         testimony = site.testify()
         book.settle(testimony)
-        killed = [(pid, killed_at) for pid in gone]
+        killed = [Kill(pid, moment, until) for pid in gone]
         wrong = [attempt for attempt in rig.find_failed(book) if not is_excused(testimony, attempt, killed)]
         rig.verdict.add(requests=len(book.attempts), failed=len(wrong))
         rig.verdict.check(not wrong, f"{path}: {len(wrong)} failed beside the hung worker")

@@ -5,6 +5,7 @@ import os
 import signal
 import statistics
 import time
+from dataclasses import dataclass
 
 from bench.faults.h1 import Request
 from bench.faults.load import LIGHT, Mix
@@ -18,6 +19,15 @@ KILLS_PER_SITE = 4
 TEARDOWN_S = 0.25
 #: Within so long a new worker has to answer.
 REPLACE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """A worker that did not do its work from ``since`` on, and was no more at ``until`` (monotonic seconds)."""
+
+    pid: int
+    since: float
+    until: float
 
 
 async def kill_workers(rig: Rig) -> None:
@@ -42,7 +52,7 @@ async def _kill_many(rig: Rig, numbers: list[signal.Signals]) -> list[str]:
         async with rig.serve(front) as site:
             loads = site.load(Mix(), rig.scale)
             await asyncio.sleep(0.5)
-            killed: list[tuple[int, float]] = []
+            killed: list[Kill] = []
             for number in numbers[start : start + KILLS_PER_SITE]:
                 if not await _kill_one(rig, site, number, killed, delays):
                     break
@@ -64,14 +74,12 @@ async def _kill_many(rig: Rig, numbers: list[signal.Signals]) -> list[str]:
     return logs
 
 
-async def _kill_one(
-    rig: Rig, site: Site, number: signal.Signals, killed: list[tuple[int, float]], delays: list[float]
-) -> bool:
+async def _kill_one(rig: Rig, site: Site, number: signal.Signals, killed: list[Kill], delays: list[float]) -> bool:
     """Kill a worker and wait for another; ``False`` where none comes."""
     victim = site.workers()[0]
     known = set(site.testify().pids(READY))
     moment = time.monotonic()
-    killed.append((victim, moment))
+    killed.append(Kill(victim, moment, moment + TEARDOWN_S))
     os.kill(victim, number)
     came = await wait_until(lambda: bool(set(site.workers()) - known) or not site.is_alive(), 15.0, 0.01)
     delays.append(time.monotonic() - moment)
@@ -82,7 +90,7 @@ async def _kill_one(
     return alive and came
 
 
-def _judge(rig: Rig, site: Site, book: Book, killed: list[tuple[int, float]]) -> int:
+def _judge(rig: Rig, site: Site, book: Book, killed: list[Kill]) -> int:
     """Set aside what a killed worker may have had under way; the rest must not have failed."""
     testimony = site.testify()
     book.settle(testimony)
@@ -98,7 +106,7 @@ def _judge(rig: Rig, site: Site, book: Book, killed: list[tuple[int, float]]) ->
     return len(excused)
 
 
-def is_excused(testimony: Testimony, attempt: Attempt, killed: list[tuple[int, float]]) -> bool:
+def is_excused(testimony: Testimony, attempt: Attempt, killed: list[Kill]) -> bool:
     """Whether ``attempt`` may have been in the hands of a worker when it was killed.
 
     It was under way then, and neither the application's word nor the connection's past says that another had it.
@@ -107,8 +115,8 @@ def is_excused(testimony: Testimony, attempt: Attempt, killed: list[tuple[int, f
         return False
     owners = {attempt.owner, find_executor(testimony, attempt)} - {0}
     return any(
-        (not owners or owners == {pid}) and attempt.started <= moment + TEARDOWN_S and attempt.ended >= moment
-        for pid, moment in killed
+        (not owners or owners == {kill.pid}) and attempt.started <= kill.until and attempt.ended >= kill.since
+        for kill in killed
     )
 
 
