@@ -11,7 +11,7 @@ from bench.faults.h1 import Request
 from bench.faults.load import LIGHT, Mix
 from bench.faults.outcome import Attempt, Book, Outcome, find_executor
 from bench.faults.rig import NotStarted, Rig, Site, wait_until
-from bench.faults.truth import READY, Testimony
+from bench.faults.truth import READY, Truth
 
 #: Kills of one server before the next is started: a supervisor may wait ever longer for a worker that keeps dying.
 KILLS_PER_SITE = 4
@@ -19,6 +19,8 @@ KILLS_PER_SITE = 4
 TEARDOWN_S = 0.25
 #: Within so long a new worker has to answer.
 REPLACE_S = 1.0
+#: Within so long workers have to go whose main process was killed.
+GONE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +71,8 @@ async def _kill_many(rig: Rig, numbers: list[signal.Signals]) -> list[str]:
             "new worker, median s": round(statistics.median(delays), 2),
             "slowest, s": round(max(delays), 2),
         }
-        limit_s = 3 * REPLACE_S if rig.quick else REPLACE_S
-        rig.verdict.check(statistics.median(delays) <= limit_s, f"a new worker takes {statistics.median(delays):.1f} s")
+        median_s = statistics.median(delays)
+        rig.verdict.check(median_s <= rig.allow(REPLACE_S), f"a new worker takes {median_s:.1f} s")
     return logs
 
 
@@ -106,7 +108,7 @@ def _judge(rig: Rig, site: Site, book: Book, killed: list[Kill]) -> int:
     return len(excused)
 
 
-def is_excused(testimony: Testimony, attempt: Attempt, killed: list[Kill]) -> bool:
+def is_excused(testimony: Truth, attempt: Attempt, killed: list[Kill]) -> bool:
     """Whether ``attempt`` may have been in the hands of a worker when it was killed.
 
     It was under way then, and neither the application's word nor the connection's past says that another had it.
@@ -135,7 +137,7 @@ async def kill_main(rig: Rig) -> None:
         rig.verdict.check(
             not left, f"{len(left)} orphans go on 8 s after the main process was killed", "leaves orphans"
         )
-        rig.verdict.check(bool(left) or took_s <= 5.0, f"the workers took {took_s:.1f} s to go")
+        rig.verdict.check(bool(left) or took_s <= rig.allow(GONE_S), f"the workers took {took_s:.1f} s to go")
         rig.verdict.figures["workers gone after, s"] = round(took_s, 2) if not left else None
         if left:
             attempt = await site.ask()

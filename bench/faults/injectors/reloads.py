@@ -8,7 +8,7 @@ from functools import partial
 from bench.faults.load import LIGHT, Mix
 from bench.faults.outcome import Outcome
 from bench.faults.rig import Loads, Rig, Site, wait_until
-from bench.faults.truth import READY, STOPPED, Testimony
+from bench.faults.truth import READY, STOPPED, Truth
 
 #: What one reload may take until the old workers are gone.
 RELOAD_S = 25.0
@@ -80,7 +80,7 @@ def _check_ready(rig: Rig, site: Site) -> None:
     )
 
 
-def count_least_ready(testimony: Testimony, wanted: int) -> int:
+def count_least_ready(testimony: Truth, wanted: int) -> int:
     """The fewest workers between startup and shutdown of their lifespans, once ``wanted`` have been reached."""
     ready, least = 0, wanted
     reached = False
