@@ -30,7 +30,18 @@ if TYPE_CHECKING:
     from fastserver.server.numbers import WorkerNumbers
 
 #: What stays as it was at the start: it was done once, with rights that may be gone, or before the first fork.
-FIXED: Final = ("name", "user", "group", "umask", "pid", "control_socket", "dual_stack")
+FIXED: Final = (
+    "name",
+    "user",
+    "group",
+    "umask",
+    "pid",
+    "control_socket",
+    "dual_stack",
+    "statsd_host",
+    "statsd_prefix",
+    "dogstatsd_tags",
+)
 
 #: The most workers that anybody can ask for.
 WORKERS_MAX: Final = 4096
@@ -42,7 +53,8 @@ _serials = itertools.count(1)
 class Generation:
     """``numbers`` are those of the workers that serve QUIC, with their sockets; ``None`` where it is not served.
 
-    ``template`` is the process of which the workers are forked; ``None`` where it is the supervisor.
+    ``urls`` is where clients connect, for the log; ``template`` the process of which the workers are forked, ``None``
+    where it is the supervisor.
     """
 
     app: App | str
@@ -52,10 +64,12 @@ class Generation:
     numbers: WorkerNumbers | None = None
     template: Template | None = None
     serial: int = field(default_factory=lambda: next(_serials))
-    _urls: list[str] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
-        self.describe()
+        # While the sockets are open: they may be closed when they are asked for.
+        self.urls = [describe_endpoint(endpoint, self.config) for endpoint in self.endpoints]
+        if self.numbers is not None:
+            self.urls += describe_group(self.numbers.group)
 
     @property
     def is_loaded(self) -> bool:
@@ -86,14 +100,6 @@ class Generation:
         release(self.listeners)
         if self.numbers is not None:
             self.numbers.group.close()
-
-    def describe(self) -> list[str]:
-        """Where clients connect, for the log; the same when its sockets are closed."""
-        if not self._urls:
-            self._urls = [describe_endpoint(endpoint, self.config) for endpoint in self.endpoints]
-            if self.numbers is not None:
-                self._urls += describe_group(self.numbers.group)
-        return self._urls
 
 
 def open_generation(

@@ -93,12 +93,12 @@ def serve_and_exit(
             generation.config,
             generation.endpoints,
             generation.tls,
-            post.channel,
-            post.place,
-            post.quic,
-            post.pulse,
-            post.parent,
-            loaded,
+            channel=post.channel,
+            place=post.place,
+            quic=post.quic,
+            pulse=post.pulse,
+            parent=post.parent,
+            loaded=loaded,
         )
         code = worker.run()
     except BaseException:

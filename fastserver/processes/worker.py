@@ -26,7 +26,7 @@ from fastserver.logs.reopen import reopen_logs
 from fastserver.metrics.process import read_resident_bytes
 from fastserver.processes.channel import Channel, Message
 from fastserver.processes.heartbeat import Pulse
-from fastserver.processes.signals import STOP_SIGNALS, SignalWatch, name_signal
+from fastserver.processes.signals import STOP_SIGNALS, SignalWatch, Terminal, name_signal
 from fastserver.processes.systemd import Notifier
 from fastserver.processes.title import set_title
 from fastserver.reference import format_error, summarise
@@ -113,13 +113,15 @@ class Worker:
         self._forced = 0
         self._ending = False
         self._must_reopen = False
+        self._terminal = Terminal()
         self._jobs: set[asyncio.Task[None]] = set()
 
     def run(self) -> int:
         """Blocks until the server is down, and gives the exit code."""
         if self._channel is not None and self._config.name is not None:
             set_title(f"{self._config.name}: worker")
-        others = (getattr(signal, name, None) for name in ("SIGQUIT", "SIGUSR1"))
+        names = ("SIGQUIT", "SIGUSR1", "SIGHUP") if self._channel is None else ("SIGQUIT", "SIGUSR1")
+        others = (getattr(signal, name, None) for name in names)
         signals = [*STOP_SIGNALS, *(signum for signum in others if signum is not None)]
         with SignalWatch(signals, self._on_signal):
             try:
@@ -222,6 +224,10 @@ class Worker:
         if signum == getattr(signal, "SIGUSR1", None):
             self._on_reopen_signal(loop)
             return
+        if signum == getattr(signal, "SIGHUP", None) and not self._terminal.has_gone():
+            if loop is not None and not self._ending:
+                loop.call_soon_threadsafe(self._renew)
+            return
         self._signals += 1
         if self._ending:
             # Nothing is left to stop, and what is left (a failure to report, threads to join) must not be interrupted
@@ -248,6 +254,14 @@ class Worker:
             self._must_reopen = True
         elif not self._ending:
             loop.call_soon_threadsafe(reopen_logs)
+
+    def _renew(self) -> None:
+        """In the loop, of a server that is alone: as much of a reload as a process can do to itself."""
+        self._notifier.reloading("reloading")
+        reopen_logs()
+        if self._server.reload_certificates():
+            self._log.info("SIGHUP: certificates are read anew; for new code and settings start with --workers")
+        self._notifier.ready("serves")
 
     def _force(self, loop: asyncio.AbstractEventLoop, signum: int) -> None:
         if self._forced:

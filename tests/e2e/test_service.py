@@ -179,10 +179,9 @@ def test_a_life_is_told(workers: int, manager: Manager) -> None:
         server.wait_listening()
         facts = ask(server.port)
         assert not {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"} & facts["environ"].keys()
-        if workers:
-            server.send(signal.SIGHUP)
-            assert int(manager.wait("RELOADING")["MONOTONIC_USEC"]) > 0
-            assert manager.wait("READY")["STATUS"] == "2 workers"
+        server.send(signal.SIGHUP)
+        assert int(manager.wait("RELOADING")["MONOTONIC_USEC"]) > 0
+        assert manager.wait("READY")["STATUS"] == said["STATUS"]
         server.send(signal.SIGTERM)
         assert manager.wait("STOPPING")["STOPPING"] == "1"
         assert server.wait_exit() == 0
