@@ -163,7 +163,7 @@ class Config(
             server_header: bool | str = ...,
             date_header: bool | str = ...,
             header: str | Sequence[str] = ...,
-            access_log: bool | str = ...,
+            access_log: bool | str | None = ...,
             access_logfile: str = ...,
             access_logformat: str = ...,
             access_log_exclude: str | Sequence[str] = ...,

@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING, Any, Final
 from fastserver.config.devcert import resolve_dev_cert
 from fastserver.config.errors import ConfigError
 from fastserver.config.model import Config
+from fastserver.development.settings import adapt
 from fastserver.processes.count import count_workers
+from fastserver.processes.surroundings import Surroundings
 from fastserver.server.endpoints import Endpoint, describe_endpoint, open_endpoints
 from fastserver.server.quic import describe_group, list_binds, open_group
 from fastserver.server.renewal import warn_of_expired
 from fastserver.server.tls import TLSMaterial, get_certificates, load_tls
 from fastserver.transport.sockets import Listener, Owner, release
-from fastserver.typing import App
+from fastserver.typing import AnyApp
 
 if TYPE_CHECKING:
     from fastserver.processes.template import Template
@@ -54,15 +56,16 @@ class Generation:
     """``numbers`` are those of the workers that serve QUIC, with their sockets; ``None`` where it is not served.
 
     ``urls`` is where clients connect, for the log; ``template`` the process of which the workers are forked, ``None``
-    where it is the supervisor.
+    where it is the supervisor; ``surroundings`` what its workers start in, ``None`` where the supervisor has the same.
     """
 
-    app: App | str
+    app: AnyApp | str
     config: Config
     endpoints: Sequence[Endpoint]
     tls: TLSMaterial | None
     numbers: WorkerNumbers | None = None
     template: Template | None = None
+    surroundings: Surroundings | None = None
     serial: int = field(default_factory=lambda: next(_serials))
 
     def __post_init__(self) -> None:
@@ -103,7 +106,7 @@ class Generation:
 
 
 def open_generation(
-    app: App | str, config: Config, log: Logger, former: Generation | None = None, owner: Owner | None = None
+    app: AnyApp | str, config: Config, log: Logger, former: Generation | None = None, owner: Owner | None = None
 ) -> Generation:
     """Bind what is not ``former``'s already and read the certificates; ``owner`` gets new Unix sockets.
 
@@ -111,6 +114,7 @@ def open_generation(
     """
     if former is not None:
         config = keep_fixed(config, former.config, log)
+    config = adapt(config)
     if config.preload and sys.platform != "linux":
         raise ConfigError("preload", "it needs Linux")
     config = resolve_dev_cert(config, time.time(), log.info)

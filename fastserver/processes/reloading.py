@@ -17,15 +17,16 @@ from fastserver.logs.errorlog import configure_error_log
 from fastserver.processes.crew import Crew, find_unused
 from fastserver.processes.generation import Generation, open_generation
 from fastserver.processes.rollover import ReloadResult, Rollover
+from fastserver.processes.surroundings import take_surroundings
 from fastserver.processes.workers import Slot, WorkerProcess, WorkerState
 from fastserver.transport.sockets import Listener, release
-from fastserver.typing import App
+from fastserver.typing import AnyApp
 
 if TYPE_CHECKING:
     from fastserver.server.numbers import WorkerNumbers
 
 #: Gives the application and the configuration as they are now; a ``ValueError`` of one line says why it cannot.
-Reread: TypeAlias = Callable[[], tuple[App | str, Config]]
+Reread: TypeAlias = Callable[[], tuple[AnyApp | str, Config]]
 
 
 class Reloader:
@@ -168,6 +169,8 @@ class Reloader:
         self._waiters += self._following
         self._following = []
         self._log.info("reloading")
+        if former.surroundings is None:
+            former.surroundings = take_surroundings()  # reading may change them, and ``former`` may have to go on
         try:
             app, config = self._reread() if self._reread is not None else (former.app, former.config)
             target = open_generation(app, config, self._log, former)

@@ -69,6 +69,8 @@ def fork_worker(generation: Generation, post: Post, log: logging.Logger, shed: C
         pid = os.fork()
         if pid == 0:
             drop_parent_state(log)
+            if generation.surroundings is not None:
+                generation.surroundings.enter()
             serve_and_exit(generation, post, log, shed)
     return pid
 

@@ -37,7 +37,7 @@ from fastserver.server.server import Server
 from fastserver.server.tls import TLSMaterial
 from fastserver.transport.sockets import seal
 from fastserver.transport.tls import ignore_bad_names
-from fastserver.typing import App
+from fastserver.typing import AnyApp
 
 if TYPE_CHECKING:
     from fastserver.transport.udpgroup import QUICPlace
@@ -73,7 +73,7 @@ class Worker:
 
     def __init__(
         self,
-        app: App | str,
+        app: AnyApp | str,
         config: Config,
         endpoints: Sequence[Endpoint],
         tls: TLSMaterial | None,
@@ -149,6 +149,8 @@ class Worker:
         executor = ThreadPoolExecutor(thread_name_prefix="fastserver")
         loop.set_default_executor(executor)
         loop.set_exception_handler(self._on_loop_fault)
+        if self._config.debug:
+            debug_loop(loop, self._log)
         try:
             if self._loaded is not None:
                 self._server.adopt(self._loaded)
@@ -361,6 +363,15 @@ def log_startup_failure(log: logging.Logger, reason: str, details: str = "") -> 
     if details:
         log.error("the application's error:\n%s", details.rstrip())
     log.error("startup failed: %s", reason)
+
+
+def debug_loop(loop: asyncio.AbstractEventLoop, log: logging.Logger) -> None:
+    """Have asyncio tell of what takes long or was never awaited, where nobody else listens to it."""
+    loop.set_debug(True)
+    logger = logging.getLogger("asyncio")
+    if not logger.hasHandlers():
+        for handler in log.handlers:
+            logger.addHandler(handler)
 
 
 def new_event_loop(name: str) -> asyncio.AbstractEventLoop:

@@ -162,7 +162,7 @@ class Development:
         False,
         Kind.BOOL,
         "development",
-        "Whether the server starts anew when a file of the application changes.",
+        "Whether the server starts anew when a file of the application changes; it has one worker then.",
         aliases=("use_reloader",),
     )
     reload_dirs: tuple[str, ...] = setting(
@@ -178,7 +178,8 @@ class Development:
         (),
         Kind.REPEAT,
         "development",
-        "Pattern of names of watched files beside *.py, such as *.html; may be given several times.",
+        "Pattern of names of watched files beside *.py, such as *.html, or a file or directory; may be given several "
+        "times.",
         singular="reload_include",
         metavar="PATTERN",
         aliases=("reload_extra_file", "reload_extra_files"),

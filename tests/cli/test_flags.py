@@ -48,7 +48,7 @@ SERVERS: dict[str, dict[str, str]] = {
             | --error-log e | --error-logfile e | --log-file e | --graceful-timeout 3 | --read-timeout 3 |
             --max-requests 9 | --max-requests-jitter 9 | -g web | --group web | -k asyncio |
             --worker-class asyncio | --keep-alive 5 | --keyfile k --certfile c --ca-certs a |
-            --keyfile-password p --certfile c --ca-certs a | --insecure-bind a:1 | --log-config l.json |
+            --keyfile-password p --certfile c --ca-certs a | --insecure-bind a:1 --certfile c | --log-config l.json |
             --log-level warning | -p /run/pid | --pid /run/pid | --quic-bind a:1 --certfile c --ca-certs a |
             --reload | --root-path /x | --statsd-host a:1 | --statsd-prefix x | -m 007 | --umask 007 |
             -u web | --user web | --verify-mode CERT_NONE | --websocket-ping-interval 5 | -w 2 | --workers 2
