@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import pwd
+import re
 import signal
 import socket
 import stat
@@ -408,6 +409,13 @@ def open_directory() -> Iterator[Path]:
         yield Path(name)
 
 
+def rotate(path: Path) -> None:
+    """As logrotate does it, with ``create 0640 nobody``."""
+    path.rename(path.with_suffix(".1"))
+    path.touch()
+    os.chown(path, NOBODY.pw_uid, NOBODY.pw_gid)
+
+
 @one_or_two
 def test_a_server_becomes_its_user(workers: int, python: str, open_directory: Path) -> None:
     logs, path = open_directory / "error.log", open_directory / "app.sock"
@@ -442,6 +450,10 @@ def test_a_server_becomes_its_user(workers: int, python: str, open_directory: Pa
             assert (found.st_uid, found.st_gid) == (NOBODY.pw_uid, NOBODY.pw_gid), name
         assert stat.S_IMODE(os.stat(path).st_mode) == 0o660
         assert os.stat(open_directory / "pid").st_uid == 0
+        rotate(logs)
+        server.send(signal.SIGUSR1)
+        server.send(signal.SIGHUP)
+        wait_until(lambda: re.search("reloaded in|read anew|reopened", logs.read_text()) is not None)
         if workers:
             assert order("reload", "--socket", str(open_directory / "control")) == 0
             assert ask(str(path))["pid"] != facts["pid"]
