@@ -433,7 +433,7 @@ def test_a_server_becomes_its_user(workers: int, python: str, open_directory: Pa
     ]
     if workers:
         arguments += ["--workers", str(workers), "--control-socket", str(open_directory / "control")]
-    arguments += ["--pid", str(open_directory / "pid")]
+    arguments += ["--pid", str(open_directory / "pid"), "--access-logfile", str(open_directory / "access.log")]
     with ServerProcess(APP, *arguments, bind=f"unix:{path}", python=python) as server:
         wait_until(lambda: logs.exists() and "listening on" in logs.read_text())
         facts = ask(str(path))
@@ -445,7 +445,7 @@ def test_a_server_becomes_its_user(workers: int, python: str, open_directory: Pa
         status = Path(f"/proc/{server.process.pid}/status").read_text()
         assert f"\nUid:\t{NOBODY.pw_uid}\t{NOBODY.pw_uid}\t{NOBODY.pw_uid}\t{NOBODY.pw_uid}\n" in status
         assert "\nCapEff:\t0000000000000000\n" in status
-        for name in ("error.log", "app.sock", *(["control"] if workers else [])):
+        for name in ("error.log", "access.log", "app.sock", *(["control"] if workers else [])):
             found = os.stat(open_directory / name)
             assert (found.st_uid, found.st_gid) == (NOBODY.pw_uid, NOBODY.pw_gid), name
         assert stat.S_IMODE(os.stat(path).st_mode) == 0o660
@@ -462,6 +462,7 @@ def test_a_server_becomes_its_user(workers: int, python: str, open_directory: Pa
             server.send(signal.SIGTERM)
         assert server.wait_exit() == 0
     assert "ERROR" not in logs.read_text()
+    assert "GET / HTTP/1.1" in (open_directory / "access.log").read_text()
     assert (open_directory / "pid").read_text() == ""  # its directory is root's
 
 
