@@ -254,9 +254,11 @@ class Worker:
 
     def _renew(self) -> None:
         """In the loop, of a server that is alone: as much of a reload as a process can do to itself."""
+        self._notifier.reloading("reloading")
         reopen_logs()
         if self._server.reload_certificates():
             self._log.info("SIGHUP: certificates are read anew; for new code and settings start with --workers")
+        self._notifier.ready("serves")
 
     def _force(self, loop: asyncio.AbstractEventLoop, signum: int) -> None:
         if self._forced:
