@@ -70,6 +70,7 @@ def parse_bind(text: str, default_port: int = DEFAULT_PORT) -> Bind:
         return _parse_unix(text[5:])
     if text.startswith("fd://"):
         return FDBind(_parse_descriptor(text[5:]))
+    text = text.removeprefix("tcp://")  # as gunicorn has it
     if text.startswith("["):
         return _parse_bracketed(text, default_port)
     if text.count(":") > 1:

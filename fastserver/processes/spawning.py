@@ -7,7 +7,6 @@ import contextlib
 import logging
 import os
 import signal
-import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from fastserver.processes.generation import Generation
 from fastserver.processes.heartbeat import Pulse
 from fastserver.processes.parent import follow_parent
 from fastserver.processes.signals import STOP_SIGNALS
+from fastserver.processes.standard import flush_standard
 from fastserver.processes.worker import Worker
 from fastserver.server.monitor import Place
 from fastserver.server.server import Server
@@ -65,18 +65,14 @@ def hold_signals() -> Iterator[None]:
 def fork_worker(generation: Generation, post: Post, log: logging.Logger, shed: Callable[[], None]) -> int:
     """The process id of a new worker; ``shed`` closes in it what is the parent's alone."""
     with hold_signals():
-        flush_streams()
+        flush_standard()
         pid = os.fork()
         if pid == 0:
             drop_parent_state(log)
+            if generation.surroundings is not None:
+                generation.surroundings.enter()
             serve_and_exit(generation, post, log, shed)
     return pid
-
-
-def flush_streams() -> None:
-    """Before a fork: what is buffered would else be written twice."""
-    sys.stdout.flush()
-    sys.stderr.flush()
 
 
 def serve_and_exit(
@@ -99,12 +95,12 @@ def serve_and_exit(
             generation.config,
             generation.endpoints,
             generation.tls,
-            post.channel,
-            post.place,
-            post.quic,
-            post.pulse,
-            post.parent,
-            loaded,
+            channel=post.channel,
+            place=post.place,
+            quic=post.quic,
+            pulse=post.pulse,
+            parent=post.parent,
+            loaded=loaded,
         )
         code = worker.run()
     except BaseException:
@@ -135,7 +131,6 @@ def exit_worker(code: int) -> NoReturn:
         threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
         logging.shutdown()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        flush_standard()
     finally:
         os._exit(code)

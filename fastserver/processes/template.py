@@ -32,10 +32,11 @@ from fastserver.processes.spawning import (
     WATCHED,
     Post,
     drop_parent_state,
-    flush_streams,
     hold_signals,
     serve_and_exit,
 )
+from fastserver.processes.standard import flush_standard
+from fastserver.processes.title import set_title
 from fastserver.server.server import Server
 
 #: Seconds that a template gets for a fork; a large process takes some hundredths.
@@ -82,7 +83,7 @@ class Template:
         self._parent = os.getpid()
         self.sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with hold_signals():
-            flush_streams()
+            flush_standard()
             self.pid = os.fork()
             if self.pid == 0:
                 self.sock.close()
@@ -162,6 +163,8 @@ class Template:
         """In the child: load, then fork a worker for each order, until the socket ends."""
         try:
             drop_parent_state(self._log)
+            if self.generation.config.name is not None:
+                set_title(f"{self.generation.config.name}: template")
             signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
             if follow_parent(self._parent, signal.SIGKILL):
                 shed(self.generation)
@@ -203,7 +206,7 @@ class Template:
                 return
             order = Order(**json.loads(data))
             with hold_signals():
-                flush_streams()
+                flush_standard()
                 middle = os.fork()
                 if middle == 0:
                     self._fork_worker(sock, server, order, fds, make_post)

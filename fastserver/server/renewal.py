@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from logging import Logger
 from typing import Final, TypeAlias
 
@@ -152,14 +152,13 @@ class Renewal:
             self._log.info("%s", line)
 
 
-def list_expired(certificates: Iterable[Credentials], wall_s: float) -> list[str]:
+def warn_of_expired(tls: TLSMaterial | None, log: Logger, wall_s: float) -> None:
     """A line for each certificate that is out of date when the server starts: it is served all the same."""
-    found = []
-    for each in certificates:
+    for each in tls.certificates.list_all() if tls is not None else ():
         validity = each.validity
         if validity is not None and validity.not_after <= wall_s:
-            found.append(f"the certificate in {quote(each.certfile)} has expired on {render_time(validity.not_after)}")
-    return found
+            end = render_time(validity.not_after)
+            log.warning("the certificate in %s has expired on %s", quote(each.certfile), end)
 
 
 def describe(credentials: Credentials) -> str:

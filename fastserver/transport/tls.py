@@ -4,6 +4,7 @@ It reads facts of a finished handshake; it opens nothing and changes nothing.
 """
 
 import ssl
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, Final
@@ -72,6 +73,22 @@ def compose_facts(
         "tls_version": version,
         "cipher_suite": suite,
     }
+
+
+def ignore_bad_names() -> None:
+    """For a process of the server's own: say nothing of names (SNI) that are not ASCII.
+
+    Python itself ends their handshake with an alert, and leaves a traceback to ``sys.unraisablehook``: any client could
+    fill the log.
+    """
+    tell = sys.unraisablehook
+
+    def tell_others(fault: "sys.UnraisableHookArgs") -> None:
+        error = fault.exc_value
+        if not (isinstance(error, UnicodeDecodeError) and error.object == fault.object and error.encoding == "ascii"):
+            tell(fault)
+
+    sys.unraisablehook = tell_others
 
 
 def is_fit_for_h2(ssl_object: ssl.SSLObject | ssl.SSLSocket) -> bool:

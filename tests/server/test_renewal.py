@@ -16,7 +16,7 @@ from fastserver.config import ConfigError
 from fastserver.config.credentials import Certificates
 from fastserver.config.tls import ServerContext
 from fastserver.server import renewal as renewal_module
-from fastserver.server.renewal import LOOK_S, PATIENCE_S, SETTLE_S, Renewal, list_expired
+from fastserver.server.renewal import LOOK_S, PATIENCE_S, SETTLE_S, Renewal, warn_of_expired
 from fastserver.server.tls import TICKET_KEY_S, TLSMaterial, load_tls, take_stamps
 from tests.fakes import make_log
 
@@ -281,11 +281,10 @@ def test_of_several_only_what_has_changed_is_judged(certfile: Path, tmp_path: Pa
     bench.look()
     assert len(bench.adopted) == 2
     assert bench.lines[1].startswith("INFO new authorities in '")
-    assert [line.endswith("has expired on 2020-01-01 00:00 UTC") for line in list_all_expired(bench)] == [True]
-
-
-def list_all_expired(bench: Bench) -> list[str]:
-    return list_expired(bench.tls.certificates.list_all(), time.time())
+    warn_of_expired(bench.tls, bench.log, time.time())
+    assert len(bench.lines) == 3
+    assert bench.lines[2].startswith("WARNING the certificate in '")
+    assert bench.lines[2].endswith("has expired on 2020-01-01 00:00 UTC")
 
 
 def test_one_of_several_workers_says_it(certfile: Path) -> None:

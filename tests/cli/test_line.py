@@ -15,11 +15,11 @@ import pytest
 import fastserver
 from fastserver import cli
 from fastserver.config import Config, ConfigError
-from fastserver.config.model import SETTINGS
+from fastserver.config.model import DEFAULTS, SETTINGS
 from fastserver.config.rivals import RIVALS
 from fastserver.config.setting import Kind
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def parse(line: str, environ: Mapping[str, str] | None = None) -> cli.CommandLine:
@@ -40,7 +40,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Config]]:
     module.run = run  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "fastserver.processes.run", module)
     for name in tuple(os.environ):
-        if name.startswith("FASTSERVER_") or name == "WEB_CONCURRENCY":
+        if name.startswith(("FASTSERVER_", "UVICORN_")) or name in ("WEB_CONCURRENCY", "GUNICORN_CMD_ARGS"):
             monkeypatch.delenv(name)
     return calls
 
@@ -87,9 +87,11 @@ def test_a_flag_for_every_setting(key: str) -> None:
     beside: dict[str, Any] = {}
     if key == "statsd_host":
         arguments, value = ["--statsd-host", "a:1"], "a:1"
+    if key == "user":
+        arguments, value = ["--user", "web"], "web"
     if SETTINGS[key].group == "TLS" and key not in ("certfile", "dev_cert"):
         beside = {"certfile": "c", "ca_certs": "a"}
-    if key in ("http1", "http3", "quic_bind"):
+    if key in ("http1", "http3", "quic_bind", "insecure_bind"):
         beside = {"certfile": "c"}
     if key == "quic_initial_connection_window":
         beside = {"quic_initial_stream_window": 1024}
@@ -97,7 +99,8 @@ def test_a_flag_for_every_setting(key: str) -> None:
     given = {**beside, key: value}
     if key == "access_logfile":
         given["access_log"] = True
-    assert cli.parse([*arguments, "m:app"], {}) == cli.CommandLine("m:app", Config(**given))
+    line = cli.parse([*arguments, "m:app"], {})
+    assert (line.app, line.config) == ("m:app", Config(**given))
 
 
 def test_help_names_every_setting(
@@ -110,7 +113,7 @@ def test_help_names_every_setting(
     flat = " ".join(text.split())
     for key, fact in SETTINGS.items():
         assert re.search(rf"(?m)^  (-\w( [\w|]+)?, )?--{(fact.singular or key).replace('_', '-')}\b", text), key
-        shown = fact.render(getattr(Config(), key))
+        shown = fact.render(DEFAULTS[key])
         assert fact.help + (f" [{shown}]" if shown else "") in flat
         assert f"\n{fact.group}:\n" in text
     assert "--proxy-headers" not in text
@@ -139,7 +142,7 @@ def test_a_package_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
             raise PackageNotFoundError(name)
         return "1.2"
 
-    monkeypatch.setattr(cli, "version", version)
+    monkeypatch.setattr(cli.flags, "version", version)
     assert ", no uvloop, httptools 1.2 on " in cli.describe_version()
 
 
@@ -165,6 +168,8 @@ ORIGINS = ["https://a", "https://b"]
         ("m:app --host 0.0.0.0 --port 80 --fd 3 --uds /x", {"bind": "unix:/x"}),
         ("--host x --port 1 m:app --workers 2", {"bind": "x:1", "workers": 2}),
         ("m:app --loop uvloop --http httptools", {"loop": "uvloop"}),
+        ("m:app --http h11 --loop none", {}),
+        ("m:app --http zttp --http2", {}),
         ("m:app --loop auto --http auto --ws none --lifespan on", {"lifespan": "on", "ws": False}),
         ("m:app --ws wsproto --ws-max-size 1000 --ws-max-queue 5", {"ws_max_size": 1000, "ws_max_queue": 5}),
         ("m:app --ws websockets --ws-ping-interval 5.5 --ws-ping-timeout 0", PINGS),
@@ -182,6 +187,10 @@ ORIGINS = ["https://a", "https://b"]
             {"max_requests": 1000, "max_requests_jitter": 10, "timeout_worker_healthcheck": 5},
         ),
         ("m:app --log-config l.ini", {"log_config": "l.ini"}),
+        ("m:app --interface asgi", {"interface": "asgi3"}),
+        ("m:app --interface wsgi --threads 4", {"interface": "wsgi", "threads": 4}),
+        ("m:app --blocking-threads 2", {"threads": 2}),
+        ("m:app --wsgi-threads 2", {"threads": 2}),
         (
             "m:app --timeout-keep-alive 5 --timeout-graceful-shutdown 9",
             {"timeout_keep_alive": 5, "timeout_graceful_shutdown": 9},
@@ -330,8 +339,6 @@ def test_lines_that_work(line: str, expected: dict[str, Any]) -> None:
     [
         ("m:app --proxy-headers", "--proxy-headers", "not supported yet"),
         ("m:app --forwarded-allow-ips *", "--forwarded-allow-ips", "not supported yet"),
-        ("m:app --http h11", "--http", "'h11' is not supported yet: want auto or httptools, or 1 or 2"),
-        ("m:app --http zttp --http2", "--http", "'zttp' is not supported yet: want auto or httptools, or 1 or 2"),
         ("m:app --ws=mine:WS", "--ws", "'mine:WS' is not allowed: want yes or no (also true, on, 1, auto, websockets"),
         ("m:app --ws-max-size 0", "--ws-max-size", "'0' is not allowed: want a size in bytes"),
         ("m:app --h2c upgrade", "--h2c", "'upgrade' is not supported, RFC 9113 took the upgrade"),
@@ -348,18 +355,13 @@ def test_lines_that_work(line: str, expected: dict[str, Any]) -> None:
         ("m:app --h2-initial-connection-window 1k", "--h2-initial-connection-window", "'1k' is not allowed: want a"),
         ("m:app --http2-max-frame-size 1024", "--http2-max-frame-size", "'1024' is not allowed: want a size"),
         ("m:app --http2-keep-alive-interval 9", "--http2-keep-alive-interval", "not supported yet; timeout_keep_al"),
-        ("m:app --http1-header-read-timeout 9", "--http1-header-read-timeout", "not supported yet; timeout_request_h"),
         ("m:app --limit-concurrency 10", "--limit-concurrency", "not supported yet; limit_connections limits"),
-        ("m:app --interface wsgi", "--interface", "'wsgi' is not supported yet: want one of auto, asgi3"),
         ("m:app --loop zuvloop", "--loop", "'zuvloop' is not supported yet: want one of"),
-        ("m:app --log-level trace", "--log-level", "'trace' is not supported yet: want one of"),
-        ("m:app --env-file .env", "--env-file", "not supported yet"),
+        ("m:app --log-level loud", "--log-level", "'loud' is not allowed: want one of"),
         ("m:app --ssl-version 3", "--ssl-version", "'3' is not supported yet: want 17 or 2"),
         ("m:app --reset-contextvars", "--reset-contextvars", "not supported yet"),
         ("-k trio m:app", "-k", "'trio' is not supported yet: want one of"),
-        ("-c h.toml m:app", "-c", "not supported yet; FASTSERVER_<KEY> in the environment"),
-        ("--config h.toml m:app", "--config", "not supported yet"),
-        ("-D m:app", "-D", "not supported yet; let the service manager"),
+        ("-D m:app", "-D", "not supported; let the service manager"),
         ("--quic-bind a:1 m:app", "--quic-bind", "is given without certfile: want both, or neither"),
         ("--http3 m:app", "--http3", "is given without certfile: want both, or neither"),
         ("--quic-port x m:app", "--quic-port", "'x' is not allowed: want a number from 0 to 65535"),
@@ -411,14 +413,22 @@ def test_every_flag_of_other_servers_is_known() -> None:
 @pytest.mark.parametrize("key", RIVALS)
 def test_every_setting_that_is_missing_has_a_flag(key: str) -> None:
     rival, flag = RIVALS[key], f"--{key.replace('_', '-')}"
+    if rival.waived:
+        if rival.is_met(True):
+            flag = f"--no-{flag[2:]}"
+        line = cli.parse([flag, "m:app"] if rival.switch else [flag, "x", "m:app"], {})
+        assert (line.app, line.config) == ("m:app", Config())
+        assert line.loaded.warnings == (f"{flag} is passed over: {rival.waived}",)
+        return
     if not rival.switch:
         passing, refused = [flag, next(iter(rival.same), "")], [flag, "something"]
     elif rival.is_met(True):
         passing, refused = [flag], [f"--no-{flag[2:]}"]
     else:
         passing, refused = [f"--no-{flag[2:]}"], [flag]
-    assert cli.parse([*passing, "m:app"], {}) == cli.CommandLine("m:app", Config())
-    with pytest.raises(ConfigError, match=rf"^{refused[0]}: .*not supported yet"):
+    line = cli.parse([*passing, "m:app"], {})
+    assert (line.app, line.config) == ("m:app", Config())
+    with pytest.raises(ConfigError, match=rf"^{refused[0]}: .*not supported( yet)?"):
         cli.parse([*refused, "m:app"], {})
 
 
@@ -436,7 +446,9 @@ def test_an_error_names_the_variable() -> None:
         parse("m:app", {"FASTSERVER_BACKLOG": "x"})
 
 
-@pytest.mark.parametrize("app", ["m:app", "m", "a.b:c.d", "m:create()", "dir/m.py:app", "asgi:m:app", "wsgi:app"])
+@pytest.mark.parametrize(
+    "app", ["m:app", "m", "a.b:c.d", "m:create()", "dir/m.py:app", "asgi:m:app", "wsgi:app", "wsgi:m:app"]
+)
 def test_the_application_goes_through_as_it_is(app: str) -> None:
     assert parse(app).app == app
     assert parse(f"--workers 2 {app} --port 9").app == app
@@ -454,7 +466,6 @@ WANT_WORKERS = 'want a whole number, 0 or more and at most 4096, or "auto"'
         ("", "no application is given: want module:attribute, such as main:app"),
         ("--workers 2", "no application is given: want module:attribute, such as main:app"),
         ("m:app n:app", "only one application can be served: 'm:app' is given, then 'n:app'"),
-        ("wsgi:m:app", "wsgi:m:app: WSGI applications are not supported yet"),
         ("m:app --wrokers 2", "there is no flag --wrokers; did you mean --workers?"),
         ("m:app --wrokers=2", "there is no flag --wrokers; did you mean --workers?"),
         ("m:app --time-out-keepalive 5", "there is no flag --time-out-keepalive; did you mean --timeout-keep-alive?"),
@@ -473,7 +484,7 @@ WANT_WORKERS = 'want a whole number, 0 or more and at most 4096, or "auto"'
         ("m:app -b a --port 1", "--port: is given beside bind: give one of them"),
         ("m:app --keyfile k", "--keyfile: is given without certfile: want both, or neither"),
         ("m:app --factory=yes", "--factory/--no-factory: ignored explicit argument 'yes'"),
-        ("m:app --proxy-headers", "--proxy-headers: not supported yet"),
+        ("m:app --proxy-headers", f"--proxy-headers: {RIVALS['proxy_headers'].refuse(True)}"),
         ("m:app --observer m", "--observer: 'm' is not allowed, there is no colon: want module:attr, or a callable"),
         ("m:app --observers m:a", "there is no flag --observers; did you mean --observer?"),
         (
