@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS: list[dict[str, str]] = [
     {"fastserver.__main__": "cli", "fastserver.cli": "cli"},
     {"fastserver": "api"},
-    {"fastserver.processes": "processes", "fastserver.top": "top"},
+    {"fastserver.processes": "processes", "fastserver.top": "top", "fastserver.ctl": "ctl"},
     {"fastserver.server": "server"},
     {
         "fastserver.transport": "transport",
@@ -27,6 +27,7 @@ FLOORS: list[dict[str, str]] = [
         "fastserver._speedups.udpsocket": "transport",
         "fastserver.logs": "logs",
         "fastserver.development": "development",
+        "fastserver._speedups.logline": "logs",
         "fastserver.metrics": "metrics",
         "fastserver.observe": "observe",
         "fastserver.states": "states",
@@ -64,6 +65,8 @@ FLOORS: list[dict[str, str]] = [
         "fastserver._speedups.bucket": "contract",
         "fastserver._speedups.churn": "contract",
         "fastserver._speedups.ownfields": "contract",
+        "fastserver._speedups.logformats": "contract",
+        "fastserver._speedups.identity": "contract",
         "fastserver.reference": "contract",
         "fastserver.config": "contract",
     },
@@ -95,7 +98,10 @@ TIME_ALLOWED = (
     "fastserver.logs",
     "fastserver._speedups.clock",
     "fastserver._speedups.kernels",
+    "fastserver._speedups.logline",
     "fastserver.top",
+    "fastserver.ctl",
+    "fastserver.cli.check",
 )
 #: Who may import which package of others: each has a seam.  All else is the standard library.
 GUESTS = {

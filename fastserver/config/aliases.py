@@ -91,7 +91,8 @@ def translate(
 
 def suggest(name: str, known: Iterable[str]) -> str:
     """The end of an error line that offers the nearest of ``known``; empty where none is near."""
-    near = get_close_matches(name, list(known), n=1)
+    names = list(known)
+    near = [name.replace("-", "_")] if name.replace("-", "_") in names else get_close_matches(name, names, n=1)
     return f"; did you mean {near[0]}?" if near else ""
 
 

@@ -20,7 +20,7 @@ from fastserver.config.bind import (
 from fastserver.config.errors import ConfigError
 from fastserver.config.extension import WANT_OBSERVER, WANT_PROTOCOL, parse_observer, parse_protocol
 from fastserver.config.header import WANT_HEADER, parse_header
-from fastserver.config.logformat import parse_format
+from fastserver.config.logformat import SPECIAL, parse_format
 from fastserver.config.origin import WANT_ORIGIN, parse_origin
 from fastserver.config.setting import quote
 from fastserver.config.sni import WANT_SNI_CERT, parse_sni_cert
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Fact = TypeVar("Fact")
 
-_WANT_FORMAT = "atoms such as %(h)s, or combined, or json"
+_WANT_FORMAT = "atoms such as %(h)s, or one of auto, short, common, combined, json"
 _METRICS_PATHS = (STATS_PATH, READY_PATH, LIVE_PATH)
 _WANT_METRICS_PATH = (
     f"a path that starts with /, has no blank, ? or #, and is not one that is taken: {', '.join(_METRICS_PATHS)}"
@@ -57,7 +57,7 @@ def canonicalise(config: "Config") -> dict[str, Any]:
     _parse_each("observers", config.observers, parse_observer, WANT_OBSERVER)
     if config.statsd_host is not None:
         _parse("statsd_host", config.statsd_host, parse_statsd_target, WANT_STATSD)
-    if config.access_logformat != "json":
+    if config.access_logformat not in SPECIAL:
         _parse("access_logformat", config.access_logformat, parse_format, _WANT_FORMAT)
     _check_metrics_path(config.metrics_path)
     if config.health_check_path is not None and not _is_path(config.health_check_path, " ?#%"):

@@ -92,6 +92,7 @@ class Config(
             timeout_worker_healthcheck: float | str = ...,
             control_socket: str | None = ...,
             pid: str | None = ...,
+            name: str | None = ...,
             user: str | int | None = ...,
             group: str | int | None = ...,
             umask: int | str | None = ...,

@@ -7,6 +7,7 @@ import contextlib
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
+from logging import Logger
 from typing import Any
 
 from fastserver.config.errors import ConfigError
@@ -16,6 +17,7 @@ from fastserver.logs.errorlog import configure_error_log
 from fastserver.processes.count import count_workers
 from fastserver.processes.generation import open_generation
 from fastserver.processes.reloading import Reread
+from fastserver.processes.service import Service, take_service
 from fastserver.processes.signals import STOP_SIGNALS, SignalWatch
 from fastserver.processes.standard import fill_standard
 from fastserver.processes.supervisor import Supervisor
@@ -44,22 +46,50 @@ def run(app: App | str, config: Config | None = None, *, reread: Reread | None =
     _refuse_running_loop()
     fill_standard()
     try:
+        service = take_service(config)
         log = configure_error_log(config.error_logfile, config.log_level)
     except ConfigError as error:
         log_startup_failure(configure_error_log(), str(error))
         return ExitCode.NOT_STARTED
+    code: int = ExitCode.FAULT
     try:
-        if count_workers(config) >= 1 and not hasattr(os, "fork"):
-            raise ConfigError("workers", "a supervisor needs fork, which this system lacks")
-        generation = open_generation(app, config, log)
+        code = _serve(app, config, reread, service, log)
+    finally:
+        service.close(code)
+    return code
+
+
+def _serve(app: App | str, config: Config, reread: Reread | None, service: Service, log: Logger) -> int:
+    """In the order that ``service`` explains; the exit code."""
+    count, place = count_workers(config), None
+    try:
+        with contextlib.ExitStack() as opened:
+            if count >= 1 and not hasattr(os, "fork"):
+                raise ConfigError("workers", "a supervisor needs fork, which this system lacks")
+            generation = open_generation(app, service.adopt(config, log), log, owner=service.owner)
+            opened.callback(generation.close)
+            if count == 0:
+                place = open_place(generation.config, generation.endpoints, log, get_certificates(generation.tls))
+            if place is not None:
+                opened.callback(place.group.close)
+            service.establish(config, log)
+            opened.pop_all()  # who serves takes them over
     except (ConfigError, BindError) as error:
         log_startup_failure(log, str(error))
         return ExitCode.NOT_STARTED
-    if count_workers(config) >= 1:
-        return _supervise(Supervisor(generation, log, reread))
-    place = open_place(generation.config, generation.endpoints, log, get_certificates(generation.tls))
+    if count >= 1:
+        supervisor = Supervisor(generation, log, service.wrap_reread(reread, log))
+        service.attach(supervisor)
+        return _supervise(supervisor)
     try:
-        return Worker(app, generation.config, generation.endpoints, generation.tls, quic=place).run()
+        return Worker(
+            app,
+            generation.config,
+            generation.endpoints,
+            generation.tls,
+            quic=place,
+            notifier=service.notifier,
+        ).run()
     finally:
         if place is not None:
             place.group.close()  # the worker has not, where it did not come so far

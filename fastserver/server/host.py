@@ -12,6 +12,7 @@ from fastserver._speedups.clock import Clock
 from fastserver._speedups.contract import Host, Limits
 from fastserver._speedups.health import HealthCheck
 from fastserver._speedups.http import HTTPApplication
+from fastserver._speedups.identity import IdentifyingApplication
 from fastserver._speedups.websocket.settings import WebSocketSettings
 from fastserver.config.model import Config
 from fastserver.exchange.pathsend import send_path
@@ -33,7 +34,7 @@ def make_host(
 ) -> Host:
     """The host of the connections to ``app``, in the running loop.  ``state`` is what its lifespan has left behind.
 
-    ``timed`` asks for the timing of requests also where neither metrics nor access log do.
+    ``timed`` asks for the timing of requests also where no metrics do; the access log sees to that itself.
     """
     loop = asyncio.get_running_loop()
     host = Host(
@@ -47,11 +48,14 @@ def make_host(
         extra_fields=b"".join(f"{name}: {value}\r\n".encode("latin-1") for name, value in config.header_fields),
     )
     host.send_file = send_file
-    host.timed = timed or config.access_log or has_readers(config)
+    host.timed = timed or has_readers(config)
     application = HTTPApplication(app, host, config.root_path, send_path, WebSocketSettings.from_config(config))
     application.state = state
     path = config.health_check_path
     host.application = application if path is None else HealthCheck(application, host, path)
+    if config.request_id:
+        host.has_request_ids = True
+        host.application = IdentifyingApplication(host.application)
     return host
 
 

@@ -86,7 +86,7 @@ class Server:
     ``endpoints`` and ``tls`` are given by a process that has made them already.  The server closes given
     sockets too, but seals them only in ``shutdown``: others may share them.  ``place`` is where to publish what is
     counted: a scoreboard and the slot on it that was claimed for this server.  ``timed=False`` spares the timing of
-    requests where nobody can read it: no metrics, no access log, and a caller who does not ask ``get_stats``.
+    requests where nobody can read it: no metrics, and a caller who does not ask ``get_stats``.
     ``quic`` is where HTTP/3 is served; with given ``endpoints`` it is served there or not at all.  ``on_tick`` is
     called at every tick, once a second or more often, while requests are answered.
     """
@@ -307,7 +307,7 @@ class Server:
             warn_of_expired(self._tls, self._log, time.time())
             self._endpoints = open_endpoints(config)
             self._quic_place = open_place(config, self._endpoints, self._log, get_certificates(self._tls))
-        self._access_log = make_access_logger(config, asyncio.get_running_loop().call_soon)
+        self._access_log = make_access_logger(config, asyncio.get_running_loop())
         self._lifespan = Lifespan(
             self._app, config.lifespan, config.timeout_lifespan_startup, config.timeout_lifespan_shutdown, self._log
         )
@@ -403,7 +403,7 @@ class Server:
             if self._on_tick is not None:
                 self._on_tick(self._host)
         if self._access_log is not None:
-            self._access_log.flush()
+            self._access_log.tick()
         for handler in find_handlers(self._log):
             handler.write_pending()
 

@@ -40,7 +40,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Config]]:
     module.run = run  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "fastserver.processes.run", module)
     for name in tuple(os.environ):
-        if name.startswith("FASTSERVER_") or name == "WEB_CONCURRENCY":
+        if name.startswith(("FASTSERVER_", "UVICORN_")) or name in ("WEB_CONCURRENCY", "GUNICORN_CMD_ARGS"):
             monkeypatch.delenv(name)
     return calls
 
@@ -91,7 +91,7 @@ def test_a_flag_for_every_setting(key: str) -> None:
         arguments, value = ["--user", "web"], "web"
     if SETTINGS[key].group == "TLS" and key not in ("certfile", "dev_cert"):
         beside = {"certfile": "c", "ca_certs": "a"}
-    if key in ("http1", "http3", "quic_bind"):
+    if key in ("http1", "http3", "quic_bind", "insecure_bind"):
         beside = {"certfile": "c"}
     if key == "quic_initial_connection_window":
         beside = {"quic_initial_stream_window": 1024}
@@ -354,7 +354,7 @@ def test_lines_that_work(line: str, expected: dict[str, Any]) -> None:
         ("m:app --limit-concurrency 10", "--limit-concurrency", "not supported yet; limit_connections limits"),
         ("m:app --interface wsgi", "--interface", "'wsgi' is not supported yet: want one of auto, asgi3"),
         ("m:app --loop zuvloop", "--loop", "'zuvloop' is not supported yet: want one of"),
-        ("m:app --log-level trace", "--log-level", "'trace' is not supported yet: want one of"),
+        ("m:app --log-level loud", "--log-level", "'loud' is not allowed: want one of"),
         ("m:app --ssl-version 3", "--ssl-version", "'3' is not supported yet: want 17 or 2"),
         ("m:app --reset-contextvars", "--reset-contextvars", "not supported yet"),
         ("-k trio m:app", "-k", "'trio' is not supported yet: want one of"),

@@ -1,7 +1,7 @@
 """Every rule of ``docs/threats.md`` has a test whose name says so, in each file that its line names.
 
-The tests are called ``test_h1_<number>_...``, ``test_h2_...``, ``test_ws_...``, ``test_q_...`` and ``test_t_...``; one may
-name two.
+The tests are called ``test_h1_<number>_...``, ``test_h2_...``, ``test_ws_...``, ``test_q_...`` and ``test_t_...``; one
+may name two.
 """
 
 import ast

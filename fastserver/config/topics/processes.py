@@ -115,6 +115,16 @@ class Supervision:
         aliases=("pid_file", "pid_path", "pidfile"),
         optional=True,
     )
+    name: str | None = setting(
+        None,
+        Kind.TEXT,
+        "supervision",
+        "What ps and top call the processes: NAME: supervisor, NAME: worker. Without it by their command line.",
+        short="-n",
+        metavar="NAME",
+        aliases=("process_name", "proc_name"),
+        optional=True,
+    )
     user: str | None = setting(
         None,
         Kind.ACCOUNT,
