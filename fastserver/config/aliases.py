@@ -84,7 +84,7 @@ def translate(
         meaning.values["header"] = _join_headers(meaning.values["header"])
     dialect.read_protocols(meaning.values, meaning.names)
     dialect.read_worker_class(meaning.values, meaning.names, beneath)
-    if "access_logfile" in meaning.values and "access_log" not in meaning.values:
+    if "access_logfile" in meaning.values and meaning.values.get("access_log") is None:
         meaning.put("access_log", True, meaning.names["access_logfile"])
     return meaning
 

@@ -17,14 +17,15 @@ from typing import TYPE_CHECKING, Any, Final
 from fastserver.config.devcert import resolve_dev_cert
 from fastserver.config.errors import ConfigError
 from fastserver.config.model import Config
+from fastserver.development.settings import adapt
 from fastserver.processes.count import count_workers
 from fastserver.processes.surroundings import Surroundings
 from fastserver.server.endpoints import Endpoint, describe_endpoint, open_endpoints
 from fastserver.server.quic import describe_group, list_binds, open_group
 from fastserver.server.renewal import warn_of_expired
 from fastserver.server.tls import TLSMaterial, get_certificates, load_tls
-from fastserver.transport.sockets import Listener
-from fastserver.typing import App
+from fastserver.transport.sockets import Listener, Owner, release
+from fastserver.typing import AnyApp
 
 if TYPE_CHECKING:
     from fastserver.processes.template import Template
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 #: What stays as it was at the start: it was done once, with rights that may be gone, or before the first fork.
 FIXED: Final = (
+    "name",
     "user",
     "group",
     "umask",
@@ -57,7 +59,7 @@ class Generation:
     where it is the supervisor; ``surroundings`` what its workers start in, ``None`` where the supervisor has the same.
     """
 
-    app: App | str
+    app: AnyApp | str
     config: Config
     endpoints: Sequence[Endpoint]
     tls: TLSMaterial | None
@@ -96,21 +98,30 @@ class Generation:
         """In the order of ``endpoints``."""
         return [endpoint.listener for endpoint in self.endpoints]
 
+    def close(self) -> None:
+        """Seal and close its sockets, for a process that gives them up; safe to repeat."""
+        release(self.listeners)
+        if self.numbers is not None:
+            self.numbers.group.close()
 
-def open_generation(app: App | str, config: Config, log: Logger, former: Generation | None = None) -> Generation:
-    """Bind what is not ``former``'s already and read the certificates.
+
+def open_generation(
+    app: AnyApp | str, config: Config, log: Logger, former: Generation | None = None, owner: Owner | None = None
+) -> Generation:
+    """Bind what is not ``former``'s already and read the certificates; ``owner`` gets new Unix sockets.
 
     Raises ``ConfigError`` and ``BindError``, with everything that was opened closed again; ``former`` stays as it was.
     """
     if former is not None:
         config = keep_fixed(config, former.config, log)
+    config = adapt(config)
     if config.preload and sys.platform != "linux":
         raise ConfigError("preload", "it needs Linux")
     config = resolve_dev_cert(config, time.time(), log.info)
     tls = load_tls(config)
     warn_of_expired(tls, log, time.time())
     taken = former.endpoints if former is not None else ()
-    endpoints = open_endpoints(config, former=taken)
+    endpoints = open_endpoints(config, owner, taken)
     try:
         numbers = _open_numbers(config, endpoints, tls, log, former)
     except BaseException:

@@ -83,6 +83,8 @@ class Supervisor:
         self.chores: list[Callable[[float], float]] = []
         self.at_fork: list[Callable[[], None]] = []
         self.observers: list[Callable[[Notice], None]] = []
+        #: Hears of a worker that could not be started, and why: whether it sees to it, so that nobody else does.
+        self.on_start_failure: Callable[[WorkerProcess, str], bool] | None = None
         self._stop_at = math.inf
         self._code: int = ExitCode.OK
         self._ever_ready = False
@@ -105,6 +107,11 @@ class Supervisor:
     def generation(self) -> Generation:
         """What serves; while a reload is under way, what it replaces."""
         return self._reloader.generation
+
+    @property
+    def is_reloading(self) -> bool:
+        """Whether workers are being replaced one by one."""
+        return self._reloader.roll is not None
 
     @property
     def last_reload(self) -> ReloadResult | None:
@@ -389,10 +396,13 @@ class Supervisor:
             self._on_successor_exit(worker, how)
             return
         if state is WorkerState.STARTING:
+            reason = worker.reason or f"worker [{worker.pid}] {how}"
+            if self.on_start_failure is not None and self.on_start_failure(worker, reason):
+                return
             self._tell_failure(worker)
             self._start_deaths += 1
             if not self._ever_ready and (code == ExitCode.NOT_STARTED or self._start_deaths >= START_ATTEMPTS):
-                self.log.error("startup failed: %s", worker.reason or f"worker [{worker.pid}] {how}")
+                self.log.error("startup failed: %s", reason)
                 self._stop(ExitCode.NOT_STARTED)
                 return
         slot = worker.slot

@@ -200,6 +200,29 @@ def test_a_stop_during_a_reload_ends_it(changing: Site) -> None:
     assert "reload failed, and what served goes on: the server was told to stop" in server.text
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_http3_and_open_connections_go_on(workers: int, certificate: str, authority: str) -> None:
+    """New connections reach new workers, requests that are under way are answered by the old ones."""
+    peers = pytest.importorskip("tests.e2e.h3peer")
+    with start("--http3", "--certfile", certificate, workers=workers) as server:
+        first = server.wait_ready(workers)
+        with peers.H3Peer(server.port, authority) as old:
+            assert int(old.fetch("/").body.split()[0]) in first
+            slow = old.request("/sleep?2")
+            seen: set[int] = set()
+            for _ in range(3):
+                assert "reloaded" in reload(server)
+                with peers.H3Peer(server.port, authority) as new:
+                    answer = new.fetch("/")
+                    assert answer.status == 200
+                    seen.add(int(answer.body.split()[0]))
+            assert not seen & set(first)
+            assert int(old.wait_answer(slow).body.split()[0]) in first
+        server.send(signal.SIGTERM)
+        assert server.wait_exit() == 0
+    assert "ERROR" not in server.text
+
+
 # Settings.
 
 
