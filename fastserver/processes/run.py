@@ -13,6 +13,7 @@ from fastserver.config.errors import ConfigError
 from fastserver.config.model import Config
 from fastserver.errors import ExitCode
 from fastserver.logs.errorlog import configure_error_log
+from fastserver.logs.setup import configure_logs
 from fastserver.processes.count import count_workers
 from fastserver.processes.generation import open_generation
 from fastserver.processes.reloading import Reread
@@ -44,7 +45,7 @@ def run(app: App | str, config: Config | None = None, *, reread: Reread | None =
     _refuse_running_loop()
     fill_standard()
     try:
-        log = configure_error_log(config.error_logfile, config.log_level)
+        log = configure_logs(config)
     except ConfigError as error:
         log_startup_failure(configure_error_log(), str(error))
         return ExitCode.NOT_STARTED

@@ -17,6 +17,7 @@ from fastserver._speedups.websocket.settings import WebSocketSettings
 from fastserver.config.model import Config
 from fastserver.exchange.pathsend import send_path
 from fastserver.logs.accesslog import AccessLog
+from fastserver.logs.delegation import DelegatedAccessLog
 from fastserver.server.monitor import has_readers
 from fastserver.transport.sendfile import send_file
 from fastserver.typing import App
@@ -30,7 +31,12 @@ METRICS_CONNECTIONS: Final = 64
 
 
 def make_host(
-    config: Config, app: App, state: dict[str, Any] | None, log: Logger, access_log: AccessLog | None, timed: bool
+    config: Config,
+    app: App,
+    state: dict[str, Any] | None,
+    log: Logger,
+    access_log: AccessLog | DelegatedAccessLog | None,
+    timed: bool,
 ) -> Host:
     """The host of the connections to ``app``, in the running loop.  ``state`` is what its lifespan has left behind.
 
