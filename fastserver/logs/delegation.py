@@ -38,6 +38,7 @@ class DelegatedAccessLog:
 
     def __init__(self, name: str, form: str, excluded: frozenset[str] | None, matches: Any) -> None:
         self._log = logging.getLogger(name)
+        self._log.disabled = False  # an application's dictConfig may have switched off what it does not name
         self._is_uvicorn = name.startswith("uvicorn")
         self._form = TIMED if form == SHORT else form
         self._json = make_json_format(False) if form == JSON else None
