@@ -187,6 +187,7 @@ cdef class Host:
     cdef public long long connections_seen
     cdef public Metrics metrics
     cdef public bint timed
+    cdef public bint has_request_ids
     cdef public Observers observers
     cdef public set tasks
     cdef public bint ready

@@ -524,6 +524,8 @@ class Host:
         self.tasks = set()
         self.metrics = Metrics()
         self.timed = True
+        # Whether each request has an id of its own (see identity).
+        self.has_request_ids = False
         self.observers = None
         self.ready = True
         self.draining = False

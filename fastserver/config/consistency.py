@@ -20,7 +20,7 @@ from fastserver.config.bind import (
 from fastserver.config.errors import ConfigError
 from fastserver.config.extension import WANT_OBSERVER, WANT_PROTOCOL, parse_observer, parse_protocol
 from fastserver.config.header import WANT_HEADER, parse_header
-from fastserver.config.logformat import parse_format
+from fastserver.config.logformat import SPECIAL, parse_format
 from fastserver.config.origin import WANT_ORIGIN, parse_origin
 from fastserver.config.setting import quote
 from fastserver.config.sni import WANT_SNI_CERT, parse_sni_cert
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Fact = TypeVar("Fact")
 
-_WANT_FORMAT = "atoms such as %(h)s, or combined, or json"
+_WANT_FORMAT = "atoms such as %(h)s, or one of auto, short, common, combined, json"
 _METRICS_PATHS = (STATS_PATH, READY_PATH, LIVE_PATH)
 _WANT_METRICS_PATH = (
     f"a path that starts with /, has no blank, ? or #, and is not one that is taken: {', '.join(_METRICS_PATHS)}"
@@ -57,7 +57,7 @@ def canonicalise(config: "Config") -> dict[str, Any]:
     _parse_each("observers", config.observers, parse_observer, WANT_OBSERVER)
     if config.statsd_host is not None:
         _parse("statsd_host", config.statsd_host, parse_statsd_target, WANT_STATSD)
-    if config.access_logformat != "json":
+    if config.access_logformat not in SPECIAL:
         _parse("access_logformat", config.access_logformat, parse_format, _WANT_FORMAT)
     _check_metrics_path(config.metrics_path)
     if config.health_check_path is not None and not _is_path(config.health_check_path, " ?#%"):
@@ -67,6 +67,8 @@ def canonicalise(config: "Config") -> dict[str, Any]:
     headers = {name.lower() for name, _ in _parse_each("header", config.header, parse_header, WANT_HEADER)}
     protocols: Iterable[object] = config.protocols
     return {
+        "access_log": config.reload if config.access_log is None else config.access_log,
+        "log_level": "debug" if config.debug else config.log_level,
         "root_path": _normalise_root_path(config.root_path),
         "server_header": config.server_header and "server" not in headers,
         "date_header": config.date_header and "date" not in headers,
@@ -160,8 +162,6 @@ def _check_tls(config: "Config") -> None:
                 raise ConfigError(key, "is given without certfile: want both, or neither")
         if config.sni_cert:
             raise ConfigError("sni_cert", "is given without certfile, which other clients get: want both, or neither")
-        if config.insecure_bind:
-            raise ConfigError("insecure_bind", "is given without certfile: want bind, which has no TLS then")
         for binding in config.protocols:
             if binding.alpn is not None:
                 raise ConfigError("protocols", f"{quote(binding.where)} is not allowed without certfile")

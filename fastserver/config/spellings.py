@@ -48,6 +48,9 @@ BOOLEANS: Final[Mapping[str, str]] = {"t": "yes", "y": "yes", "f": "no", "n": "n
 LEVELS: Final[Mapping[str, str]] = {
     "warn": "warning",
     "fatal": "critical",
+    "trace": "debug",  # uvicorn's; there is nothing below debug
+    "notset": "debug",
+    "5": "debug",
     "10": "debug",
     "20": "info",
     "30": "warning",

@@ -35,9 +35,10 @@ class EchoWorker:
     What the datagram says behind 30 bytes is done: ``leave`` (ask to be retired), ``end``, ``die``.
     """
 
-    def __init__(self, *arguments: object) -> None:
-        self.channel = next(each for each in arguments if isinstance(each, Channel))
-        self.quic = next(each for each in arguments if isinstance(each, QUICPlace))
+    def __init__(self, *_: object, channel: object, quic: object, **others: object) -> None:
+        assert isinstance(channel, Channel)
+        assert isinstance(quic, QUICPlace)
+        self.channel, self.quic = channel, quic
         self.is_draining = False
 
     def run(self) -> int:
