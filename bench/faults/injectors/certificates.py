@@ -11,7 +11,7 @@ from bench.faults.outcome import Outcome
 from bench.faults.rig import Front, Loads, Rig, Site, make_certificate, read_serial
 
 #: Handshakes foremost.
-MIX = Mix(kept=4, fresh=6, late=0, large=0, upload=1, slow_upload=0, stream=0, pipelined=0, ws=1, h2=1)
+MIX = Mix(kept=4, fresh=6, seldom=0, late=0, large=0, upload=1, slow_upload=0, stream=0, pipelined=0, ws=1, h2=1)
 #: Within so long of the reload a new certificate has to be shown.
 SHOW_S = 15.0
 
