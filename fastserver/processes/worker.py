@@ -37,7 +37,7 @@ from fastserver.server.server import Server
 from fastserver.server.tls import TLSMaterial
 from fastserver.transport.sockets import seal
 from fastserver.transport.tls import ignore_bad_names
-from fastserver.typing import App
+from fastserver.typing import AnyApp
 
 if TYPE_CHECKING:
     from fastserver.transport.udpgroup import QUICPlace
@@ -73,7 +73,7 @@ class Worker:
 
     def __init__(
         self,
-        app: App | str,
+        app: AnyApp | str,
         config: Config,
         endpoints: Sequence[Endpoint],
         tls: TLSMaterial | None,
@@ -254,9 +254,11 @@ class Worker:
 
     def _renew(self) -> None:
         """In the loop, of a server that is alone: as much of a reload as a process can do to itself."""
+        self._notifier.reloading("reloading")
         reopen_logs()
         if self._server.reload_certificates():
             self._log.info("SIGHUP: certificates are read anew; for new code and settings start with --workers")
+        self._notifier.ready("serves")
 
     def _force(self, loop: asyncio.AbstractEventLoop, signum: int) -> None:
         if self._forced:
