@@ -73,12 +73,12 @@ def test_a_real_file_of_gunicorn(here: Path) -> None:
         preload=True,
         max_requests=1000,
         max_requests_jitter=50,
+        name="mine",
     )
     assert loaded.start.app == "main:app"
     assert loaded.environment == {"A": "b"}
     assert [line.partition(" is ")[0] for line in loaded.warnings] == [
         "gunicorn.conf.py: post_fork",
-        "gunicorn.conf.py: proc_name",
         "gunicorn.conf.py: worker_tmp_dir",
     ]
     with pytest.warns(UserWarning, match="is passed over"):
