@@ -67,6 +67,7 @@ cdef class WSGIAnswer(Job):
     cdef int _stage
     cdef long long _taken
     cdef bint _gone
+    cdef bint _is_told_to_end
     cdef object _gate
     cdef bint _is_waiting
 

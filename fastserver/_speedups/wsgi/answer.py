@@ -70,6 +70,7 @@ class WSGIAnswer(Job):
         self._processed = 0
         self._taken = 0
         self._gone = False
+        self._is_told_to_end = False
         self._gate = None
         self._is_waiting = False
         self._accounted = False
@@ -103,6 +104,11 @@ class WSGIAnswer(Job):
 
     def on_eof(self):
         """The client may still be reading."""
+
+    def on_stream_deadline(self):
+        """A response of no announced length is to end: it does behind the next part that the application says."""
+        if self._state == SENDING_BODY and self._stage == RUNNING and self._sent_head.content_length < 0:
+            self._is_told_to_end = True
 
     def on_disconnect(self):
         self._gone = True

@@ -45,6 +45,7 @@ cdef class WSGIExchange(WSGIAnswer):
     @cython.locals(head=ResponseHead)
     cdef bint _send(self, bytes body) except -1
     @cython.locals(head=ResponseHead, bodyless=bint)
+    cdef _leave(self)
     cdef _finish(self)
     cdef _fail(self, failure)
     cdef _close(self, bint ended)

@@ -13,6 +13,7 @@ from contextvars import copy_context
 
 from ..asgi import is_disconnect
 from ..contract import ClientDisconnected, is_bodyless
+from ..fields import is_event_stream
 from .answer import WSGIAnswer, WSGICallable
 from .bounds import AHEAD_BYTES, JOINED_BYTES, PARTS_PER_TURN
 from .head import make_head
@@ -142,6 +143,9 @@ class WSGIExchange(WSGIAnswer):
             body = part if type(part) is bytes else as_bytes(part)
             if self._gone or (body and not self._send(body)):
                 return True
+            if self._is_told_to_end:
+                self._leave()
+                return True
             if self._pool is None:
                 budget -= 1
                 if not self._sink.is_writable():
@@ -184,6 +188,16 @@ class WSGIExchange(WSGIAnswer):
         self._posted += len(body)
         self._post(PART, head, body, False)
         return True
+
+    def _leave(self):
+        """The server stops and has no more time for this response.
+
+        A stream of events ends here: its reader drops an event that is not whole.  No other response is whole.
+        """
+        if self._finished:
+            return
+        self._finished = True
+        self._post(LAST if is_event_stream(self._head.fields) else FAULT, None, b"", False)
 
     def _finish(self):
         """The iterable has come to its end."""
