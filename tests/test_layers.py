@@ -47,6 +47,7 @@ FLOORS: list[dict[str, str]] = [
         "fastserver._speedups.asgi": "application",
         "fastserver._speedups.task": "application",
         "fastserver._speedups.websocket": "application",
+        "fastserver._speedups.wsgi": "application",
     },
     {
         "fastserver._speedups.contract": "contract",

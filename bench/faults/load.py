@@ -1,6 +1,7 @@
 """The mixed load: lanes that each do one thing over and over, at a pace, until they are told to end.
 
-A lane that is refused waits a moment and tries again; once ``closing`` is set, the refusal is its end.
+A lane that is refused waits a moment and tries again; once ``closing`` is set, or
+the server is no more ``alive``, the refusal is its end.
 """
 
 import asyncio
@@ -19,6 +20,10 @@ from bench.faults.ws import WSClient, run_session
 RETRY_S = 0.02
 #: Streams of one HTTP/2 connection that are under way at once.
 STREAMS = 10
+#: A client that keeps its connection and seldom asks: just when an idle connection may be given up.
+SELDOM_S = 1.2
+#: Within so long a lane that pauses notices that the load is over.
+_NOTICE_S = 0.2
 SLOW_UPLOAD = Request("/upload", upload=262144, chunked=True, parts=4, pause_s=0.03)
 #: How long the "late" client says nothing after its connect.
 LATE_S = 0.2
@@ -30,6 +35,7 @@ class Mix:
 
     kept: int = 12
     fresh: int = 4
+    seldom: int = 6
     late: int = 2
     large: int = 1
     upload: int = 2
@@ -45,10 +51,10 @@ class Mix:
         return Mix(**values)
 
 
-_LANES = ("kept", "fresh", "late", "large", "upload", "slow_upload", "stream", "pipelined", "ws", "h2")
+_LANES = ("kept", "fresh", "seldom", "late", "large", "upload", "slow_upload", "stream", "pipelined", "ws", "h2")
 
 #: For faults that need some traffic, and not all of its kinds.
-LIGHT = Mix(kept=6, fresh=2, late=0, large=0, upload=1, slow_upload=0, stream=1, pipelined=0, ws=1, h2=0)
+LIGHT = Mix(kept=6, fresh=2, seldom=2, late=0, large=0, upload=1, slow_upload=0, stream=1, pipelined=0, ws=1, h2=0)
 
 
 @dataclass(slots=True)
@@ -61,6 +67,7 @@ class Load:
     speaks: frozenset[str] = frozenset({"h1", "ws"})
     closing: bool = False
     answer_s: float = 30.0
+    alive: Callable[[], bool] = lambda: True
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _clients: list[H1Client | H2Client | WSClient] = field(default_factory=list)
     _over: bool = False
@@ -77,6 +84,8 @@ class Load:
             self._lane(f"http{mark} kept", 0.03, lambda: Request("/get", {"ms": ms(), "size": 1024}))
         for _ in range(mix.fresh):
             self._lane(f"http{mark} fresh", 0.03, lambda: Request("/get", {"ms": ms(), "size": 1024}), fresh=True)
+        for _ in range(mix.seldom):
+            self._lane(f"http{mark} seldom", SELDOM_S, lambda: Request("/get", {"ms": ms()}))
         for _ in range(mix.late):
             self._add(self._run_late(f"http{mark} late"))
         for _ in range(mix.large):
@@ -107,8 +116,6 @@ class Load:
             await asyncio.gather(*self._tasks, return_exceptions=True)
         for client in self._clients:
             client.close()
-        for attempt in self.book.attempts:
-            attempt.judge(Outcome.TIMEOUT, "still open at the end")
         faults = [task.exception() for task in self._tasks if not task.cancelled() and task.exception() is not None]
         if faults and faults[0] is not None:
             raise faults[0]
@@ -117,6 +124,10 @@ class Load:
     def idle(self) -> bool:
         """Whether every lane has ended."""
         return all(task.done() for task in self._tasks)
+
+    def _ends_refused(self) -> bool:
+        """Whether no connection is to be had any more."""
+        return self.closing or not self.alive()
 
     def _latency(self) -> int:
         return self._random.randint(5, 50)
@@ -130,15 +141,18 @@ class Load:
     async def _rest(self, attempt: Attempt, pace_s: float) -> bool:
         """Wait for the lane's next turn; ``False`` where there is none."""
         refused = attempt.outcome is Outcome.REFUSED
-        if self._over or (refused and self.closing):
+        if self._over or (refused and self._ends_refused()):
             return False
-        await asyncio.sleep(RETRY_S if refused else self._random.uniform(0, 2 * pace_s))
+        pause_s = RETRY_S if refused else self._random.uniform(0, 2 * pace_s)
+        while pause_s > 0 and not self._over:
+            await asyncio.sleep(min(pause_s, _NOTICE_S))
+            pause_s -= _NOTICE_S
         return not self._over
 
     async def _run(self, kind: str, pace_s: float, make: Callable[[], Request], fresh: bool) -> None:
         client = H1Client(self.target, self._context, self.answer_s)
         self._clients.append(client)
-        await asyncio.sleep(self._random.uniform(0, pace_s))
+        await asyncio.sleep(min(0.3, self._random.uniform(0, pace_s)))
         while True:
             attempt = await client.perform(self.book.open(kind), make())
             if fresh:
@@ -171,7 +185,7 @@ class Load:
         self._clients.append(client)
         while not self._over:
             if not await run_session(client, self.book, self._random.uniform(0, 0.08), kind):
-                if self.closing:
+                if self._ends_refused():
                     return
                 await asyncio.sleep(RETRY_S)
 

@@ -17,14 +17,21 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.x509.oid import NameOID
 
 from bench.faults.h1 import H1Client, Request
 from bench.faults.load import Load, Mix
 from bench.faults.outcome import Attempt, Book, Outcome, tell_counts
 from bench.faults.process import Process
 from bench.faults.server import Server, Wants
-from bench.faults.truth import READY, Testimony, TruthReader
+from bench.faults.truth import READY, Truth, TruthReader
 from bench.faults.verdict import Verdict
 from bench.faults.wire import Target, hash_certificate
 from bench.macro.contest import find_free_port
@@ -33,6 +40,8 @@ from bench.macro.contest import find_free_port
 START_S = 20.0
 #: What a stop may take beyond the grace of open requests.
 STOP_MARGIN_S = 5.0
+#: By how much a quick run is more patient.
+QUICK_ALLOWS = 5
 
 
 class NotStarted(Exception):
@@ -47,15 +56,27 @@ class Front:
     BOTH = "both"
 
 
-def make_certificate(directory: Path, days: int = 2) -> tuple[Path, Path]:
-    """A new key and certificate for localhost in ``directory``; an expired one for less than a day."""
+def make_certificate(directory: Path) -> tuple[Path, Path]:
+    """A new key and certificate for localhost in ``directory``."""
     certificate, key = directory / "cert.pem", directory / "key.pem"
     argv = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-    argv += ["-days", str(days), "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"]
+    argv += ["-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"]
     subprocess.run(
         [*argv, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True, timeout=START_S
     )
     return certificate, key
+
+
+def expire_certificate(directory: Path) -> None:
+    """Make the certificate in ``directory`` one that ended yesterday, for the same key."""
+    key = load_pem_private_key((directory / "key.pem").read_bytes(), None)
+    assert isinstance(key, EllipticCurvePrivateKey)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(timezone.utc)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(now - timedelta(days=3)).not_valid_after(now - timedelta(days=1))
+    certificate = builder.sign(key, hashes.SHA256())
+    (directory / "cert.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
 
 
 def read_serial(certificate: Path) -> str:
@@ -96,7 +117,11 @@ class Site:
     def target(self) -> Target:
         return self.targets[0][0]
 
-    def testify(self) -> Testimony:
+    def is_alive(self) -> bool:
+        """Whether its first process runs."""
+        return self.process.code is None
+
+    def testify(self) -> Truth:
         return self.reader.read()
 
     def set_generation(self, name: str) -> None:
@@ -117,7 +142,8 @@ class Site:
         """A load on each listener, with one book for all."""
         book = self.open_book()
         factor = scale / len(self.targets)
-        loads = [Load(target, book, mix.scale(factor), speaks).start() for target, speaks in self.targets]
+        mix = mix.scale(factor)
+        loads = [Load(target, book, mix, speaks, alive=self.is_alive).start() for target, speaks in self.targets]
         return Loads(book, loads)
 
     async def ask(self, request: Request | None = None, answer_s: float = 5.0, tls: bool = False) -> Attempt:
@@ -168,7 +194,10 @@ class Loads:
         return all(load.idle for load in self.loads)
 
     async def finish(self, limit_s: float = 35.0) -> Book:
+        """Let each lane end with what it has under way; whatever is open then has timed out."""
         await asyncio.gather(*(load.finish(limit_s) for load in self.loads))
+        for attempt in self.book.attempts:
+            attempt.judge(Outcome.TIMEOUT, "still open at the end")
         return self.book
 
 
@@ -186,6 +215,10 @@ class Rig:
     faketime: str = ""
     say: Callable[[str], None] = lambda text: None
     _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def allow(self, seconds: float) -> float:
+        """A bound on how long the server may take; a quick run asks what it does, not how soon."""
+        return QUICK_ALLOWS * seconds if self.quick else seconds
 
     @property
     def fronts(self) -> list[str]:

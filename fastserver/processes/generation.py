@@ -25,7 +25,7 @@ from fastserver.server.quic import describe_group, list_binds, open_group
 from fastserver.server.renewal import warn_of_expired
 from fastserver.server.tls import TLSMaterial, get_certificates, load_tls
 from fastserver.transport.sockets import Listener, Owner, release
-from fastserver.typing import App
+from fastserver.typing import AnyApp
 
 if TYPE_CHECKING:
     from fastserver.processes.template import Template
@@ -59,7 +59,7 @@ class Generation:
     where it is the supervisor; ``surroundings`` what its workers start in, ``None`` where the supervisor has the same.
     """
 
-    app: App | str
+    app: AnyApp | str
     config: Config
     endpoints: Sequence[Endpoint]
     tls: TLSMaterial | None
@@ -106,7 +106,7 @@ class Generation:
 
 
 def open_generation(
-    app: App | str, config: Config, log: Logger, former: Generation | None = None, owner: Owner | None = None
+    app: AnyApp | str, config: Config, log: Logger, former: Generation | None = None, owner: Owner | None = None
 ) -> Generation:
     """Bind what is not ``former``'s already and read the certificates; ``owner`` gets new Unix sockets.
 

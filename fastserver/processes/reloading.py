@@ -20,13 +20,13 @@ from fastserver.processes.rollover import ReloadResult, Rollover
 from fastserver.processes.surroundings import take_surroundings
 from fastserver.processes.workers import Slot, WorkerProcess, WorkerState
 from fastserver.transport.sockets import Listener, release
-from fastserver.typing import App
+from fastserver.typing import AnyApp
 
 if TYPE_CHECKING:
     from fastserver.server.numbers import WorkerNumbers
 
 #: Gives the application and the configuration as they are now; a ``ValueError`` of one line says why it cannot.
-Reread: TypeAlias = Callable[[], tuple[App | str, Config]]
+Reread: TypeAlias = Callable[[], tuple[AnyApp | str, Config]]
 
 
 class Reloader:

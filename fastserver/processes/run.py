@@ -14,6 +14,7 @@ from fastserver.config.errors import ConfigError
 from fastserver.config.model import Config
 from fastserver.errors import ExitCode
 from fastserver.logs.errorlog import configure_error_log
+from fastserver.logs.setup import configure_logs
 from fastserver.processes.count import count_workers
 from fastserver.processes.generation import open_generation
 from fastserver.processes.reloading import Reread
@@ -26,11 +27,11 @@ from fastserver.server.quic import open_place
 from fastserver.server.server import Server
 from fastserver.server.tls import get_certificates
 from fastserver.transport.sockets import BindError
-from fastserver.typing import App
+from fastserver.typing import AnyApp
 
 
-def run(app: App | str, config: Config | None = None, *, reread: Reread | None = None, **settings: Any) -> int:
-    """Serve ``app``, an ASGI callable or ``module:attr``, until a signal ends it; gives the exit code.
+def run(app: AnyApp | str, config: Config | None = None, *, reread: Reread | None = None, **settings: Any) -> int:
+    """Serve ``app``, an ASGI or WSGI callable or ``module:attr``, until a signal ends it; gives the exit code.
 
     ``settings`` make a ``Config`` in place of ``config`` (``Config.from_mapping``).  With one worker or more this
     process only supervises; a callable then serves in forked copies of what it is now.  Exit codes: 0 stopped as asked,
@@ -47,7 +48,7 @@ def run(app: App | str, config: Config | None = None, *, reread: Reread | None =
     fill_standard()
     try:
         service = take_service(config)
-        log = configure_error_log(config.error_logfile, config.log_level)
+        log = configure_logs(config)
     except ConfigError as error:
         log_startup_failure(configure_error_log(), str(error))
         return ExitCode.NOT_STARTED
@@ -59,7 +60,7 @@ def run(app: App | str, config: Config | None = None, *, reread: Reread | None =
     return code
 
 
-def _serve(app: App | str, config: Config, reread: Reread | None, service: Service, log: Logger) -> int:
+def _serve(app: AnyApp | str, config: Config, reread: Reread | None, service: Service, log: Logger) -> int:
     """In the order that ``service`` explains; the exit code."""
     count, place = count_workers(config), None
     try:
@@ -108,7 +109,7 @@ def _supervise(supervisor: Supervisor) -> int:
 
 
 async def serve(
-    app: App | str,
+    app: AnyApp | str,
     config: Config | None = None,
     *,
     observers: str | Callable[..., object] | Iterable[str | Callable[..., object]] = (),
@@ -121,12 +122,15 @@ async def serve(
     Without a trigger SIGINT and SIGTERM end it, where the loop runs in the main thread; a second one cuts what is open.
     ``observers``, one or several, hear its events beside those of ``config``; ``protocols`` are handlers by where they
     serve, likewise.
-    ``mode`` is there for hypercorn's signature: only ``"asgi"`` is known.  Raises ``StartupFailed``, and what the
-    trigger raises.  A cancelled ``serve`` cuts open requests and is gone at once.
+    ``mode`` is there for hypercorn's signature: ``"asgi"`` or ``"wsgi"``, else ``config.interface`` says it.
+    Raises ``StartupFailed``, and what the trigger raises.  A cancelled ``serve`` cuts open requests and is gone at
+    once.
     """
-    if mode not in (None, "asgi"):
-        raise ConfigError("mode", f"{mode!r} is not supported yet: want 'asgi'")
+    if mode not in (None, "asgi", "wsgi"):
+        raise ConfigError("mode", f"{mode!r} is not allowed: want 'asgi' or 'wsgi'")
     config = config if config is not None else Config()
+    if mode == "wsgi":
+        config = replace(config, interface="wsgi")
     if isinstance(observers, str) or callable(observers):
         observers = (observers,)
     bindings: tuple[Any, ...] = (*config.protocols, *(protocols or {}).items())
