@@ -171,7 +171,7 @@ class Config(
             error_logfile: str = ...,
             log_level: str | int = ...,
             log_format: str = ...,
-            log_config: str | None = ...,
+            log_config: str | Mapping[str, Any] | None = ...,
             use_colors: bool | str | None = ...,
             request_id: bool | str = ...,
             observers: str | Callable[..., object] | Sequence[str | Callable[..., object]] = ...,

@@ -14,7 +14,7 @@ from bench.faults.injectors.crashes import Kill, is_excused
 from bench.faults.injectors.reloads import count_least_ready
 from bench.faults.load import Mix
 from bench.faults.outcome import Attempt, Outcome
-from bench.faults.report import merge, render
+from bench.faults.report import merge, place, render
 from bench.faults.server import SERVERS, Lacking, Wants, choose_servers
 from bench.faults.truth import END, READY, START, STOPPED, Sighting, Truth, TruthReader, Witness
 from bench.faults.verdict import Verdict, Word
@@ -214,6 +214,17 @@ def test_the_table_has_a_row_for_each_fault_and_a_column_for_each_server() -> No
     assert "| FI-3 | SIGTERM under load | pass | **fails**: 3 of 9 failed |" in table
     assert "| FI-1 | a worker is killed |  | n/a: recycling |" in table
     assert "FI-7" not in table
+
+
+def test_the_table_finds_its_place_and_says_over_how_many_requests_nothing_failed() -> None:
+    passed = Verdict("FI-3", "fastserver", figures={"requests": 11149})
+    text = place("before\n<!-- table -->\nold\n<!-- end of table -->\nafter", render(document(passed)))
+    assert "| 0 of 11,149 |" in text
+    assert "old" not in text
+    assert text.startswith("before\n<!-- table -->\n|")
+    assert text.endswith("|\n<!-- end of table -->\nafter")
+    with pytest.raises(ValueError, match="no marks"):
+        place("nothing", "table")
 
 
 def test_a_resumed_run_keeps_what_is_there_and_the_newer_of_two() -> None:
