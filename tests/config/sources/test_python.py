@@ -27,7 +27,6 @@ from pathlib import Path
 
 host = "0.0.0.0"
 port = os.environ.get("PORT", "8080")
-name = "mine"
 bind = f"{host}:{port}"
 workers = 2 + 1
 worker_class = "gthread"
@@ -71,6 +70,7 @@ def test_a_real_file_of_gunicorn(here: Path) -> None:
         error_logfile="/tmp/error.log",
         log_level="warning",
         preload=True,
+        name="mine",
         max_requests=1000,
         max_requests_jitter=50,
         name="mine",
@@ -114,7 +114,8 @@ def test_faults(here: Path, text: str, line: str) -> None:
         ({"host": "x", "port": 2}, {"host": "x", "port": 2}),
         ({"app": object(), "application": 1}, {}),
         ({"app": "m:a"}, {"app": "m:a"}),
-        ({"name": "x", "http": 1, "static": 2, "env": "prod", "headers": 3, "config": {}}, {}),
+        ({"http": 1, "static": 2, "log": print, "env": "prod", "config": {}}, {}),
+        ({"env": ["A=b"], "header": "A: b", "name": "x"}, {"env": ["A=b"], "header": "A: b", "name": "x"}),
         ({"os": os, "workers": 2, "__file__": "x"}, {"workers": 2}),
         ({"observer": len, "observers": None}, {"observer": len, "observers": None}),
         (
