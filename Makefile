@@ -14,7 +14,8 @@ ROOMS := $(shell find fastserver/_speedups -name '*.py' -o -name '*.pyx' -o -nam
 PURE := build/pure
 # Other projects' clients meet the compiled build alone, for time's sake; both builds pass every test of the rooms
 # themselves, and the floods.
-PURE_ARGS := --ignore-glob='*/e2e/test_h2_*.py' --ignore-glob='*/e2e/test_websockets*.py' --ignore-glob='*/e2e/test_browser.py' --ignore-glob='*/e2e/test_h3_*.py'
+PURE_ARGS := --ignore-glob='*/e2e/test_h2_*.py' --ignore-glob='*/e2e/test_websockets*.py' --ignore-glob='*/e2e/test_browser.py' --ignore-glob='*/e2e/test_h3_*.py' \
+	--ignore-glob='*/bench/test_faults_live.py'
 # One process for each core, and a file's tests in one of them: its servers and clients are shared.
 SPREAD := -n auto --dist loadfile
 # What the suite needs beside the package: tests read sources, build files and examples.

@@ -1,4 +1,4 @@
-"""The types of an ASGI application."""
+"""The types of an application."""
 
 from __future__ import annotations
 
@@ -13,3 +13,6 @@ Send = Callable[[Message], Awaitable[None]]
 #: ``app(scope, receive, send)``.  The arguments are left open: frameworks give them types of their own, and no single
 #: type takes them all.
 App = Callable[..., Awaitable[object]]
+
+#: An application of either interface, as users give it.
+AnyApp = Callable[..., Any]

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS: list[dict[str, str]] = [
     {"fastserver.__main__": "cli", "fastserver.cli": "cli"},
     {"fastserver": "api"},
-    {"fastserver.processes": "processes", "fastserver.top": "top"},
+    {"fastserver.processes": "processes", "fastserver.top": "top", "fastserver.ctl": "ctl"},
     {"fastserver.server": "server"},
     {
         "fastserver.transport": "transport",
@@ -26,6 +26,7 @@ FLOORS: list[dict[str, str]] = [
         "fastserver._speedups.udp": "transport",
         "fastserver._speedups.udpsocket": "transport",
         "fastserver.logs": "logs",
+        "fastserver.development": "development",
         "fastserver._speedups.logline": "logs",
         "fastserver.metrics": "metrics",
         "fastserver.observe": "observe",
@@ -46,6 +47,7 @@ FLOORS: list[dict[str, str]] = [
         "fastserver._speedups.asgi": "application",
         "fastserver._speedups.task": "application",
         "fastserver._speedups.websocket": "application",
+        "fastserver._speedups.wsgi": "application",
     },
     {
         "fastserver._speedups.contract": "contract",
@@ -99,6 +101,8 @@ TIME_ALLOWED = (
     "fastserver._speedups.kernels",
     "fastserver._speedups.logline",
     "fastserver.top",
+    "fastserver.ctl",
+    "fastserver.cli.check",
 )
 #: Who may import which package of others: each has a seam.  All else is the standard library.
 GUESTS = {
@@ -107,6 +111,7 @@ GUESTS = {
     "wsproto": ("fastserver._speedups.websocket.reader", "fastserver._speedups.websocket.deflate"),
     "httptools": ("fastserver._speedups.h1.parser",),
     "rich": ("fastserver.top",),
+    "watchfiles": ("fastserver.development.lookout",),
     # The extra http3 brings both.
     "aioquic": (
         *(f"fastserver._speedups.quic.{name}" for name in ("keys", "handshake", "sender", "engine")),
@@ -126,7 +131,7 @@ GUESTS = {
     **dict.fromkeys(("cython", "cpython", "libc"), ("fastserver._speedups",)),
 }
 #: Guests that an extra brings: the modules that need them are imported only where it is installed.
-EXTRAS = ("aioquic", "cryptography")
+EXTRAS = ("aioquic", "cryptography", "watchfiles")
 IMPORT_LINE = re.compile(r"^\s*(?:from\s+(?P<source>[\w.]+)\s+)?c?import\s+(?P<names>[^#(\n]+|\([^)]*\))", re.MULTILINE)
 
 

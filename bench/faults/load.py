@@ -1,6 +1,7 @@
 """The mixed load: lanes that each do one thing over and over, at a pace, until they are told to end.
 
-A lane that is refused waits a moment and tries again; once ``closing`` is set, the refusal is its end.
+A lane that is refused waits a moment and tries again; once ``closing`` is set, or
+the server is no more ``alive``, the refusal is its end.
 """
 
 import asyncio
@@ -61,6 +62,7 @@ class Load:
     speaks: frozenset[str] = frozenset({"h1", "ws"})
     closing: bool = False
     answer_s: float = 30.0
+    alive: Callable[[], bool] = lambda: True
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _clients: list[H1Client | H2Client | WSClient] = field(default_factory=list)
     _over: bool = False
@@ -107,8 +109,6 @@ class Load:
             await asyncio.gather(*self._tasks, return_exceptions=True)
         for client in self._clients:
             client.close()
-        for attempt in self.book.attempts:
-            attempt.judge(Outcome.TIMEOUT, "still open at the end")
         faults = [task.exception() for task in self._tasks if not task.cancelled() and task.exception() is not None]
         if faults and faults[0] is not None:
             raise faults[0]
@@ -117,6 +117,10 @@ class Load:
     def idle(self) -> bool:
         """Whether every lane has ended."""
         return all(task.done() for task in self._tasks)
+
+    def _ends_refused(self) -> bool:
+        """Whether no connection is to be had any more."""
+        return self.closing or not self.alive()
 
     def _latency(self) -> int:
         return self._random.randint(5, 50)
@@ -130,7 +134,7 @@ class Load:
     async def _rest(self, attempt: Attempt, pace_s: float) -> bool:
         """Wait for the lane's next turn; ``False`` where there is none."""
         refused = attempt.outcome is Outcome.REFUSED
-        if self._over or (refused and self.closing):
+        if self._over or (refused and self._ends_refused()):
             return False
         await asyncio.sleep(RETRY_S if refused else self._random.uniform(0, 2 * pace_s))
         return not self._over
@@ -171,7 +175,7 @@ class Load:
         self._clients.append(client)
         while not self._over:
             if not await run_session(client, self.book, self._random.uniform(0, 0.08), kind):
-                if self.closing:
+                if self._ends_refused():
                     return
                 await asyncio.sleep(RETRY_S)
 

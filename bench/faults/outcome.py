@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
-from bench.faults.truth import END, START, Testimony
+from bench.faults.truth import END, START, Truth
 
 
 class Outcome(Enum):
@@ -89,7 +89,7 @@ class Book:
         self.attempts.append(attempt)
         return attempt
 
-    def settle(self, testimony: Testimony) -> None:
+    def settle(self, testimony: Truth) -> None:
         """Set what the client saw against what the application saw: executed twice, or executed though disclaimed."""
         for attempt in self.attempts:
             starts = testimony.count(START, attempt.ident)
@@ -121,13 +121,13 @@ def _overrule(attempt: Attempt, outcome: Outcome, detail: str) -> None:
     attempt.outcome, attempt.detail = outcome, detail
 
 
-def find_executor(testimony: Testimony, attempt: Attempt) -> int:
+def find_executor(testimony: Truth, attempt: Attempt) -> int:
     """The process that began to execute it, or 0."""
     sighting = testimony.find(START, attempt.ident)
     return sighting.pid if sighting is not None else 0
 
 
-def is_executed(testimony: Testimony, attempt: Attempt) -> bool:
+def is_executed(testimony: Truth, attempt: Attempt) -> bool:
     """Whether the application came to its end with it."""
     return testimony.find(END, attempt.ident) is not None
 

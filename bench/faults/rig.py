@@ -24,7 +24,7 @@ from bench.faults.load import Load, Mix
 from bench.faults.outcome import Attempt, Book, Outcome, tell_counts
 from bench.faults.process import Process
 from bench.faults.server import Server, Wants
-from bench.faults.truth import READY, Testimony, TruthReader
+from bench.faults.truth import READY, Truth, TruthReader
 from bench.faults.verdict import Verdict
 from bench.faults.wire import Target, hash_certificate
 from bench.macro.contest import find_free_port
@@ -33,6 +33,8 @@ from bench.macro.contest import find_free_port
 START_S = 20.0
 #: What a stop may take beyond the grace of open requests.
 STOP_MARGIN_S = 5.0
+#: By how much a quick run is more patient.
+QUICK_ALLOWS = 5
 
 
 class NotStarted(Exception):
@@ -96,7 +98,11 @@ class Site:
     def target(self) -> Target:
         return self.targets[0][0]
 
-    def testify(self) -> Testimony:
+    def is_alive(self) -> bool:
+        """Whether its first process runs."""
+        return self.process.code is None
+
+    def testify(self) -> Truth:
         return self.reader.read()
 
     def set_generation(self, name: str) -> None:
@@ -117,7 +123,8 @@ class Site:
         """A load on each listener, with one book for all."""
         book = self.open_book()
         factor = scale / len(self.targets)
-        loads = [Load(target, book, mix.scale(factor), speaks).start() for target, speaks in self.targets]
+        mix = mix.scale(factor)
+        loads = [Load(target, book, mix, speaks, alive=self.is_alive).start() for target, speaks in self.targets]
         return Loads(book, loads)
 
     async def ask(self, request: Request | None = None, answer_s: float = 5.0, tls: bool = False) -> Attempt:
@@ -168,7 +175,10 @@ class Loads:
         return all(load.idle for load in self.loads)
 
     async def finish(self, limit_s: float = 35.0) -> Book:
+        """Let each lane end with what it has under way; whatever is open then has timed out."""
         await asyncio.gather(*(load.finish(limit_s) for load in self.loads))
+        for attempt in self.book.attempts:
+            attempt.judge(Outcome.TIMEOUT, "still open at the end")
         return self.book
 
 
@@ -186,6 +196,10 @@ class Rig:
     faketime: str = ""
     say: Callable[[str], None] = lambda text: None
     _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def allow(self, seconds: float) -> float:
+        """A bound on how long the server may take; a quick run asks what it does, not how soon."""
+        return QUICK_ALLOWS * seconds if self.quick else seconds
 
     @property
     def fronts(self) -> list[str]:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 ASGI = "bench.faults.app:app"
 WSGI = "bench.faults.wsgi:app"
+#: Seconds after which this server tells WebSockets and streams that it stops; else each stop would take ten.
+STREAM_S = 2
 
 
 class Lacking(Exception):
@@ -77,6 +79,7 @@ def _single(wants: Wants) -> int:
 def _fastserver(wants: Wants) -> list[str]:
     argv = [*_python("fastserver"), ASGI, "--workers", str(wants.workers)]
     argv += ["--timeout-graceful-shutdown", str(wants.grace_s)]
+    argv += ["--timeout-stream-shutdown", str(min(STREAM_S, wants.grace_s))]
     if wants.tls_port:
         argv += ["--bind", f"127.0.0.1:{wants.tls_port}"]
         argv += ["--certfile", str(wants.certificate), "--keyfile", str(wants.key)]

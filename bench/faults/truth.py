@@ -44,7 +44,7 @@ class Sighting:
 
 
 @dataclass(slots=True)
-class Testimony:
+class Truth:
     """All that the processes of one server have written: what happened to processes, and to each request."""
 
     life: list[Sighting] = field(default_factory=list)
@@ -96,9 +96,9 @@ class TruthReader:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._offsets: dict[Path, int] = {}
-        self._testimony = Testimony()
+        self._testimony = Truth()
 
-    def read(self) -> Testimony:
+    def read(self) -> Truth:
         """All that there is by now; the same object each time, the events of processes in the order of time."""
         lives = len(self._testimony.life)
         for path in self._directory.glob("*.log"):

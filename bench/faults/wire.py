@@ -86,11 +86,12 @@ class Wire(asyncio.Protocol):
         assert self._transport is not None
         return self._transport
 
-    async def wait(self) -> None:
-        """Until something has arrived, or the connection has ended."""
-        if self.end is None:
-            self._changed = asyncio.get_running_loop().create_future()
-            await self._changed
+    def wait(self) -> asyncio.Future[None]:
+        """Done once something more has arrived than at this call, or the connection has ended."""
+        self._changed = asyncio.get_running_loop().create_future()
+        if self.end is not None:
+            self._changed.set_result(None)
+        return self._changed
 
     async def write(self, data: bytes) -> None:
         """Send; what is written after the end goes nowhere."""
@@ -100,11 +101,11 @@ class Wire(asyncio.Protocol):
 
     async def is_open(self) -> bool:
         """Whether nothing has arrived that would forbid to send now; the send has to follow without a wait."""
-        poll = select.poll()
-        try:
-            poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN | select.POLLRDHUP)
-        except (ValueError, OSError):
+        sock = self.transport.get_extra_info("socket")
+        if sock is None or sock.fileno() < 0:
             return False
+        poll = select.poll()
+        poll.register(sock.fileno(), select.POLLIN | select.POLLRDHUP)
         for _ in range(_TURNS):
             if self.end is not None or self.transport.is_closing():
                 return False
@@ -123,7 +124,7 @@ class Wire(asyncio.Protocol):
     def abort(self) -> None:
         """By RST, and without TLS's own end."""
         sock = self.transport.get_extra_info("socket")
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, AttributeError):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.transport.abort()
 

@@ -1,4 +1,4 @@
-"""The hot rooms: events, the contract, the wires of HTTP/1 and HTTP/2, and the ASGI exchanges.
+"""The hot rooms: events, the contract, the wires, and the exchanges of ASGI and WSGI.
 
 Each module of ``MODULES`` is one text: a plain ``.py`` that runs as it is, with a ``.pxd`` beside it that gives the C
 types when ``setup.py`` compiles it in place; the other modules are tables and plain functions.  The exceptions need raw
@@ -15,6 +15,7 @@ MODULES = (
     "fieldlist", "ownfields", "identity", "task", "bodyclock", "dialogue",
     "websocket.kernels", "websocket.reader", "websocket.writer", "websocket.keepalive", "websocket.messages",
     "websocket.inbox", "websocket.exchange", "http", "health",
+    "wsgi.environ", "wsgi.head", "wsgi.pool", "wsgi.answer", "wsgi.exchange",
     "h1.parser", "h1.stream", "h1.outlet", "h1.connection",
     "hpack.strings", "hpack.table", "hpack.decoder", "hpack.encoder",
     "h2.budget", "h2.lightframes", "h2.frames", "h2.stream", "h2.outlet", "h2.connection",

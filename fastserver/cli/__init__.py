@@ -20,7 +20,7 @@ __all__ = ["CommandLine", "UsageError", "create_parser", "describe_version", "ma
 
 #: Words in the first place that stand for no application (which has a colon), and the module whose ``main`` takes the
 #: rest of the line.  They are imported late: who serves does not need them.
-COMMANDS: Final[Mapping[str, str]] = {"top": "fastserver.top"}
+COMMANDS: Final[Mapping[str, str]] = {"top": "fastserver.top", "ctl": "fastserver.ctl"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -23,7 +23,8 @@ _EPILOG: Final = (
     "Each setting is also a key of fastserver.toml, or of [tool.fastserver] in pyproject.toml, and a variable of the "
     f"environment, {PREFIX}<SETTING> (such as {PREFIX}WORKERS): a flag goes over the environment, the environment over "
     f"the file. {WEB_CONCURRENCY} is the default of --workers. The flags of uvicorn, hypercorn and gunicorn work too, "
-    "or are answered with what to write. A live server is shown by: fastserver top [--help]."
+    "or are answered with what to write. A live server is shown by: fastserver top [--help], and takes orders from: "
+    "fastserver ctl [--help]."
 )
 
 

@@ -84,14 +84,15 @@ def translate(
         meaning.values["header"] = _join_headers(meaning.values["header"])
     dialect.read_protocols(meaning.values, meaning.names)
     dialect.read_worker_class(meaning.values, meaning.names, beneath)
-    if "access_logfile" in meaning.values and "access_log" not in meaning.values:
+    if "access_logfile" in meaning.values and meaning.values.get("access_log") is None:
         meaning.put("access_log", True, meaning.names["access_logfile"])
     return meaning
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
     """The end of an error line that offers the nearest of ``known``; empty where none is near."""
-    near = get_close_matches(name, list(known), n=1)
+    names = list(known)
+    near = [name.replace("-", "_")] if name.replace("-", "_") in names else get_close_matches(name, names, n=1)
     return f"; did you mean {near[0]}?" if near else ""
 
 

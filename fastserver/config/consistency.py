@@ -67,6 +67,8 @@ def canonicalise(config: "Config") -> dict[str, Any]:
     headers = {name.lower() for name, _ in _parse_each("header", config.header, parse_header, WANT_HEADER)}
     protocols: Iterable[object] = config.protocols
     return {
+        "access_log": config.reload if config.access_log is None else config.access_log,
+        "log_level": "debug" if config.debug else config.log_level,
         "root_path": _normalise_root_path(config.root_path),
         "server_header": config.server_header and "server" not in headers,
         "date_header": config.date_header and "date" not in headers,
@@ -160,8 +162,6 @@ def _check_tls(config: "Config") -> None:
                 raise ConfigError(key, "is given without certfile: want both, or neither")
         if config.sni_cert:
             raise ConfigError("sni_cert", "is given without certfile, which other clients get: want both, or neither")
-        if config.insecure_bind:
-            raise ConfigError("insecure_bind", "is given without certfile: want bind, which has no TLS then")
         for binding in config.protocols:
             if binding.alpn is not None:
                 raise ConfigError("protocols", f"{quote(binding.where)} is not allowed without certfile")

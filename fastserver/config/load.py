@@ -17,6 +17,7 @@ from fastserver.config.sources.dotenv import parse_assignments, read_env_file
 from fastserver.config.sources.environment import read_environment, read_uvicorn
 from fastserver.config.sources.files import find_file, read_file
 from fastserver.config.sources.layer import Layer
+from fastserver.config.sources.python import Surroundings
 from fastserver.config.topics.start import Start
 
 _APP_DIR: Final = ("app_dir", *SETTINGS["app_dir"].aliases)
@@ -96,7 +97,7 @@ def load(
         spec = find_file(directory)
     file = None
     if spec is not None:
-        file = read_file(spec, directory, _find_app_dir(settled.layers))
+        file = read_file(spec, Surroundings(directory, _find_app_dir(settled), settled.variables))
         settled = sources.settle(directory, file)
         if settled.start.chdir != start.chdir:  # the file's: only now
             directory = _enter(settled.start, settled.origins, directory)
@@ -164,9 +165,9 @@ def _read_variables(
     return found
 
 
-def _find_app_dir(layers: Iterable[Layer]) -> str:
+def _find_app_dir(settled: _Settled) -> str:
     """The directory of the application, as far as it is known before a file is read."""
-    given = (layer.given[name] for layer in layers for name in _APP_DIR if name in layer.given)
+    given = (layer.given[name] for layer in settled.layers for name in _APP_DIR if name in layer.given)
     return next((text for text in given if isinstance(text, str) and text), ".")
 
 

@@ -47,7 +47,7 @@ def render_toml(fact: Setting, value: Any) -> str | None:
     if fact.kind is Kind.BOOL:
         return "true" if value else "false"
     text = fact.render(value)
-    if fact.kind in (Kind.DURATION, Kind.SIZE, Kind.INT) and text.isdigit():
+    if fact.kind in (Kind.DURATION, Kind.SIZE, Kind.INT) and text.replace(".", "", 1).isdigit():
         return text
     return _quote(text)
 

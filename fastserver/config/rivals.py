@@ -93,9 +93,7 @@ TOPICS: Final[Mapping[str, tuple[Rival, ...]]] = {
     ),
     "processes": (
         _value("loop_threads"),
-        _value(
-            "name", "process_name", "proc_name", "default_proc_name", flags=("-n",), waived="processes keep their names"
-        ),
+        _value("default_proc_name", waived="name gives processes their titles"),
         _switch("daemon", flags=("-D",), instead="let the service manager run it", never=True),
         _value("worker_tmp_dir", waived="signs of life go through no file"),
         _switch("initgroups", waived="the groups of user are always taken"),

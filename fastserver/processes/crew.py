@@ -130,6 +130,7 @@ class Crew:
             return
         if state not in MOVES[worker.state]:
             raise AssertionError(f"a worker cannot go from {worker.state} to {state}")
+        is_starting = worker.state is WorkerState.STARTING
         worker.state = state
         worker.since = now = time.monotonic()
         self._steer(worker)
@@ -143,6 +144,8 @@ class Crew:
             worker.kill_at = now + grace_s
             self._log.info("worker [%d] %s", worker.pid, self._describe_end(worker))
             self._vacate(worker, now)
+            if is_starting:
+                os.kill(worker.pid, signal.SIGTERM)  # it may be importing the application, and hears nothing else
             worker.channel.send(Message.RETIRE, sealed=self._captain.on_retire(worker))
         elif state is WorkerState.STOPPING:
             worker.retire_at = math.inf
@@ -209,7 +212,8 @@ class Crew:
     def _spawn(self, slot: Slot, generation: Generation) -> WorkerProcess | None:
         quic = generation.numbers.claim() if generation.numbers is not None else None
         if quic is None and generation.numbers is not None:
-            self._log.warning("every worker number of QUIC is in use: the next worker starts when another is gone")
+            if slot.due != math.inf:
+                self._log.warning("every worker number of QUIC is in use: the next worker starts when another is gone")
             slot.due = math.inf
             return None
         place = self.report.claim() if self.report is not None else None

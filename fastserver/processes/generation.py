@@ -17,20 +17,33 @@ from typing import TYPE_CHECKING, Any, Final
 from fastserver.config.devcert import resolve_dev_cert
 from fastserver.config.errors import ConfigError
 from fastserver.config.model import Config
+from fastserver.development.settings import adapt
 from fastserver.processes.count import count_workers
+from fastserver.processes.surroundings import Surroundings
 from fastserver.server.endpoints import Endpoint, describe_endpoint, open_endpoints
 from fastserver.server.quic import describe_group, list_binds, open_group
 from fastserver.server.renewal import warn_of_expired
 from fastserver.server.tls import TLSMaterial, get_certificates, load_tls
-from fastserver.transport.sockets import Listener
-from fastserver.typing import App
+from fastserver.transport.sockets import Listener, Owner, release
+from fastserver.typing import AnyApp
 
 if TYPE_CHECKING:
     from fastserver.processes.template import Template
     from fastserver.server.numbers import WorkerNumbers
 
 #: What stays as it was at the start: it was done once, with rights that may be gone, or before the first fork.
-FIXED: Final = ("user", "group", "umask", "pid", "control_socket", "dual_stack")
+FIXED: Final = (
+    "name",
+    "user",
+    "group",
+    "umask",
+    "pid",
+    "control_socket",
+    "dual_stack",
+    "statsd_host",
+    "statsd_prefix",
+    "dogstatsd_tags",
+)
 
 #: The most workers that anybody can ask for.
 WORKERS_MAX: Final = 4096
@@ -42,16 +55,24 @@ _serials = itertools.count(1)
 class Generation:
     """``numbers`` are those of the workers that serve QUIC, with their sockets; ``None`` where it is not served.
 
-    ``template`` is the process of which the workers are forked; ``None`` where it is the supervisor.
+    ``urls`` is where clients connect, for the log; ``template`` the process of which the workers are forked, ``None``
+    where it is the supervisor; ``surroundings`` what its workers start in, ``None`` where the supervisor has the same.
     """
 
-    app: App | str
+    app: AnyApp | str
     config: Config
     endpoints: Sequence[Endpoint]
     tls: TLSMaterial | None
     numbers: WorkerNumbers | None = None
     template: Template | None = None
+    surroundings: Surroundings | None = None
     serial: int = field(default_factory=lambda: next(_serials))
+
+    def __post_init__(self) -> None:
+        # While the sockets are open: they may be closed when they are asked for.
+        self.urls = [describe_endpoint(endpoint, self.config) for endpoint in self.endpoints]
+        if self.numbers is not None:
+            self.urls += describe_group(self.numbers.group)
 
     @property
     def is_loaded(self) -> bool:
@@ -77,26 +98,30 @@ class Generation:
         """In the order of ``endpoints``."""
         return [endpoint.listener for endpoint in self.endpoints]
 
-    def describe(self) -> list[str]:
-        """Where clients connect, for the log."""
-        urls = [describe_endpoint(endpoint, self.config) for endpoint in self.endpoints]
-        return urls if self.numbers is None else urls + describe_group(self.numbers.group)
+    def close(self) -> None:
+        """Seal and close its sockets, for a process that gives them up; safe to repeat."""
+        release(self.listeners)
+        if self.numbers is not None:
+            self.numbers.group.close()
 
 
-def open_generation(app: App | str, config: Config, log: Logger, former: Generation | None = None) -> Generation:
-    """Bind what is not ``former``'s already and read the certificates.
+def open_generation(
+    app: AnyApp | str, config: Config, log: Logger, former: Generation | None = None, owner: Owner | None = None
+) -> Generation:
+    """Bind what is not ``former``'s already and read the certificates; ``owner`` gets new Unix sockets.
 
     Raises ``ConfigError`` and ``BindError``, with everything that was opened closed again; ``former`` stays as it was.
     """
     if former is not None:
         config = keep_fixed(config, former.config, log)
+    config = adapt(config)
     if config.preload and sys.platform != "linux":
         raise ConfigError("preload", "it needs Linux")
     config = resolve_dev_cert(config, time.time(), log.info)
     tls = load_tls(config)
     warn_of_expired(tls, log, time.time())
     taken = former.endpoints if former is not None else ()
-    endpoints = open_endpoints(config, former=taken)
+    endpoints = open_endpoints(config, owner, taken)
     try:
         numbers = _open_numbers(config, endpoints, tls, log, former)
     except BaseException:

@@ -19,9 +19,9 @@ PLACES: Final = 16384
 #: Seconds between two looks of the supervisor.
 LOOK_S: Final = 1.0
 
-#: A look stands for at most so many seconds of silence, however long ago the last one was: a supervisor that was asleep
-#: itself (SIGSTOP, a paused container) knows nothing of the time between, and everyone gets a new period.
-LOOK_MAX_S: Final = 3.0
+#: A supervisor whose last look was longer ago was asleep itself (SIGSTOP, a paused container).  It knows nothing of the
+#: time between, and everyone gets a new period.
+ASLEEP_S: Final = 3.0
 
 _RECORD: Final = struct.Struct("=ddd")
 
@@ -86,9 +86,9 @@ class Silence:
 
     def note(self, beats: int, elapsed_s: float) -> float:
         """At a look, ``elapsed_s`` after the last one: the seconds of silence, which a new beat ends."""
-        if beats != self._beats:
+        if beats != self._beats or elapsed_s > ASLEEP_S:
             self._beats = beats
             self.seconds = 0.0
         else:
-            self.seconds += min(elapsed_s, LOOK_MAX_S)
+            self.seconds += elapsed_s
         return self.seconds

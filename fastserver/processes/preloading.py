@@ -39,7 +39,9 @@ class Preloading:
         """Start the template of ``generation``, where it is to have one."""
         if not generation.config.preload:
             return
-        adopt_orphans()
+        if not adopt_orphans():
+            self._fail(generation, "preload: the system does not let this process adopt orphans", "")
+            return
         template = self._templates[generation] = generation.template = self._make(generation)
         self._watch(template, lambda: self._on_readable(template))
 

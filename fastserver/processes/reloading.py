@@ -11,19 +11,22 @@ from collections.abc import Callable
 from logging import Logger
 from typing import TYPE_CHECKING, TypeAlias
 
+from fastserver.config.errors import ConfigError
 from fastserver.config.model import Config
+from fastserver.logs.errorlog import configure_error_log
 from fastserver.processes.crew import Crew, find_unused
 from fastserver.processes.generation import Generation, open_generation
 from fastserver.processes.rollover import ReloadResult, Rollover
+from fastserver.processes.surroundings import take_surroundings
 from fastserver.processes.workers import Slot, WorkerProcess, WorkerState
 from fastserver.transport.sockets import Listener, release
-from fastserver.typing import App
+from fastserver.typing import AnyApp
 
 if TYPE_CHECKING:
     from fastserver.server.numbers import WorkerNumbers
 
 #: Gives the application and the configuration as they are now; a ``ValueError`` of one line says why it cannot.
-Reread: TypeAlias = Callable[[], tuple[App | str, Config]]
+Reread: TypeAlias = Callable[[], tuple[AnyApp | str, Config]]
 
 
 class Reloader:
@@ -166,6 +169,8 @@ class Reloader:
         self._waiters += self._following
         self._following = []
         self._log.info("reloading")
+        if former.surroundings is None:
+            former.surroundings = take_surroundings()  # reading may change them, and ``former`` may have to go on
         try:
             app, config = self._reread() if self._reread is not None else (former.app, former.config)
             target = open_generation(app, config, self._log, former)
@@ -184,13 +189,22 @@ class Reloader:
         roll, self.roll = self.roll, None
         former, self.generation = self.generation, roll.target
         self.remove_slots(roll.surplus)
-        for url in roll.target.describe():
-            if url not in former.describe():
+        self._follow_log(former.config, roll.target.config)
+        for url in roll.target.urls:
+            if url not in former.urls:
                 self._log.info("listening on %s", url)
         self.take_unused()
         self.release_unused()
         count = len(self._crew.slots)
         self._tell(True, f"{count} worker{'s' if count > 1 else ''}", roll.started)
+
+    def _follow_log(self, former: Config, config: Config) -> None:
+        """Have this process write its log where the workers do."""
+        if (former.error_logfile, former.log_level) != (config.error_logfile, config.log_level):
+            try:
+                configure_error_log(config.error_logfile, config.log_level)
+            except ConfigError as error:
+                self._log.error("the supervisor's log goes on as it was: %s", error)
 
     def _fail(self, reason: str) -> None:
         """End the new workers that are not ready; those that are stay, beside the old ones."""

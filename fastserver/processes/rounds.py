@@ -13,6 +13,7 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from logging import ERROR, INFO, Logger
 from typing import Final
 
@@ -44,12 +45,14 @@ class Rounds:
         log: Logger,
         is_busy: Callable[[], bool],
         signal_worker: Callable[[int, int], None] = os.kill,
+        read_clock: Callable[[], float] = time.monotonic,
         chance: random.Random | None = None,
     ) -> None:
         self._crew = crew
         self._log = log
         self._is_busy = is_busy
         self._signal = signal_worker
+        self._read_clock = read_clock
         self._chance = chance if chance is not None else random.Random()
         self._last = math.nan
         self._questions: list[Question] = []
@@ -71,7 +74,7 @@ class Rounds:
         if worker.box is not None:
             worker.box.take()  # what stands there already is no answer
             self._signal(worker.pid, DUMP_SIGNAL)
-        self._questions.append(Question(worker, time.monotonic() + ANSWER_S, done))
+        self._questions.append(Question(worker, self._read_clock() + ANSWER_S, done))
 
     def log_answer(self, worker: WorkerProcess, text: str, level: int = INFO) -> None:
         """Tell what ``worker`` is doing."""
@@ -90,20 +93,20 @@ class Rounds:
             timeout_s = worker.generation.config.timeout_worker_healthcheck
             if 0 < timeout_s <= silent_s and not any(each.worker is worker for each in self._questions):
                 self._log.error("worker [%d] has shown no sign of life for %.0f s", worker.pid, silent_s)
-                self.ask(worker, lambda text, worker=worker: self._replace_hung(worker, text))  # type: ignore[misc]
+                self.ask(worker, partial(self._replace_hung, worker, worker.vitals.beats))
         if now >= self._retry_at and not self._is_busy():
             self._recycle(now)
 
-    def _replace_hung(self, worker: WorkerProcess, text: str) -> None:
+    def _replace_hung(self, worker: WorkerProcess, beats: int, text: str) -> None:
         self.log_answer(worker, text, ERROR)
         if worker.state is not WorkerState.READY:
             return
-        if worker.pulse is not None and worker.pulse.read().beats != worker.vitals.beats:
+        if worker.pulse is not None and worker.pulse.read().beats != beats:
             self._log.warning("worker [%d] lives again", worker.pid)
             return
         worker.why = "hangs"
         self._crew.move(worker, WorkerState.RETIRING)
-        worker.kill_at = time.monotonic() + HUNG_KILL_S
+        worker.kill_at = self._read_clock() + HUNG_KILL_S
         self._signal(worker.pid, signal.SIGTERM)
 
     def _recycle(self, now: float) -> None:
@@ -119,7 +122,8 @@ class Rounds:
             excess = worker.allowance.find_excess(worker.vitals, now - worker.since)
             if excess is not None:
                 worker.why = excess
-                self._crew.relieve(slot, slot.generation)
+                if not self._crew.relieve(slot, slot.generation):
+                    self.put_off(now)
                 return
 
 

@@ -7,6 +7,7 @@ import contextlib
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
+from logging import Logger
 from typing import Any
 
 from fastserver.config.errors import ConfigError
@@ -17,6 +18,7 @@ from fastserver.logs.setup import configure_logs
 from fastserver.processes.count import count_workers
 from fastserver.processes.generation import open_generation
 from fastserver.processes.reloading import Reread
+from fastserver.processes.service import Service, take_service
 from fastserver.processes.signals import STOP_SIGNALS, SignalWatch
 from fastserver.processes.standard import fill_standard
 from fastserver.processes.supervisor import Supervisor
@@ -25,11 +27,11 @@ from fastserver.server.quic import open_place
 from fastserver.server.server import Server
 from fastserver.server.tls import get_certificates
 from fastserver.transport.sockets import BindError
-from fastserver.typing import App
+from fastserver.typing import AnyApp
 
 
-def run(app: App | str, config: Config | None = None, *, reread: Reread | None = None, **settings: Any) -> int:
-    """Serve ``app``, an ASGI callable or ``module:attr``, until a signal ends it; gives the exit code.
+def run(app: AnyApp | str, config: Config | None = None, *, reread: Reread | None = None, **settings: Any) -> int:
+    """Serve ``app``, an ASGI or WSGI callable or ``module:attr``, until a signal ends it; gives the exit code.
 
     ``settings`` make a ``Config`` in place of ``config`` (``Config.from_mapping``).  With one worker or more this
     process only supervises; a callable then serves in forked copies of what it is now.  Exit codes: 0 stopped as asked,
@@ -45,29 +47,69 @@ def run(app: App | str, config: Config | None = None, *, reread: Reread | None =
     _refuse_running_loop()
     fill_standard()
     try:
+        service = take_service(config)
         log = configure_logs(config)
     except ConfigError as error:
         log_startup_failure(configure_error_log(), str(error))
         return ExitCode.NOT_STARTED
+    code: int = ExitCode.FAULT
     try:
-        if count_workers(config) >= 1 and not hasattr(os, "fork"):
-            raise ConfigError("workers", "a supervisor needs fork, which this system lacks")
-        generation = open_generation(app, config, log)
+        code = _serve(app, config, reread, service, log)
+    finally:
+        service.close(code)
+    return code
+
+
+def _serve(app: AnyApp | str, config: Config, reread: Reread | None, service: Service, log: Logger) -> int:
+    """In the order that ``service`` explains; the exit code."""
+    count, place = count_workers(config), None
+    try:
+        with contextlib.ExitStack() as opened:
+            if count >= 1 and not hasattr(os, "fork"):
+                raise ConfigError("workers", "a supervisor needs fork, which this system lacks")
+            generation = open_generation(app, service.adopt(config, log), log, owner=service.owner)
+            opened.callback(generation.close)
+            if count == 0:
+                place = open_place(generation.config, generation.endpoints, log, get_certificates(generation.tls))
+            if place is not None:
+                opened.callback(place.group.close)
+            service.establish(config, log)
+            opened.pop_all()  # who serves takes them over
     except (ConfigError, BindError) as error:
         log_startup_failure(log, str(error))
         return ExitCode.NOT_STARTED
-    if count_workers(config) >= 1:
-        return Supervisor(generation, log, reread).run()
-    place = open_place(generation.config, generation.endpoints, log, get_certificates(generation.tls))
+    if count >= 1:
+        supervisor = Supervisor(generation, log, service.wrap_reread(reread, log))
+        service.attach(supervisor)
+        return _supervise(supervisor)
     try:
-        return Worker(app, generation.config, generation.endpoints, generation.tls, quic=place).run()
+        return Worker(
+            app,
+            generation.config,
+            generation.endpoints,
+            generation.tls,
+            quic=place,
+            notifier=service.notifier,
+        ).run()
     finally:
         if place is not None:
             place.group.close()  # the worker has not, where it did not come so far
 
 
+def _supervise(supervisor: Supervisor) -> int:
+    if not supervisor.generation.config.reload:
+        return supervisor.run()
+    from fastserver.processes.restarting import Restarter  # what is for development is imported there
+
+    restarter = Restarter(supervisor)
+    try:
+        return supervisor.run()
+    finally:
+        restarter.close()
+
+
 async def serve(
-    app: App | str,
+    app: AnyApp | str,
     config: Config | None = None,
     *,
     observers: str | Callable[..., object] | Iterable[str | Callable[..., object]] = (),
@@ -80,12 +122,15 @@ async def serve(
     Without a trigger SIGINT and SIGTERM end it, where the loop runs in the main thread; a second one cuts what is open.
     ``observers``, one or several, hear its events beside those of ``config``; ``protocols`` are handlers by where they
     serve, likewise.
-    ``mode`` is there for hypercorn's signature: only ``"asgi"`` is known.  Raises ``StartupFailed``, and what the
-    trigger raises.  A cancelled ``serve`` cuts open requests and is gone at once.
+    ``mode`` is there for hypercorn's signature: ``"asgi"`` or ``"wsgi"``, else ``config.interface`` says it.
+    Raises ``StartupFailed``, and what the trigger raises.  A cancelled ``serve`` cuts open requests and is gone at
+    once.
     """
-    if mode not in (None, "asgi"):
-        raise ConfigError("mode", f"{mode!r} is not supported yet: want 'asgi'")
+    if mode not in (None, "asgi", "wsgi"):
+        raise ConfigError("mode", f"{mode!r} is not allowed: want 'asgi' or 'wsgi'")
     config = config if config is not None else Config()
+    if mode == "wsgi":
+        config = replace(config, interface="wsgi")
     if isinstance(observers, str) or callable(observers):
         observers = (observers,)
     bindings: tuple[Any, ...] = (*config.protocols, *(protocols or {}).items())

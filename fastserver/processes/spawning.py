@@ -69,6 +69,8 @@ def fork_worker(generation: Generation, post: Post, log: logging.Logger, shed: C
         pid = os.fork()
         if pid == 0:
             drop_parent_state(log)
+            if generation.surroundings is not None:
+                generation.surroundings.enter()
             serve_and_exit(generation, post, log, shed)
     return pid
 
@@ -93,12 +95,12 @@ def serve_and_exit(
             generation.config,
             generation.endpoints,
             generation.tls,
-            post.channel,
-            post.place,
-            post.quic,
-            post.pulse,
-            post.parent,
-            loaded,
+            channel=post.channel,
+            place=post.place,
+            quic=post.quic,
+            pulse=post.pulse,
+            parent=post.parent,
+            loaded=loaded,
         )
         code = worker.run()
     except BaseException:

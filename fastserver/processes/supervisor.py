@@ -32,7 +32,7 @@ from fastserver.processes.reloading import Reloader, Reread
 from fastserver.processes.report import Report
 from fastserver.processes.rollover import ReloadResult
 from fastserver.processes.rounds import Rounds
-from fastserver.processes.signals import EchoFilter, SignalWatch, name_signal
+from fastserver.processes.signals import EchoFilter, SignalWatch, Terminal, name_signal
 from fastserver.processes.spawning import WATCHED
 from fastserver.processes.template import Template
 from fastserver.processes.worker import describe_stop, log_startup_failure
@@ -83,12 +83,15 @@ class Supervisor:
         self.chores: list[Callable[[float], float]] = []
         self.at_fork: list[Callable[[], None]] = []
         self.observers: list[Callable[[Notice], None]] = []
+        #: Hears of a worker that could not be started, and why: whether it sees to it, so that nobody else does.
+        self.on_start_failure: Callable[[WorkerProcess, str], bool] | None = None
         self._stop_at = math.inf
         self._code: int = ExitCode.OK
         self._ever_ready = False
         self._start_deaths = 0
         self._told: set[str] = set()
         self._echoes = EchoFilter()
+        self._terminal = Terminal()
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = socket.socketpair()
         self.crew = Crew(self, self._selector, self.log)
@@ -104,6 +107,11 @@ class Supervisor:
     def generation(self) -> Generation:
         """What serves; while a reload is under way, what it replaces."""
         return self._reloader.generation
+
+    @property
+    def is_reloading(self) -> bool:
+        """Whether workers are being replaced one by one."""
+        return self._reloader.roll is not None
 
     @property
     def last_reload(self) -> ReloadResult | None:
@@ -220,8 +228,9 @@ class Supervisor:
             "pid": os.getpid(),
             "phase": "reloading" if roll is not None else self.phase.value,
             "generation": self.generation.serial,
+            "template": None if self.generation.template is None else self.generation.template.pid,
             "wanted": len(self.crew.slots),
-            "listening": self.generation.describe(),
+            "listening": self.generation.urls,
             "reload": None
             if result is None
             else {"ok": result.ok, "reason": result.reason, "when": result.when, "took": result.took_s},
@@ -260,7 +269,10 @@ class Supervisor:
             self._force(128 + signum)
 
     def _on_hangup(self, signum: int) -> None:
-        self.reload()
+        if self._terminal.has_gone():
+            self._on_stop_signal(signum)
+        else:
+            self.reload()
 
     def _on_scale_signal(self, signum: int) -> None:
         self.scale(len(self.crew.slots) + (1 if signum == signal.SIGTTIN else -1))
@@ -362,7 +374,7 @@ class Supervisor:
             worker.channel.send(Message.WITHDRAW)
         if not self._ever_ready:
             self._ever_ready = True
-            for url in self.generation.describe():
+            for url in self.generation.urls:
                 self.log.info("listening on %s", url)
             self._notify(Notice.READY)
 
@@ -384,10 +396,13 @@ class Supervisor:
             self._on_successor_exit(worker, how)
             return
         if state is WorkerState.STARTING:
+            reason = worker.reason or f"worker [{worker.pid}] {how}"
+            if self.on_start_failure is not None and self.on_start_failure(worker, reason):
+                return
             self._tell_failure(worker)
             self._start_deaths += 1
             if not self._ever_ready and (code == ExitCode.NOT_STARTED or self._start_deaths >= START_ATTEMPTS):
-                self.log.error("startup failed: %s", worker.reason or f"worker [{worker.pid}] {how}")
+                self.log.error("startup failed: %s", reason)
                 self._stop(ExitCode.NOT_STARTED)
                 return
         slot = worker.slot

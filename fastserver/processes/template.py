@@ -36,6 +36,7 @@ from fastserver.processes.spawning import (
     serve_and_exit,
 )
 from fastserver.processes.standard import flush_standard
+from fastserver.processes.title import set_title
 from fastserver.server.server import Server
 
 #: Seconds that a template gets for a fork; a large process takes some hundredths.
@@ -162,6 +163,8 @@ class Template:
         """In the child: load, then fork a worker for each order, until the socket ends."""
         try:
             drop_parent_state(self._log)
+            if self.generation.config.name is not None:
+                set_title(f"{self.generation.config.name}: template")
             signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
             if follow_parent(self._parent, signal.SIGKILL):
                 shed(self.generation)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import signal
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
@@ -24,7 +26,9 @@ from fastserver.logs.reopen import reopen_logs
 from fastserver.metrics.process import read_resident_bytes
 from fastserver.processes.channel import Channel, Message
 from fastserver.processes.heartbeat import Pulse
-from fastserver.processes.signals import STOP_SIGNALS, SignalWatch, name_signal
+from fastserver.processes.signals import STOP_SIGNALS, SignalWatch, Terminal, name_signal
+from fastserver.processes.systemd import Notifier
+from fastserver.processes.title import set_title
 from fastserver.reference import format_error, summarise
 from fastserver.server.ebb import keep_tide
 from fastserver.server.endpoints import Endpoint
@@ -33,7 +37,7 @@ from fastserver.server.server import Server
 from fastserver.server.tls import TLSMaterial
 from fastserver.transport.sockets import seal
 from fastserver.transport.tls import ignore_bad_names
-from fastserver.typing import App
+from fastserver.typing import AnyApp
 
 if TYPE_CHECKING:
     from fastserver.transport.udpgroup import QUICPlace
@@ -64,12 +68,12 @@ class Worker:
 
     ``channel`` leads to a supervisor, the process ``parent``; ``pulse`` is where it looks for signs of life, ``place``
     where it wants the counters, and ``quic`` has the UDP sockets and
-    the number with which QUIC is served (see ``Server``).
+    the number with which QUIC is served (see ``Server``).  ``notifier`` is for a process that has no supervisor.
     """
 
     def __init__(
         self,
-        app: App | str,
+        app: AnyApp | str,
         config: Config,
         endpoints: Sequence[Endpoint],
         tls: TLSMaterial | None,
@@ -79,6 +83,7 @@ class Worker:
         pulse: Pulse | None = None,
         parent: int = 0,
         loaded: Server | None = None,
+        notifier: Notifier | None = None,
     ) -> None:
         self._config = config
         self._listeners = [endpoint.listener for endpoint in endpoints]
@@ -99,6 +104,7 @@ class Worker:
             timed=False,
             on_tick=self._on_tick if pulse is not None else None,
         )
+        self._notifier = notifier if notifier is not None else Notifier()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
         self._serving = False
@@ -107,11 +113,15 @@ class Worker:
         self._forced = 0
         self._ending = False
         self._must_reopen = False
+        self._terminal = Terminal()
         self._jobs: set[asyncio.Task[None]] = set()
 
     def run(self) -> int:
         """Blocks until the server is down, and gives the exit code."""
-        others = (getattr(signal, name, None) for name in ("SIGQUIT", "SIGUSR1"))
+        if self._channel is not None and self._config.name is not None:
+            set_title(f"{self._config.name}: worker")
+        names = ("SIGQUIT", "SIGUSR1", "SIGHUP") if self._channel is None else ("SIGQUIT", "SIGUSR1")
+        others = (getattr(signal, name, None) for name in names)
         signals = [*STOP_SIGNALS, *(signum for signum in others if signum is not None)]
         with SignalWatch(signals, self._on_signal):
             try:
@@ -139,6 +149,8 @@ class Worker:
         executor = ThreadPoolExecutor(thread_name_prefix="fastserver")
         loop.set_default_executor(executor)
         loop.set_exception_handler(self._on_loop_fault)
+        if self._config.debug:
+            debug_loop(loop, self._log)
         try:
             if self._loaded is not None:
                 self._server.adopt(self._loaded)
@@ -196,6 +208,7 @@ class Worker:
             return
         self._shared = shared
         self._stop.set()
+        self._notifier.stopping("stopping")
         if self._serving and not self._server.started:
             self._hurry()
 
@@ -212,6 +225,10 @@ class Worker:
         loop = self._loop
         if signum == getattr(signal, "SIGUSR1", None):
             self._on_reopen_signal(loop)
+            return
+        if signum == getattr(signal, "SIGHUP", None) and not self._terminal.has_gone():
+            if loop is not None and not self._ending:
+                loop.call_soon_threadsafe(self._renew)
             return
         self._signals += 1
         if self._ending:
@@ -239,6 +256,12 @@ class Worker:
             self._must_reopen = True
         elif not self._ending:
             loop.call_soon_threadsafe(reopen_logs)
+
+    def _renew(self) -> None:
+        """In the loop, of a server that is alone: as much of a reload as a process can do to itself."""
+        reopen_logs()
+        if self._server.reload_certificates():
+            self._log.info("SIGHUP: certificates are read anew; for new code and settings start with --workers")
 
     def _force(self, loop: asyncio.AbstractEventLoop, signum: int) -> None:
         if self._forced:
@@ -294,8 +317,17 @@ class Worker:
     def _report_ready(self) -> None:
         if self._channel is None:
             self._server.announce()
+            self._notifier.ready("serves")
+            self._watch()
         else:
             self._channel.send(Message.READY, TELL_S)
+
+    def _watch(self) -> None:
+        """In the loop, to the end: tell the service manager, where it wants to hear it, that the loop turns."""
+        loop = asyncio.get_running_loop()
+        due = self._notifier.tick(time.monotonic())
+        if due != math.inf:
+            loop.call_later(max(0.0, due - time.monotonic()), self._watch)
 
     def _report_failure(self, error: StartupFailed) -> None:
         if self._channel is None:
@@ -329,6 +361,15 @@ def log_startup_failure(log: logging.Logger, reason: str, details: str = "") -> 
     if details:
         log.error("the application's error:\n%s", details.rstrip())
     log.error("startup failed: %s", reason)
+
+
+def debug_loop(loop: asyncio.AbstractEventLoop, log: logging.Logger) -> None:
+    """Have asyncio tell of what takes long or was never awaited, where nobody else listens to it."""
+    loop.set_debug(True)
+    logger = logging.getLogger("asyncio")
+    if not logger.hasHandlers():
+        for handler in log.handlers:
+            logger.addHandler(handler)
 
 
 def new_event_loop(name: str) -> asyncio.AbstractEventLoop:

@@ -5,22 +5,30 @@ from __future__ import annotations
 import asyncio
 import resource
 import time
+from dataclasses import replace
 from logging import Logger
 from typing import Any, Final
 
 from fastserver._speedups.clock import Clock
-from fastserver._speedups.contract import Host, Limits
+from fastserver._speedups.contract import Application, Host, Limits
 from fastserver._speedups.health import HealthCheck
 from fastserver._speedups.http import HTTPApplication
 from fastserver._speedups.identity import IdentifyingApplication
 from fastserver._speedups.websocket.settings import WebSocketSettings
+from fastserver._speedups.wsgi.exchange import WSGIApplication
+from fastserver._speedups.wsgi.pool import ThreadPool
 from fastserver.config.model import Config
 from fastserver.exchange.pathsend import send_path
+from fastserver.exchange.spool import Spool
+from fastserver.exchange.wsgifile import open_file
+from fastserver.exchange.wsgifile import send_file as send_wrapped_file
 from fastserver.logs.accesslog import AccessLog
 from fastserver.logs.delegation import DelegatedAccessLog
+from fastserver.server.interface import WSGIApp
 from fastserver.server.monitor import has_readers
 from fastserver.transport.sendfile import send_file
 from fastserver.typing import App
+from fastserver.version import VERSION
 
 #: What ``limit_connections = 0`` leaves of the descriptors to the application, and its own upper bound.
 RESERVED_DESCRIPTORS: Final = 128
@@ -32,17 +40,21 @@ METRICS_CONNECTIONS: Final = 64
 
 def make_host(
     config: Config,
-    app: App,
+    app: App | WSGIApp,
     state: dict[str, Any] | None,
     log: Logger,
     access_log: AccessLog | DelegatedAccessLog | None,
     timed: bool,
-) -> Host:
-    """The host of the connections to ``app``, in the running loop.  ``state`` is what its lifespan has left behind.
+) -> tuple[Host, ThreadPool | None]:
+    """The host of the connections to ``app``, in the running loop, and the threads of ``app`` where it has some.
+
+    ``state`` is what its lifespan has left behind.
 
     ``timed`` asks for the timing of requests also where no metrics do; the access log sees to that itself.
     """
     loop = asyncio.get_running_loop()
+    if isinstance(app, WSGIApp):
+        config = replace(config, ws=False)
     host = Host(
         loop=loop,
         clock=Clock(loop.time(), time.time()),
@@ -55,14 +67,35 @@ def make_host(
     )
     host.send_file = send_file
     host.timed = timed or has_readers(config)
-    application = HTTPApplication(app, host, config.root_path, send_path, WebSocketSettings.from_config(config))
-    application.state = state
+    pool = None
+    if isinstance(app, WSGIApp):
+        pool = ThreadPool(host, config.threads, config.limit_queue, config.timeout_queue) if config.threads else None
+        application: Application = make_wsgi_application(config, app, host, pool)
+    else:
+        application = HTTPApplication(app, host, config.root_path, send_path, WebSocketSettings.from_config(config))
+        application.state = state
     path = config.health_check_path
     host.application = application if path is None else HealthCheck(application, host, path)
     if config.request_id:
         host.has_request_ids = True
         host.application = IdentifyingApplication(host.application)
-    return host
+    return host, pool
+
+
+def make_wsgi_application(config: Config, app: WSGIApp, host: Host, pool: ThreadPool | None) -> WSGIApplication:
+    """What serves ``app``, in ``pool`` or, without, in the event loop's own thread."""
+    return WSGIApplication(
+        app.call,
+        host,
+        pool,
+        config.root_path,
+        multiprocess=config.workers == "auto" or int(config.workers) > 1,
+        spool_size=config.wsgi_spool_size,
+        make_spool=Spool,
+        open_file=open_file,
+        send_file=send_wrapped_file,
+        software=f"fastserver/{VERSION}",
+    )
 
 
 def make_metrics_host(config: Config, host: Host, app: App) -> Host:

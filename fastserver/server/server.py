@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 from fastserver._speedups.connection import abort, drain, end_streams
 from fastserver._speedups.contract import Host
 from fastserver._speedups.tcp import TCPConnection
+from fastserver._speedups.wsgi.pool import ThreadPool
 from fastserver.config.credentials import Certificates
 from fastserver.config.devcert import resolve_dev_cert
 from fastserver.config.errors import ConfigError
@@ -42,6 +43,7 @@ from fastserver.server.ebb import Ebb
 from fastserver.server.endpoints import Endpoint, Purpose, describe_endpoint, open_endpoints
 from fastserver.server.extensions import Extensions, load_extensions
 from fastserver.server.host import make_host, make_metrics_host
+from fastserver.server.interface import WSGIApp
 from fastserver.server.loader import load_app
 from fastserver.server.monitor import Monitor, Place
 from fastserver.server.pipeline import Pipeline
@@ -53,7 +55,7 @@ from fastserver.server.tls import TLSMaterial, get_certificates, load_tls
 from fastserver.transport.acceptor import Acceptor, accept_rest
 from fastserver.transport.sockets import BindError, seal
 from fastserver.transport.tls import describe_tls
-from fastserver.typing import App
+from fastserver.typing import AnyApp, App
 
 if TYPE_CHECKING:
     from fastserver.transport.udpgroup import QUICPlace
@@ -83,7 +85,7 @@ class State(Enum):
 
 
 class Server:
-    """Serves ``app``, an ASGI callable or ``module:attr``, in the loop that runs ``start``.
+    """Serves ``app``, an ASGI or WSGI callable or ``module:attr``, in the loop that runs ``start``.
 
     ``endpoints`` and ``tls`` are given by a process that has made them already.  The server closes given
     sockets too, but seals them only in ``shutdown``: others may share them.  ``place`` is where to publish what is
@@ -95,7 +97,7 @@ class Server:
 
     def __init__(
         self,
-        app: App | str,
+        app: AnyApp | str,
         config: Config | None = None,
         *,
         endpoints: Sequence[Endpoint] | None = None,
@@ -112,7 +114,8 @@ class Server:
         self.metrics_addresses: list[tuple[str, int] | str] = []
         self.urls: list[str] = []
         self._spec = app
-        self._app: App | None = None
+        self._app: App | WSGIApp | None = None
+        self._pool: ThreadPool | None = None
         self._extensions: Extensions | None = None
         self._place = place
         self._quic_place = quic
@@ -179,7 +182,7 @@ class Server:
         """
         return self._renewal is None or self._renewal.reload(time.time())
 
-    def load(self) -> App:
+    def load(self) -> App | WSGIApp:
         """Import the application, its observers and protocol handlers now, for a loop that is not running yet.
 
         Else ``start`` does it.  Raises ``StartupFailed``.
@@ -310,11 +313,9 @@ class Server:
             self._endpoints = open_endpoints(config)
             self._quic_place = open_place(config, self._endpoints, self._log, get_certificates(self._tls))
         self._access_log = make_access_logger(config, asyncio.get_running_loop())
-        self._lifespan = Lifespan(
-            self._app, config.lifespan, config.timeout_lifespan_startup, config.timeout_lifespan_shutdown, self._log
-        )
-        await self._lifespan.startup()
-        self._host = host = make_host(config, self._app, self._lifespan.state, self._log, self._access_log, self._timed)
+        state = await self._start_application(self._app)
+        host, self._pool = make_host(config, self._app, state, self._log, self._access_log, self._timed)
+        self._host = host
         host.ready = not self._is_withdrawn
         assert self._extensions is not None
         host.observers, self._observation = self._extensions.observe()
@@ -326,6 +327,19 @@ class Server:
         hosts = [each for each in (host, self._metrics_host) if each is not None]
         self._ticker = Ticker(hosts, get_tick_s(config), self._work)
         self._ticker.start()
+
+    async def _start_application(self, app: App | WSGIApp) -> dict[str, Any] | None:
+        """The lifespan's startup, where there is a lifespan: the state that it leaves."""
+        config = self.config
+        if isinstance(app, WSGIApp):
+            if config.lifespan == "on":
+                raise StartupFailed("a WSGI application has no lifespan: leave --lifespan out, or say off")
+            return None
+        self._lifespan = Lifespan(
+            app, config.lifespan, config.timeout_lifespan_startup, config.timeout_lifespan_shutdown, self._log
+        )
+        await self._lifespan.startup()
+        return self._lifespan.state
 
     def _serve_quic(self, host: Host) -> bytes:
         """Serve HTTP/3 where there are sockets for it: the line that tells clients of it, or nothing."""
@@ -402,6 +416,8 @@ class Server:
             self._monitor.tick(wall_s)
         if self._host is not None:
             self._ebb.watch(len(self._host.connections))
+            if self._pool is not None:
+                self._pool.sweep(self._host.clock.now)
             if self._on_tick is not None:
                 self._on_tick(self._host)
         if self._access_log is not None:
@@ -450,7 +466,12 @@ class Server:
         await self._cut(host)
 
     def _is_busy(self, host: Host) -> bool:
-        return bool(host.connections or host.tasks or any(acceptor.arriving for acceptor in self._acceptors))
+        return bool(
+            host.connections
+            or host.tasks
+            or any(acceptor.arriving for acceptor in self._acceptors)
+            or (self._pool is not None and (self._pool.busy or self._pool.waiting))
+        )
 
     async def _cut(self, host: Host) -> None:
         """Cancel the requests that are still open, give their ``finally`` blocks a moment, drop the connections."""
@@ -467,6 +488,17 @@ class Server:
         await _turn_loop()
         self._drop_connections(host)
         await _turn_loop()
+
+    async def _end_threads(self) -> None:
+        """Have the application's threads end; one that is stuck is given up, and ends with the process."""
+        if self._pool is None:
+            return
+        self._pool.close()
+        deadline = time.monotonic() + CANCEL_S
+        while (left := self._pool.alive) and time.monotonic() < deadline:
+            await asyncio.sleep(DRAIN_POLL_S / 4)
+        if left:
+            self._log.error("%d threads are still in the application and are given up", len(left))
 
     async def _finish_observation(self) -> None:
         """Let the observers hear the end of the last connections, and account for all of it."""
@@ -510,6 +542,7 @@ class Server:
                 for task in list(self._host.tasks):
                     task.cancel()
                 self._drop_connections(self._host)
+                await self._end_threads()
                 await self._finish_observation()
             if self._quic is not None:
                 self._quic.close()

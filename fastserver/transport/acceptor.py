@@ -13,11 +13,13 @@ import errno
 import math
 import socket
 import ssl
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from logging import Logger
 from typing import Any, Final
 
+from fastserver.transport.sealing import admit, can_filter
 from fastserver.transport.sockets import Listener
 
 #: Connections that a worker takes in a second at least while its turns are short of ``LONG_TURN_S``; a worker whose
@@ -66,6 +68,8 @@ class Acceptor:
         self._factory = factory
         self._log = log
         self._options = dict(options or {})
+        # Another process may have sealed the socket, which is not known here before this one does it too.
+        self._must_admit = sys.platform == "linux" and not can_filter()
         self._last_s = loop.time()
         self._retry: asyncio.TimerHandle | None = None
         self._complained_s = -math.inf
@@ -96,6 +100,8 @@ class Acceptor:
                     self._pause(error)
                     return count
                 continue  # this client is gone, or could not be reached (accept(2)); the next one may be fine
+            if self._must_admit:
+                admit(sock)
             task = self._loop.create_task(self._arrive(sock))
             self.arriving[task] = self._loop.time()
             task.add_done_callback(self._forget)

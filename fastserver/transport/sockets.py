@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from fastserver.config.bind import Bind, FDBind, TCPBind, UnixBind
-from fastserver.transport.bpf import DROP_SYN, SO_ATTACH_FILTER, attach
+from fastserver.transport.sealing import seal_tcp
 
 #: ``sun_path`` has 108 bytes on Linux (104 elsewhere), the last of them a NUL.
 UNIX_PATH_LIMIT_BYTES: Final = 107 if sys.platform == "linux" else 103
@@ -105,7 +105,7 @@ class Listener:
         if self.path is not None:
             self._unlink()
         elif self.sock.fileno() >= 0:
-            attach(self.sock, SO_ATTACH_FILTER, DROP_SYN)
+            seal_tcp(self.sock)
 
     def is_sealable(self) -> bool:
         """Whether ``seal`` does anything: not where the socket is another's, nor on TCP outside of Linux."""

@@ -155,7 +155,8 @@ def test_all_else_is_the_wires_own() -> None:
         b"ff-" + TRACE + b"-" + SPAN + b"-01", b"00-" + b"0" * 32 + b"-" + SPAN + b"-01",
         b"00-" + TRACE + b"-" + b"0" * 16 + b"-01", b"00-" + TRACE.upper() + b"-" + SPAN + b"-01",
         b"00-" + TRACE + b"-" + SPAN + b"-1", b"00-" + TRACE + b"-" + SPAN + b"-01-x",
-        b" 00-" + TRACE + b"-" + SPAN + b"-01", b"00-" + TRACE + b"-" + SPAN + b"-01\n",
+        b" 00-" + TRACE + b"-" + SPAN + b"-01",
+        b"00-" + TRACE + b"-" + SPAN + b"-01\n",
     ],
 )  # fmt: skip
 def test_a_malformed_traceparent_is_none(value: bytes) -> None:

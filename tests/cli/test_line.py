@@ -15,7 +15,7 @@ import pytest
 import fastserver
 from fastserver import cli
 from fastserver.config import Config, ConfigError
-from fastserver.config.model import SETTINGS
+from fastserver.config.model import DEFAULTS, SETTINGS
 from fastserver.config.rivals import RIVALS
 from fastserver.config.setting import Kind
 
@@ -40,7 +40,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Config]]:
     module.run = run  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "fastserver.processes.run", module)
     for name in tuple(os.environ):
-        if name.startswith("FASTSERVER_") or name == "WEB_CONCURRENCY":
+        if name.startswith(("FASTSERVER_", "UVICORN_")) or name in ("WEB_CONCURRENCY", "GUNICORN_CMD_ARGS"):
             monkeypatch.delenv(name)
     return calls
 
@@ -91,7 +91,7 @@ def test_a_flag_for_every_setting(key: str) -> None:
         arguments, value = ["--user", "web"], "web"
     if SETTINGS[key].group == "TLS" and key not in ("certfile", "dev_cert"):
         beside = {"certfile": "c", "ca_certs": "a"}
-    if key in ("http1", "http3", "quic_bind"):
+    if key in ("http1", "http3", "quic_bind", "insecure_bind"):
         beside = {"certfile": "c"}
     if key == "quic_initial_connection_window":
         beside = {"quic_initial_stream_window": 1024}
@@ -113,7 +113,7 @@ def test_help_names_every_setting(
     flat = " ".join(text.split())
     for key, fact in SETTINGS.items():
         assert re.search(rf"(?m)^  (-\w( [\w|]+)?, )?--{(fact.singular or key).replace('_', '-')}\b", text), key
-        shown = fact.render(getattr(Config(), key))
+        shown = fact.render(DEFAULTS[key])
         assert fact.help + (f" [{shown}]" if shown else "") in flat
         assert f"\n{fact.group}:\n" in text
     assert "--proxy-headers" not in text
@@ -187,6 +187,10 @@ ORIGINS = ["https://a", "https://b"]
             {"max_requests": 1000, "max_requests_jitter": 10, "timeout_worker_healthcheck": 5},
         ),
         ("m:app --log-config l.ini", {"log_config": "l.ini"}),
+        ("m:app --interface asgi", {"interface": "asgi3"}),
+        ("m:app --interface wsgi --threads 4", {"interface": "wsgi", "threads": 4}),
+        ("m:app --blocking-threads 2", {"threads": 2}),
+        ("m:app --wsgi-threads 2", {"threads": 2}),
         (
             "m:app --timeout-keep-alive 5 --timeout-graceful-shutdown 9",
             {"timeout_keep_alive": 5, "timeout_graceful_shutdown": 9},
@@ -352,7 +356,6 @@ def test_lines_that_work(line: str, expected: dict[str, Any]) -> None:
         ("m:app --http2-max-frame-size 1024", "--http2-max-frame-size", "'1024' is not allowed: want a size"),
         ("m:app --http2-keep-alive-interval 9", "--http2-keep-alive-interval", "not supported yet; timeout_keep_al"),
         ("m:app --limit-concurrency 10", "--limit-concurrency", "not supported yet; limit_connections limits"),
-        ("m:app --interface wsgi", "--interface", "'wsgi' is not supported yet: want one of auto, asgi3"),
         ("m:app --loop zuvloop", "--loop", "'zuvloop' is not supported yet: want one of"),
         ("m:app --log-level loud", "--log-level", "'loud' is not allowed: want one of"),
         ("m:app --ssl-version 3", "--ssl-version", "'3' is not supported yet: want 17 or 2"),
@@ -443,7 +446,9 @@ def test_an_error_names_the_variable() -> None:
         parse("m:app", {"FASTSERVER_BACKLOG": "x"})
 
 
-@pytest.mark.parametrize("app", ["m:app", "m", "a.b:c.d", "m:create()", "dir/m.py:app", "asgi:m:app", "wsgi:app"])
+@pytest.mark.parametrize(
+    "app", ["m:app", "m", "a.b:c.d", "m:create()", "dir/m.py:app", "asgi:m:app", "wsgi:app", "wsgi:m:app"]
+)
 def test_the_application_goes_through_as_it_is(app: str) -> None:
     assert parse(app).app == app
     assert parse(f"--workers 2 {app} --port 9").app == app

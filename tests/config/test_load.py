@@ -1,11 +1,14 @@
-"""The environment under what the caller gives."""
+"""Settings from several places: which goes over which, and what each is called."""
+
+from pathlib import Path
 
 import pytest
 
 from fastserver.config import Config, ConfigError
-from fastserver.config.load import load_config
+from fastserver.config.load import load, load_config
 from fastserver.config.model import SETTINGS
 from fastserver.config.sources.environment import variable_of
+from fastserver.config.sources.layer import Layer
 
 
 def test_nothing_given_is_the_default() -> None:
@@ -197,3 +200,131 @@ def test_an_error_names_where_it_came_from(
 def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FASTSERVER_BACKLOG", "99")
     assert load_config().backlog == 99
+
+
+# Layers, and what the start needs.
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_order_of_places(here: Path) -> None:
+    (here / "fastserver.toml").write_text(
+        "workers = 1\nbacklog = 1\nthreads = 1\nlimit_connections = 1\ntimeout_write = 1\napp = 'file:app'"
+    )
+    environ = {
+        "UVICORN_WORKERS": "2",
+        "UVICORN_BACKLOG": "2",
+        "FASTSERVER_WORKERS": "4",
+        "FASTSERVER_BACKLOG": "4",
+        "FASTSERVER_THREADS": "4",
+        "FASTSERVER_LIMIT_CONNECTIONS": "4",
+        "FASTSERVER_APP": "environment:app",
+    }
+    beneath = Layer({"workers": "3", "threads": "3"}, {"workers": "ARGS: -w", "threads": "ARGS: --threads"})
+    typed = Layer({"workers": "5", "app": "typed:app"}, {"workers": "-w", "app": "the command line"})
+    loaded = load(typed, environ, [beneath])
+    config = loaded.config
+    assert (config.workers, config.backlog, config.threads, config.limit_connections) == (5, 4, 4, 4)
+    assert (config.timeout_write, config.timeout_handshake) == (1, 10)
+    assert loaded.start.app == "typed:app"
+    assert loaded.origins == {
+        "workers": "-w",
+        "backlog": "FASTSERVER_BACKLOG",
+        "threads": "FASTSERVER_THREADS",
+        "limit_connections": "FASTSERVER_LIMIT_CONNECTIONS",
+        "timeout_write": "fastserver.toml: timeout_write",
+        "app": "the command line",
+    }
+    environ = {"UVICORN_WORKERS": "2", "UVICORN_BACKLOG": "2"}
+    loaded = load(Layer(), environ, [beneath])
+    assert (loaded.config.workers, loaded.config.backlog, loaded.config.threads) == (3, 2, 3)
+    assert loaded.start.app == "file:app"
+    assert loaded.origins["threads"] == "ARGS: --threads"
+
+
+@pytest.mark.parametrize(
+    ("file", "given", "bind"),
+    [
+        ("bind = '0.0.0.0:80'", {"port": 9}, "0.0.0.0:9"),
+        ("host = '::1'", {"port": 9}, "[::1]:9"),
+        ("port = 9", {"host": "a"}, "a:9"),
+        ("bind = ['a:1', 'b:2']", {"port": 9}, "127.0.0.1:9"),
+        ("bind = 'unix:/x'", {"port": 9}, "127.0.0.1:9"),
+        ("bind = 'a:1'", {"uds": "/x"}, "unix:/x"),
+        ("bind = 'a:1'", {"bind": "b:2"}, "b:2"),
+    ],
+)
+def test_a_port_alone_changes_the_port(here: Path, file: str, given: dict[str, object], bind: str) -> None:
+    (here / "fastserver.toml").write_text(file)
+    assert load(Layer(given), {}).config.bind == (bind,)
+
+
+def test_the_environment_that_files_add(here: Path) -> None:
+    (here / ".env").write_text("A=file\nB=file\nC=file\nFASTSERVER_WORKERS=7\nFASTSERVER_CONFIG=x.toml")
+    (here / "x.toml").write_text("backlog = 8")
+    typed = Layer({"env_file": [".env"], "env": ["B=flag", "D=flag"]})
+    loaded = load(typed, {"A": "process", "B": "process"})
+    assert loaded.environment == {
+        "B": "flag",
+        "C": "file",
+        "D": "flag",
+        "FASTSERVER_WORKERS": "7",
+        "FASTSERVER_CONFIG": "x.toml",
+    }
+    assert (loaded.config.workers, loaded.config.backlog, loaded.file) == (7, 8, "x.toml")
+    assert load(typed, {"FASTSERVER_WORKERS": "2"}).config.workers == 2
+
+
+def test_a_file_may_name_a_file_of_variables(here: Path) -> None:
+    (here / "fastserver.toml").write_text("env_file = '.env'\nworkers = 1\nenv = ['E=file']")
+    (here / ".env").write_text("FASTSERVER_WORKERS=7")
+    loaded = load(Layer(), {})
+    assert (loaded.config.workers, loaded.environment) == (7, {"FASTSERVER_WORKERS": "7", "E": "file"})
+    assert loaded.origins["env_file"] == "fastserver.toml: env_file"
+
+
+def test_the_directory(here: Path) -> None:
+    for name in ("a", "a/b"):
+        (here / name).mkdir()
+    (here / "fastserver.toml").write_text("workers = 1\nchdir = 'a'")
+    (here / "a" / "fastserver.toml").write_text("workers = 2\nchdir = 'b'")
+    (here / "a" / ".env").write_text("X=1")
+    loaded = load(Layer(), {}, directory=str(here))
+    assert (loaded.config.workers, loaded.directory) == (1, str(here / "a"))
+    loaded = load(Layer({"chdir": "a", "env_file": [".env"]}), {}, directory=str(here))
+    assert (loaded.config.workers, loaded.directory, loaded.environment) == (2, str(here / "a"), {"X": "1"})
+    loaded = load(Layer(), {"FASTSERVER_CHDIR": "a"}, directory=str(here))
+    assert (loaded.config.workers, loaded.directory) == (2, str(here / "a"))
+    (here / "fastserver.toml").write_text("chdir = 'none'")
+    with pytest.raises(ConfigError, match=r"^fastserver\.toml: chdir: 'none' is no directory$"):
+        load(Layer(), {}, directory=str(here))
+    with pytest.raises(ConfigError, match=r"^FASTSERVER_CHDIR: 'none' is no directory$"):
+        load(Layer(), {"FASTSERVER_CHDIR": "none"}, directory=str(here))
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"env_file": ["none"]}, "--env-file: none: cannot be read: No such file or directory"),
+        ({"env_file": ["bad"]}, "--env-file: bad, line 1: is not NAME=value"),
+        ({"env": ["bad"]}, "--env: 'bad' is no variable: want NAME=value"),
+        ({"config": "none.toml"}, "none.toml: cannot be read: No such file or directory"),
+        ({"config": "a\nb"}, r"--config: 'a\nb' is not allowed: want text without line breaks"),
+        ({"chdir": ""}, "--chdir: '' is not allowed: want a path"),
+    ],
+)
+def test_faults_of_the_start(here: Path, given: dict[str, object], problem: str) -> None:
+    (here / "bad").write_text("x")
+    with pytest.raises(ConfigError) as caught:
+        load(Layer(given, {name: f"--{name.replace('_', '-')}" for name in given}), {})
+    assert str(caught.value) == problem
+
+
+def test_milliseconds_are_suspected() -> None:
+    layer = Layer({"timeout_keep_alive": "5000", "drain_delay": "5000ms"}, {"timeout_keep_alive": "--keep-alive"})
+    assert load(layer, {}, find=False).warnings == ("--keep-alive is 5000 seconds; milliseconds are written 5000ms",)
+    assert load(Layer({"timeout_keep_alive": 999}), {}, find=False).warnings == ()

@@ -14,7 +14,7 @@ import pytest
 from fastserver._speedups.contract import Peer
 from fastserver._speedups.http import HTTPApplication
 from fastserver.exchange.lifespan import Lifespan
-from fastserver.server.loader import AppLoadError, load_app
+from fastserver.server.loader import load_app
 from tests.exchange.live import Live, MakeLoop, each_loop, run
 from tests.exchange.test_http_scope import KEYS, TLS, get, scope_of
 from tests.fakes import Message, Receive, Recorder, Send, Wire, make_log, respond
@@ -116,9 +116,20 @@ class TwoCallables:
         pass
 
 
-def test_b2_application_with_two_callables_is_refused_by_name() -> None:
-    with pytest.raises(AppLoadError, match="ASGI 2"):
-        load_app(TwoCallables)
+def test_b2_application_with_two_callables_is_called_twice() -> None:
+    """It is recognised when it is loaded; the adapter is ASGI 3 to everything else."""
+
+    class Answers:
+        def __init__(self, scope: Message) -> None:
+            self.path = scope["path"]
+
+        async def __call__(self, receive: Receive, send: Send) -> None:
+            await respond(send, self.path.encode())
+
+    app: Any = load_app(Answers)
+    wire = Wire(app).feed(get(b"/two"))
+    assert wire.response().body == b"/two"
+    wire.hang_up()
 
 
 def test_b2_application_with_two_callables_that_slips_through_is_a_500() -> None:

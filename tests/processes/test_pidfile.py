@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from fastserver.config.errors import ConfigError
+from fastserver.config.setting import quote
 from fastserver.processes.pidfile import PidFile, claim_pidfile
 from fastserver.transport.sockets import UNIX_PATH_LIMIT_BYTES
 
@@ -58,7 +59,7 @@ def test_it_holds_the_number_and_is_removed(path: Path) -> None:
 def test_a_living_server_keeps_it(path: Path, holder: subprocess.Popen[str]) -> None:
     with pytest.raises(ConfigError) as caught:
         claim_pidfile(str(path))
-    assert str(caught.value) == f"pid: '{path}' is held by a server that runs, process {holder.pid}"
+    assert str(caught.value) == f"pid: {quote(str(path))} is held by a server that runs, process {holder.pid}"
     assert path.read_text() == f"{holder.pid}\n"
     assert list_files(path) == ["server.pid"]
 
@@ -164,7 +165,7 @@ def test_what_is_no_pid_file_is_left_alone(path: Path, make: object, reason: str
     make(path)  # type: ignore[operator]
     with pytest.raises(ConfigError) as caught:
         claim_pidfile(str(path))
-    assert str(caught.value) == f"pid: '{path}' cannot be written: {reason}"
+    assert str(caught.value) == f"pid: {quote(str(path))} cannot be written: {reason}"
     assert list_files(path) == ["server.pid"]
     assert not path.is_file() or path.read_text() == "important\n"
 

@@ -35,8 +35,7 @@ class EchoWorker:
     What the datagram says behind 30 bytes is done: ``leave`` (ask to be retired), ``end``, ``die``.
     """
 
-    def __init__(self, *arguments: object) -> None:
-        *_, channel, _, quic = arguments
+    def __init__(self, *_: object, channel: object, quic: object, **others: object) -> None:
         assert isinstance(channel, Channel)
         assert isinstance(quic, QUICPlace)
         self.channel, self.quic = channel, quic

@@ -1,14 +1,13 @@
 """Finding the application: what is found, and what is told where nothing can be."""
 
-import functools
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fastserver.server.loader import AppLoadError, load_app, split_spec
+from fastserver.server.interface import WSGIApp
+from fastserver.server.loader import AppLoadError, Spec, load_app, parse_spec
 
 
 def write(home: Path, text: str, name: str = "main_under_test") -> None:
@@ -25,33 +24,47 @@ ASGI = "async def app(scope, receive, send): return 'called'\n"
 @pytest.mark.parametrize(
     ("spec", "found"),
     [
-        ("main:app", ("main", "app")),
-        ("pkg.main:api.app", ("pkg.main", "api.app")),
-        ("main", ("main", "app")),
-        ("asgi:main:app", ("main", "app")),
-        ("asgi:app", ("asgi", "app")),
-        ("main:make()", ("main", "make()")),
+        ("main:app", Spec("main", "app")),
+        ("pkg.main:api.app", Spec("pkg.main", "api.app")),
+        ("main", Spec("main", "")),
+        ("asgi:main:app", Spec("main", "app", interface="asgi")),
+        ("asgi:app", Spec("asgi", "app")),
+        ("wsgi:main:app", Spec("main", "app", interface="wsgi")),
+        ("wsgi:app", Spec("wsgi", "app")),
+        ("main:make()", Spec("main", "make", arguments=((), {}))),
+        ('main:make("a:b", 2)', Spec("main", "make", arguments=(("a:b", 2), {}))),
+        (
+            "main:api.make(debug=True, names=['x'])",
+            Spec("main", "api.make", arguments=((), {"debug": True, "names": ["x"]})),
+        ),
+        ("wsgi:main:make('x:y')", Spec("main", "make", interface="wsgi", arguments=(("x:y",), {}))),
+        ("src/main.py:api", Spec("main", "api", "src")),
+        ("main.py", Spec("main", "", ".")),
+        ("asgi:/srv/site/main.py:app", Spec("main", "app", "/srv/site", "asgi")),
     ],
 )
-def test_specs(spec: str, found: tuple[str, str]) -> None:
-    assert split_spec(spec) == found
+def test_specs(spec: str, found: Spec) -> None:
+    assert parse_spec(spec) == found
 
 
 @pytest.mark.parametrize(
     ("spec", "reason"),
     [
-        ("wsgi:main:app", "WSGI applications are not supported yet"),
         ("other:main:app", "has too many colons: want module:attribute, for example main:app"),
         ("main:", "names no attribute"),
         ("", "is no module name"),
         ("my-app:app", "is no module name"),
-        ("src/main.py:api", "want a module, main:api, with --app-dir src"),
-        ("main.py", "want a module, main:app, with --app-dir ."),
+        ("src/my-main.py:api", "is no module name"),
+        ("main:make(", "is no attribute: want a name, or a call with literal arguments"),
+        ("main:make(x)", "make(x) is no attribute"),
+        ("main:make(**{'a': 1})", "is no attribute"),
+        ("main:make()()", "is no attribute"),
+        ("main:1", "1 is no attribute"),
     ],
 )
 def test_specs_that_are_none(spec: str, reason: str) -> None:
     with pytest.raises(AppLoadError) as caught:
-        split_spec(spec)
+        parse_spec(spec)
     assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -149,68 +162,51 @@ def test_an_exception_of_the_factory_comes_with_its_own_traceback(home: Path) ->
     assert "loader.py" not in caught.value.details
 
 
-class ASGI2:
-    def __init__(self, scope: Any) -> None: ...
-
-    async def __call__(self, receive: Any, send: Any) -> None: ...
-
-
-class Endpoint:
-    """A class that is an ASGI 3 application by itself, as Starlette's HTTPEndpoint."""
-
-    def __init__(self, scope: Any, receive: Any, send: Any) -> None: ...
-
-    def __await__(self) -> Iterator[None]:
-        yield
+def test_the_name_may_be_left_out(home: Path) -> None:
+    write(home, "def application(environ, start_response): ...\n")
+    assert load(home, "main_under_test") == WSGIApp(sys.modules["main_under_test"].application)
 
 
-class Callable3:
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None: ...
+def test_a_file_is_imported_by_its_path(home: Path) -> None:
+    (home / "src").mkdir()
+    (home / "src" / "by_path.py").write_text(ASGI)
+    try:
+        assert load(home, "src/by_path.py").__name__ == "app"
+        assert sys.path[0] == str(home / "src")
+    finally:
+        sys.modules.pop("by_path", None)
 
 
-class Callable2:
-    def __call__(self, environ: Any, start_response: Any) -> list[bytes]:
-        return []
+def test_a_factory_gets_its_arguments(home: Path) -> None:
+    write(home, "def make(name, depth=0):\n    return lambda environ, start_response: (name, depth)\n")
+    app = load(home, "main_under_test:make('x', depth=2)")
+    assert app({}, None) == ("x", 2)
 
 
-async def asgi3(scope: Any, receive: Any, send: Any, more: int = 0) -> None: ...
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [({}, "function"), ({"interface": "wsgi"}, "WSGIApp"), ({"interface": "asgi2"}, "ASGI2App")],
+)
+def test_the_interface_may_be_told(options: Any, kind: str) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None: ...
+
+    assert type(load_app(app, **options)).__name__ == kind
 
 
-async def anything(*args: Any, **options: Any) -> None: ...
-
-
-async def bound(first: Any, scope: Any, receive: Any, send: Any) -> None: ...
-
-
-@pytest.mark.parametrize("app", [asgi3, anything, Endpoint, Callable3(), functools.partial(bound, 1), print])
-def test_asgi3_is_recognised(app: Any) -> None:
-    assert load_app(app) is app
+def test_the_prefix_tells_the_interface(home: Path) -> None:
+    write(home, "def app(*args): ...\n")
+    assert isinstance(load(home, "wsgi:main_under_test:app"), WSGIApp)
+    assert not isinstance(load(home, "asgi:main_under_test:app"), WSGIApp)
+    assert not isinstance(load(home, "wsgi:main_under_test:app", interface="asgi3"), WSGIApp)
 
 
 @pytest.mark.parametrize(
     ("app", "reason"),
     [
-        (ASGI2, "ASGI2 is an ASGI 2 application"),
-        (Callable2(), "Callable2 is a WSGI application"),
-        (lambda environ, start_response: [], "is a WSGI application"),
-        (lambda: None, "add --factory"),
-        (lambda a, b, c, d: None, "takes 4 arguments"),
+        (lambda: None, "takes no arguments: if it makes the application, add --factory"),
+        (lambda a, b, c, d: None, "takes 4 arguments: ASGI wants scope, receive and send, WSGI environ and"),
     ],
 )
-def test_other_interfaces_are_refused_by_name(app: Any, reason: str) -> None:
+def test_what_is_no_application_is_told_by_name(app: Any, reason: str) -> None:
     with pytest.raises(AppLoadError, match=reason):
         load_app(app)
-
-
-def test_asgi3_by_order_is_taken_unseen() -> None:
-    app = Callable2()
-    assert load_app(app, interface="asgi3") is app  # type: ignore[comparison-overlap]
-
-
-def test_frameworks_are_recognised() -> None:
-    flask = pytest.importorskip("flask")
-    starlette = pytest.importorskip("starlette.applications")
-    with pytest.raises(AppLoadError, match="Flask is a WSGI application"):
-        load_app(flask.Flask("x"))
-    app = starlette.Starlette()
-    assert load_app(app) is app

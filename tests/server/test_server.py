@@ -629,8 +629,8 @@ def test_serve_raises_a_failed_start(run: Run) -> None:
         for trigger in (never, None):
             with pytest.raises(StartupFailed, match="no module named"):
                 await fastserver.serve("no_such_module:app", make_config(), shutdown_trigger=trigger)
-        with pytest.raises(ConfigError, match="mode: 'wsgi' is not supported yet"):
-            await fastserver.serve(Recorder(), make_config(), mode="wsgi")
+        with pytest.raises(ConfigError, match="mode: 'cgi' is not allowed: want 'asgi' or 'wsgi'"):
+            await fastserver.serve(Recorder(), make_config(), mode="cgi")
 
     run(main())
 

@@ -6,7 +6,7 @@ import time
 from bench.faults.content import RAISABLE
 from bench.faults.h1 import Request
 from bench.faults.h2 import H2Client
-from bench.faults.injectors.crashes import is_excused
+from bench.faults.injectors.crashes import Kill, is_excused
 from bench.faults.load import LIGHT, Mix
 from bench.faults.outcome import Outcome
 from bench.faults.rig import Rig, Site, wait_until
@@ -29,8 +29,9 @@ async def raise_everywhere(rig: Rig) -> None:
     async with rig.serve(rig.widest) as site:
         for what in RAISABLE:
             for where in ("before", "started", "middle", "after"):
-                await _raise_one(rig, site, what, where)
-        if "h2" in site.server.tls and site.wants.tls_port:
+                if site.is_alive():
+                    await _raise_one(rig, site, what, where)
+        if "h2" in site.server.tls and site.wants.tls_port and site.is_alive():
             await _raise_h2(rig, site)
     async with rig.serve(env={"FAULTS_FAIL": "shutdown"}) as site:
         code = await rig.stop(site)
@@ -118,17 +119,17 @@ async def _block(rig: Rig, path: str, name: str) -> None:
         moment = time.monotonic()
         blocked = asyncio.ensure_future(site.ask(Request(path, {"s": 60}), answer_s=40))
         replaced = await wait_until(
-            lambda: len(set(site.workers()) - before) >= 1 or site.process.code is not None, SILENCE_S + MARGIN_S + 6
+            lambda: len(set(site.workers()) - before) >= 1 or not site.is_alive(), SILENCE_S + MARGIN_S + 6
         )
         took_s = time.monotonic() - moment
+        await wait_until(lambda: bool(before - set(site.workers())) or not site.is_alive(), MARGIN_S)
         gone = before - set(site.workers())
-        killed_at = time.monotonic()
+        until = time.monotonic() + 0.3
+        rig.verdict.figures[f"{path[1:]}: gone after, s"] = round(time.monotonic() - moment, 1) if gone else None
         await asyncio.sleep(0.3)
         book = await loads.finish(SILENCE_S + MARGIN_S)
         rig.verdict.figures[f"{path[1:]}: replaced after, s"] = round(took_s, 1) if replaced else None
-        rig.verdict.check(
-            site.process.code is None, f"{path}: the server ended: {site.last_words()}", "ends the server"
-        )
+        rig.verdict.check(site.is_alive(), f"{path}: the server ended: {site.last_words()}", "ends the server")
         rig.verdict.check(
             replaced and len(gone) == 1,
             f"{path}: {len(gone)} of {len(before)} workers replaced within {took_s:.0f} s",
@@ -140,7 +141,7 @@ async def _block(rig: Rig, path: str, name: str) -> None:
         )
         testimony = site.testify()
         book.settle(testimony)
-        killed = [(pid, killed_at) for pid in gone]
+        killed = [Kill(pid, moment, until) for pid in gone]
         wrong = [attempt for attempt in rig.find_failed(book) if not is_excused(testimony, attempt, killed)]
         rig.verdict.add(requests=len(book.attempts), failed=len(wrong))
         rig.verdict.check(not wrong, f"{path}: {len(wrong)} failed beside the hung worker")

@@ -56,18 +56,14 @@ async def rotate(rig: Rig) -> None:
         await asyncio.sleep(0.4)
         for number in range(1 if rig.quick else 3):
             await _replace(rig, site, f"new{number}")
-            if site.process.code is not None:
+            if not site.is_alive():
                 break
         for name, spoil in list(BAD.items())[: 2 if rig.quick else None]:
-            if site.process.code is None:
+            if site.is_alive():
                 await _spoil(rig, site, name, spoil)
-        if site.process.code is None:
+        if site.is_alive():
             await _replace(rig, site, "last")
-        alive = rig.verdict.check(
-            site.process.code is None, f"the server ended: {site.last_words()}", "a bad certificate ends it"
-        )
-        for load in loads.loads:
-            load.closing = not alive
+        rig.verdict.check(site.is_alive(), f"the server ended: {site.last_words()}", "a bad certificate ends it")
         rig.judge(site, await loads.finish(10.0), what="while certificates changed")
     failed, requests = rig.verdict.figures.get("failed", 0), rig.verdict.figures.get("requests", 0)
     if failed and "ends" not in rig.verdict.brief:
@@ -76,7 +72,9 @@ async def rotate(rig: Rig) -> None:
 
 def _load(rig: Rig, site: Site) -> Loads:
     book = site.open_book()
-    return Loads(book, [Load(site.tls, book, MIX.scale(rig.scale), site.server.tls, answer_s=10.0).start()])
+    return Loads(
+        book, [Load(site.tls, book, MIX.scale(rig.scale), site.server.tls, answer_s=10.0, alive=site.is_alive).start()]
+    )
 
 
 async def _replace(rig: Rig, site: Site, name: str) -> None:
@@ -107,7 +105,7 @@ async def _spoil(rig: Rig, site: Site, name: str, spoil: Callable[[Site, Path], 
     spoil(site, other)
     site.process.signal(signal.SIGHUP)
     await asyncio.sleep(3.0)
-    alive = rig.verdict.check(site.process.code is None, f"{name} ends the server", "a bad certificate ends it")
+    alive = rig.verdict.check(site.is_alive(), f"{name} ends the server", "a bad certificate ends it")
     if alive:
         attempt = await site.ask(tls=True)
         rig.verdict.check(
@@ -126,7 +124,7 @@ async def _wait_serial(site: Site, serial: str) -> bool:
     """Until three answers in a row have come with this certificate."""
     deadline = time.monotonic() + SHOW_S
     seen = 0
-    while time.monotonic() < deadline and seen < 3 and site.process.code is None:
+    while time.monotonic() < deadline and seen < 3 and site.is_alive():
         attempt = await site.ask(tls=True)
         seen = seen + 1 if attempt.outcome is Outcome.OK and attempt.serial == serial else 0
         await asyncio.sleep(0.05)

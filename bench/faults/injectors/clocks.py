@@ -97,7 +97,7 @@ async def suspend(rig: Rig) -> None:
 
 
 def _check_same(rig: Rig, site: Site, before: list[int], when: str) -> None:
-    rig.verdict.check(site.process.code is None, f"{when} the server has ended: {site.last_words()}", "ends the server")
+    rig.verdict.check(site.is_alive(), f"{when} the server has ended: {site.last_words()}", "ends the server")
     rig.verdict.check(
         site.workers() == before and len(set(site.testify().pids(READY))) == len(before),
         f"{when} healthy workers were replaced",

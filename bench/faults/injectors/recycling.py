@@ -37,14 +37,12 @@ async def _recycle(rig: Rig, kind: str) -> None:
         before = len(site.testify().pids(READY))
         loads = site.load(Mix(), rig.scale)
         growing = asyncio.ensure_future(_grow(site.ask)) if kind == "rss" else None
-        came = await wait_until(
-            lambda: len(site.testify().pids(READY)) - before >= wanted or site.process.code is not None, 20.0
-        )
+        came = await wait_until(lambda: len(site.testify().pids(READY)) - before >= wanted or not site.is_alive(), 20.0)
         if growing is not None:
             growing.cancel()
         await asyncio.sleep(1.0)
         rig.verdict.check(
-            site.process.code is None, f"recycling by {kind} ended the server: {site.last_words()}", "ends the server"
+            site.is_alive(), f"recycling by {kind} ended the server: {site.last_words()}", "ends the server"
         )
         book = await loads.finish(15.0)
         count = len(site.testify().pids(READY)) - before

@@ -8,7 +8,7 @@ from functools import partial
 from bench.faults.load import LIGHT, Mix
 from bench.faults.outcome import Outcome
 from bench.faults.rig import Loads, Rig, Site, wait_until
-from bench.faults.truth import READY, STOPPED, Testimony
+from bench.faults.truth import READY, STOPPED, Truth
 
 #: What one reload may take until the old workers are gone.
 RELOAD_S = 25.0
@@ -38,7 +38,7 @@ async def _reload_many(rig: Rig, front: str, cycles: int) -> None:
             done = await wait_until(partial(_is_reloaded, site, name), RELOAD_S)
             times.append(time.monotonic() - began)
             rig.say(f"reload {cycle + 1}/{cycles} ({front}): {'done' if done else 'not done'} in {times[-1]:.1f} s")
-            if site.process.code is not None:
+            if not site.is_alive():
                 rig.verdict.check(False, f"SIGHUP ended the server: {site.last_words()}", "SIGHUP ends it")
                 break
             if not rig.verdict.check(done, f"new code is not served {RELOAD_S:.0f} s after SIGHUP", "no reload"):
@@ -53,7 +53,7 @@ async def _reload_many(rig: Rig, front: str, cycles: int) -> None:
 
 def _is_reloaded(site: Site, name: str) -> bool:
     """Whether only workers of this generation are left, and enough of them; or the server is no more."""
-    if site.process.code is not None:
+    if not site.is_alive():
         return True
     members = set(site.process.members())
     testimony = site.testify()
@@ -80,7 +80,7 @@ def _check_ready(rig: Rig, site: Site) -> None:
     )
 
 
-def count_least_ready(testimony: Testimony, wanted: int) -> int:
+def count_least_ready(testimony: Truth, wanted: int) -> int:
     """The fewest workers between startup and shutdown of their lifespans, once ``wanted`` have been reached."""
     ready, least = 0, wanted
     reached = False
@@ -102,11 +102,11 @@ async def _reload_broken(rig: Rig) -> None:
         began = time.monotonic()
         site.process.signal(signal.SIGHUP)
         said = "this generation is broken"
-        told = await wait_until(lambda: said in site.process.read_log() or site.process.code is not None, 8.0)
+        told = await wait_until(lambda: said in site.process.read_log() or not site.is_alive(), 8.0)
         told = told and said in site.process.read_log()
-        if site.process.code is None:
+        if site.is_alive():
             await asyncio.sleep(0.7)
-        alive = site.process.code is None
+        alive = site.is_alive()
         book = await loads.finish(8.0)
         rig.verdict.check(told, "broken new code: the log does not say why", "a broken reload is silent")
         rig.verdict.check(alive, "broken new code ends the server", "a broken reload ends it")
@@ -124,7 +124,7 @@ async def _reload_broken(rig: Rig) -> None:
             site.process.signal(signal.SIGHUP)
             mended = await wait_until(lambda: _is_reloaded(site, "mended"), 15.0)
             rig.verdict.check(
-                mended and site.process.code is None,
+                mended and site.is_alive(),
                 "after broken new code mended code is not loaded",
                 "does not recover",
             )

@@ -34,7 +34,7 @@ async def stop_under_load(rig: Rig) -> None:
             book = await loads.finish(site.wants.grace_s)
             failed = rig.judge(site, book, refused_from=began, what="at SIGTERM")
             _check_exit(rig.verdict, site, code, times[-1])
-            _check_announced(rig.verdict, book.attempts, began)
+            _check_announced(rig, book.attempts, began)
             rig.say(f"stop {cycle + 1}/{rig.cycles} ({front}): {len(book.attempts)} requests, {len(failed)} failed")
         if cycle >= 2 and rig.verdict.figures["failed"] == rig.verdict.figures["requests"]:
             break
@@ -65,18 +65,20 @@ def _check_exit(verdict: Verdict, site: Site, code: int | None, took_s: float) -
     )
 
 
-def _check_announced(verdict: Verdict, attempts: list[Attempt], began: float) -> None:
+def _check_announced(rig: Rig, attempts: list[Attempt], began: float) -> None:
     """Whoever keeps a connection has to learn with an answer that it is the last one."""
     late = [
         attempt
         for attempt in attempts
-        if attempt.outcome is Outcome.OK and attempt.sent > began + ANNOUNCE_S and not attempt.kind.startswith("ws")
+        if attempt.outcome is Outcome.OK
+        and attempt.sent > began + rig.allow(ANNOUNCE_S)
+        and not attempt.kind.startswith("ws")
     ]
-    verdict.add(**{"asked later, answered": len(late)})
+    rig.verdict.add(**{"asked later, answered": len(late)})
     silent = [
         attempt for attempt in late if not attempt.closing and attempt.kind != "h2" and "pipelined" not in attempt.kind
     ]
-    verdict.check(not silent, f"{len(silent)} answers during the stop without connection: close")
+    rig.verdict.check(not silent, f"{len(silent)} answers during the stop without connection: close")
 
 
 async def stop_with_late_clients(rig: Rig) -> None:
@@ -139,7 +141,7 @@ async def stop_twice(rig: Rig) -> None:
             code = await site.process.wait_exit(8)
             took_s = time.monotonic() - began
             name = signal.Signals(number).name
-            limit_s = 2.0 if rig.quick else 1.0
+            limit_s = rig.allow(1.0)
             held = rig.verdict.check(
                 code is not None and took_s <= limit_s,
                 f"{name} twice: " + (f"took {took_s:.1f} s" if code is not None else "still running after 8 s"),

@@ -13,7 +13,7 @@ from fastserver.config.aliases import list_names, suggest
 from fastserver.config.errors import ConfigError
 from fastserver.config.model import SETTINGS
 from fastserver.config.sources.layer import Layer
-from fastserver.config.sources.python import read_module, read_python
+from fastserver.config.sources.python import Surroundings, read_module, read_python
 from fastserver.config.sources.reading import read_text
 from fastserver.config.topics.start import NOT_IN_FILES, START_NAMES
 
@@ -25,8 +25,7 @@ else:
 OWN: Final = "fastserver.toml"
 PYPROJECT: Final = "pyproject.toml"
 WANT: Final = "x.toml, x.py, file:x.py or python:module"
-#: Settings whose value may be a table.
-_TABLES: Final = frozenset({"protocols", "protocol", "logconfig_dict"})
+_HERE: Final = Surroundings()
 
 
 def find_file(directory: str) -> str | None:
@@ -39,8 +38,8 @@ def find_file(directory: str) -> str | None:
     return None
 
 
-def read_file(spec: str, directory: str = ".", app_dir: str = ".") -> Layer:
-    """What the file or module says that ``spec`` names (see ``WANT``), relative to ``directory``.
+def read_file(spec: str, there: Surroundings = _HERE) -> Layer:
+    """What the file or module says that ``spec`` names (see ``WANT``), relative to the directory ``there``.
 
     ``ConfigError`` names the file, and the key where one is at fault.
     """
@@ -48,11 +47,11 @@ def read_file(spec: str, directory: str = ".", app_dir: str = ".") -> Layer:
         raise ConfigError("config", f"is empty: want {WANT}")
     kind, colon, rest = spec.partition(":")
     if colon and kind in ("python", "module"):
-        return read_module(rest, directory, app_dir)
+        return read_module(rest, there)
     name = rest if colon and kind == "file" else spec
-    path = os.path.join(directory, name)
+    path = os.path.join(there.directory, name)
     if name.endswith(".py") or (name is rest and not name.endswith(".toml")):
-        return read_python(path, name, directory, app_dir)
+        return read_python(path, name, there)
     if name.endswith((".json", ".yaml", ".yml", ".ini", ".cfg")):
         raise ConfigError(name, f"is of no kind that can be read: want {WANT}")
     table = _read_toml(path, name)

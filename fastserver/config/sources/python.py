@@ -10,6 +10,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from types import ModuleType
 from typing import Any, Final
@@ -29,29 +30,36 @@ _COMMON: Final = frozenset({"name", "http", "static", "log", "metrics", "env", "
 _HOOK: Final = "is never called: server hooks are not supported; the application's lifespan or its import does the like"
 
 
-def read_python(path: str, name: str, directory: str, app_dir: str) -> Layer:
-    """The settings among the names of the file at ``path``, which is run in ``directory``.
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Where Python is run: the directory, that of the application, and variables beside those of the process."""
+
+    directory: str = "."
+    app_dir: str = "."
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_python(path: str, name: str, there: Surroundings) -> Layer:
+    """The settings among the names of the file at ``path``, which is run ``there``.
 
     ``ConfigError`` calls it ``name``; what it raises is told with its line.
     """
     source = read_bytes(path, name)
     module = ModuleType(_MODULE)
     module.__file__ = os.path.abspath(path)
-    with _run_there(name, directory, app_dir):
+    with _run(name, there):
         code = compile(source, module.__file__, "exec")
         sys.modules[_MODULE] = module  # as an import has it: dataclasses look there
         exec(code, module.__dict__)
     return select(vars(module), name)
 
 
-def read_module(spec: str, directory: str, app_dir: str) -> Layer:
+def read_module(spec: str, there: Surroundings) -> Layer:
     """The settings among the names of a module, or of an object in it (``package.module.Object``)."""
     place = f"python:{spec}"
     if not spec or any(not part.isidentifier() for part in spec.split(".")):
         raise ConfigError(place, "is no name of a module")
-    with _run_there(place, directory, app_dir):
-        for name in [name for name in sys.modules if f"{name}.".startswith(f"{spec}.") and _is_local(name, directory)]:
-            del sys.modules[name]  # so that it is run again
+    with _run(place, there):
         found = _import(spec)
     if isinstance(found, Mapping):
         return select(found, place)
@@ -92,27 +100,32 @@ def _is_meant(name: str, value: Any, names: Mapping[str, Any]) -> bool:
 
 
 @contextlib.contextmanager
-def _run_there(place: str, directory: str, app_dir: str) -> Iterator[None]:
-    """Run the block in ``directory``, with its modules and those of ``app_dir`` to import, and leave nothing behind."""
-    before, known = os.getcwd(), frozenset(sys.modules)
-    old, old_path = sys.modules.get(_MODULE), list(sys.path)
+def _run(place: str, there: Surroundings) -> Iterator[None]:
+    """Run the block ``there``, with the modules of both directories to import, and leave nothing behind.
+
+    What it puts into the environment itself stays, as with gunicorn.
+    """
+    before, old_path, known = os.getcwd(), list(sys.path), frozenset(sys.modules)
+    roots = (there.directory, os.path.join(there.directory, there.app_dir))
+    old_variables = {name: os.environ.get(name) for name in there.variables}
     try:
-        os.chdir(directory)
-        sys.path[:0] = list(dict.fromkeys(map(os.path.abspath, (app_dir, "."))))
+        os.chdir(there.directory)
+        os.environ.update(there.variables)
+        sys.path[:0] = list(dict.fromkeys(map(os.path.abspath, (there.app_dir, "."))))
         importlib.invalidate_caches()
         yield
-    except ConfigError:
-        raise
     except (Exception, SystemExit) as error:
         raise ConfigError(place, f"cannot be run: {_summarise(error)}") from error
     finally:
         os.chdir(before)
         sys.path[:] = old_path
-        sys.modules.pop(_MODULE, None)
-        if old is not None:
-            sys.modules[_MODULE] = old
+        for name, value in old_variables.items():
+            if os.environ.get(name) == there.variables[name]:
+                os.environ.pop(name)
+                if value is not None:
+                    os.environ[name] = value
         for name in [name for name in sys.modules if name not in known]:
-            if _is_local(name, directory) or _is_local(name, os.path.join(directory, app_dir)):
+            if name == _MODULE or any(_is_local(name, path) for path in roots):
                 del sys.modules[name]
 
 

@@ -127,7 +127,13 @@ class Responses:
 class Logging:
     """What it writes down."""
 
-    access_log: bool = setting(False, Kind.BOOL, "logging", "Whether requests are logged, one line each.")
+    access_log: bool | None = setting(
+        None,
+        Kind.BOOL,
+        "logging",
+        "Whether requests are logged, one line each. Without it they are in development, with reload.",
+        optional=True,
+    )
     access_logfile: str = setting(
         "-",
         Kind.PATH,

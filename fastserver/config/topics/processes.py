@@ -115,6 +115,16 @@ class Supervision:
         aliases=("pid_file", "pid_path", "pidfile"),
         optional=True,
     )
+    name: str | None = setting(
+        None,
+        Kind.TEXT,
+        "supervision",
+        "What ps and top call the processes: NAME: supervisor, NAME: worker. Without it by their command line.",
+        short="-n",
+        metavar="NAME",
+        aliases=("process_name", "proc_name"),
+        optional=True,
+    )
     user: str | None = setting(
         None,
         Kind.ACCOUNT,
@@ -152,7 +162,7 @@ class Development:
         False,
         Kind.BOOL,
         "development",
-        "Whether the server starts anew when a file of the application changes.",
+        "Whether the server starts anew when a file of the application changes; it has one worker then.",
         aliases=("use_reloader",),
     )
     reload_dirs: tuple[str, ...] = setting(
@@ -168,7 +178,8 @@ class Development:
         (),
         Kind.REPEAT,
         "development",
-        "Pattern of names of watched files beside *.py, such as *.html; may be given several times.",
+        "Pattern of names of watched files beside *.py, such as *.html, or a file or directory; may be given several "
+        "times.",
         singular="reload_include",
         metavar="PATTERN",
         aliases=("reload_extra_file", "reload_extra_files"),

@@ -24,7 +24,8 @@ class Listening:
         (),
         Kind.REPEAT,
         "listening",
-        "Where to listen without TLS beside bind, in the same forms; may be given several times.",
+        "Where to listen without TLS beside bind, in the same forms; may be given several times. Without certfile it "
+        "is as bind.",
         metavar="ADDRESS",
         aliases=("insecure_binds",),
     )
@@ -75,13 +76,13 @@ class Application:
         metavar="PATH",
         aliases=("url_path_prefix",),
     )
-    interface: Literal["auto", "asgi3"] = setting(
+    interface: Literal["auto", "asgi3", "asgi2", "wsgi"] = setting(
         "auto",
         Kind.CHOICE,
         "application",
-        "Interface of the application.",
-        choices=("auto", "asgi3"),
-        planned=("asgi2", "wsgi"),
+        "Interface of the application; auto finds out by how it can be called.",
+        choices=("auto", "asgi3", "asgi2", "wsgi"),
+        spellings={"asgi": "asgi3"},
     )
     lifespan: Literal["auto", "on", "off"] = setting(
         "auto",
@@ -102,7 +103,7 @@ class WSGI:
         Kind.INT,
         "WSGI",
         "Threads of a worker in which a WSGI application runs. 0 runs it in the event loop's own thread: fastest, and "
-        "nothing else is served meanwhile.",
+        "the worker serves nothing else while the application is at work.",
         aliases=("blocking_threads", "wsgi_threads"),
         maximum=4096,
     )
@@ -116,5 +117,5 @@ class WSGI:
         512 * 1024,
         Kind.SIZE,
         "WSGI",
-        "Bytes of a request body that are kept in memory; a longer one goes to a temporary file.",
+        "Bytes of a request body that are kept in memory; a longer one goes to a temporary file, in TMPDIR.",
     )

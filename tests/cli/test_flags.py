@@ -48,7 +48,7 @@ SERVERS: dict[str, dict[str, str]] = {
             | --error-log e | --error-logfile e | --log-file e | --graceful-timeout 3 | --read-timeout 3 |
             --max-requests 9 | --max-requests-jitter 9 | -g web | --group web | -k asyncio |
             --worker-class asyncio | --keep-alive 5 | --keyfile k --certfile c --ca-certs a |
-            --keyfile-password p --certfile c --ca-certs a | --insecure-bind a:1 | --log-config l.json |
+            --keyfile-password p --certfile c --ca-certs a | --insecure-bind a:1 --certfile c | --log-config l.json |
             --log-level warning | -p /run/pid | --pid /run/pid | --quic-bind a:1 --certfile c --ca-certs a |
             --reload | --root-path /x | --statsd-host a:1 | --statsd-prefix x | -m 007 | --umask 007 |
             -u web | --user web | --verify-mode CERT_NONE | --websocket-ping-interval 5 | -w 2 | --workers 2
@@ -77,11 +77,11 @@ SERVERS: dict[str, dict[str, str]] = {
             --http2-max-concurrent-streams 9 | --http2-initial-window-size 70000 |
             --http2-max-frame-size 20000 | --http2-max-header-list-size 9000 | --header-map drop |
             --asgi-loop uvloop | --asgi-lifespan auto | --websocket-max-message-size 9 | --root-path /x |
-            --control-socket /run/ctl | --control-socket-mode 384 | --no-control-socket
+            --control-socket /run/ctl | --control-socket-mode 384 | --no-control-socket | -n a | --name a
         """,
         "warns": """
             --reload-engine poll | --no-sendfile | --worker-tmp-dir /dev/shm | --initgroups |
-            --disable-redirect-access-to-syslog | -R | --enable-stdio-inheritance | -n a | --name a |
+            --disable-redirect-access-to-syslog | -R | --enable-stdio-inheritance |
             --uwsgi-allow-from * | --suppress-ragged-eofs | --do-handshake-on-connect |
             --asgi-disconnect-grace-period 3 | --http-parser auto
         """,
@@ -113,13 +113,13 @@ SERVERS: dict[str, dict[str, str]] = {
             --no-factory | --working-dir . | --env-files .env | --no-metrics | --metrics-address ::1 |
             --metrics-port 9 | --reload | --no-reload | --reload-paths src | --reload-ignore-dirs d |
             --reload-ignore-paths d | --reload-tick 50 | --no-reload-ignore-worker-failure |
-            --pid-file /run/pid | --version
+            --pid-file /run/pid | --process-name a | --version
         """,
         "warns": """
             --blocking-threads-idle-timeout 30 | --runtime-threads 1 | --runtime-blocking-threads 1 |
             --runtime-mode st | --task-impl asyncio | --http1-pipeline-flush | --respawn-interval 3.5 |
             --rss-sample-interval 30 | --rss-samples 2 | --metrics-scrape-interval 15 |
-            --reload-ignore-worker-failure | --process-name a
+            --reload-ignore-worker-failure
         """,
         "refused": """
             --interface asgi | --backpressure 9 | --http1-buffer-size 9000 | --no-http1-keep-alive |

@@ -1,0 +1,132 @@
+"""What a WSGI application is given: the CGI variables of one request and the ``wsgi.*`` values (PEP 3333).
+
+Text is "native": each byte of the wire is one character (Latin-1).  Two header names that differ only in ``-`` and
+``_`` would be one variable, so names with an underscore are dropped (H1-38), and so is ``Proxy``, which would be the
+``HTTP_PROXY`` that HTTP clients take for configuration (CVE-2016-5385).
+"""
+
+import sys
+from urllib.parse import unquote_to_bytes
+
+from ..fields import HTTP_1_1
+from .bounds import NAMES
+
+#: Field name to variable; empty for a name that is dropped.
+_KEYS: dict = {
+    b"content-type": "CONTENT_TYPE",
+    b"content-length": "CONTENT_LENGTH",
+    b"proxy": "",
+}
+
+
+class EnvironMaker:
+    """Makes the environment of each request.  ``constants`` are the values that all of them share."""
+
+    def __init__(self, root_path, constants):
+        # A path in the configuration is text; in the environment it is its bytes.
+        script_name = root_path.rstrip("/").encode("utf-8", "surrogateescape").decode("latin-1")
+        self.template = {
+            "REQUEST_METHOD": "GET",
+            "SCRIPT_NAME": script_name,
+            "PATH_INFO": "",
+            "QUERY_STRING": "",
+            "REQUEST_URI": "",
+            "RAW_URI": "",
+            "SERVER_NAME": "",
+            "SERVER_PORT": "",
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "REMOTE_ADDR": "",
+            "REMOTE_PORT": "",
+            "wsgi.version": (1, 0),
+            "wsgi.url_scheme": "http",
+            "wsgi.input": None,
+            "wsgi.input_terminated": True,
+            "wsgi.run_once": False,
+            **constants,
+        }
+        self._ports: dict = {}
+
+    def make(self, request, peer, body, length):
+        """The environment of ``request``; ``body`` is its ``wsgi.input``, of ``length`` bytes, -1 where it has none."""
+        environ = self.template.copy()
+        if request.method != "GET":
+            environ["REQUEST_METHOD"] = request.method
+        raw_path = request.raw_path
+        path = request.path
+        # Without escapes the path is what stands in the target; with some, its bytes are what they stand for.
+        if len(path) != len(raw_path):
+            path = unquote_to_bytes(raw_path).decode("latin-1")
+        environ["PATH_INFO"] = "" if path == "*" else path
+        value = raw_path.decode("latin-1")
+        if request.query_string:
+            key = request.query_string.decode("latin-1")
+            environ["QUERY_STRING"] = key
+            value = value + "?" + key
+        environ["REQUEST_URI"] = value
+        environ["RAW_URI"] = value
+        if request.http_version != HTTP_1_1:
+            environ["SERVER_PROTOCOL"] = "HTTP/" + request.http_version
+        if peer.scheme != "http":
+            environ["wsgi.url_scheme"] = peer.scheme
+        environ["wsgi.input"] = body
+        if peer.client is not None:
+            address = tuple(peer.client)
+            environ["REMOTE_ADDR"] = address[0]
+            environ["REMOTE_PORT"] = str(address[1])
+        for pair in request.headers:
+            name = pair[0]
+            key = _KEYS.get(name)
+            if key is None:
+                key = _name_key(name)
+            if not key:
+                continue
+            value = pair[1].decode("latin-1")
+            size = len(environ)
+            environ.setdefault(key, value)
+            if len(environ) == size:
+                self._add_again(environ, key, value)
+        if request.chunked:
+            # The body has come whole, so its length is known, and the coding is undone.
+            environ.pop("HTTP_TRANSFER_ENCODING", None)
+            environ["CONTENT_LENGTH"] = str(length)
+        elif length > 0 and request.content_length < 0:
+            environ["CONTENT_LENGTH"] = str(length)
+        self._name_server(environ, peer)
+        return environ
+
+    def _add_again(self, environ, key, value):
+        """A field that comes again: one list (RFC 9110 section 5.3), and crumbs of cookies one cookie."""
+        environ[key] = environ[key] + ("; " if key == "HTTP_COOKIE" else ",") + value
+
+    def _name_port(self, port):
+        name = self._ports.get(port)
+        if name is None:
+            if len(self._ports) >= 64:
+                self._ports.clear()
+            name = self._ports[port] = str(port)
+        return name
+
+    def _name_server(self, environ, peer):
+        """SERVER_NAME and SERVER_PORT, which are never empty: a Unix socket has what the client calls it."""
+        address = peer.server
+        if address is not None and address[1] is not None:
+            environ["SERVER_NAME"] = address[0]
+            environ["SERVER_PORT"] = self._name_port(address[1])
+            return
+        host = environ.get("HTTP_HOST", "")
+        name, colon, port = host.rpartition(":")
+        if not colon or "]" in port:
+            name, port = host, ""
+        environ["SERVER_NAME"] = name or "localhost"
+        environ["SERVER_PORT"] = port or ("443" if peer.scheme == "https" else "80")
+
+
+def _name_key(name):
+    """The variable of a field that is met for the first time, or empty for one that is dropped."""
+    if b"_" in name:
+        key = ""
+    else:
+        key = sys.intern("HTTP_" + name.decode("latin-1").upper().replace("-", "_"))
+    if len(_KEYS) < NAMES:
+        _KEYS[name] = key
+    return key

@@ -1,0 +1,67 @@
+"""What ``start_response`` was given, as a head that any wire can render (PEP 3333, "The start_response() Callable").
+
+Beyond the one validator (``rendering``) it refuses what only the server may say: hop-by-hop fields.
+"""
+
+from ..rendering import inspect_response
+from .bounds import NAMES
+
+#: Names that applications use, as bytes; each was looked at when it was met.
+_NAMES: dict = {}
+
+#: Fields of one connection, not of the response (RFC 2616 section 13.5.1, which PEP 3333 goes by).
+_HOP_BY_HOP = frozenset(
+    "connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer trailers "
+    "transfer-encoding upgrade".split()
+)
+
+
+def make_head(status, headers):
+    """A ``ResponseHead``.  Raises ``TypeError`` or ``ValueError`` that names the rule."""
+    if type(status) is not str:
+        status = _as_text(status, "status")
+    if type(headers) is not list:
+        raise TypeError(f"the headers of a response must be a list, not {headers!r}")
+    pairs = []
+    for pair in headers:
+        if type(pair) is not tuple or len(pair) != 2:
+            raise TypeError(f"a header must be a tuple (name, value), not {pair!r}")
+        name = pair[0] if type(pair[0]) is str else _as_text(pair[0], "header name")
+        text = pair[1] if type(pair[1]) is str else _as_text(pair[1], f"value of header {name!r}")
+        known = _NAMES.get(name)
+        if known is None:
+            known = _encode_name(name)
+        try:
+            pairs.append((known, text.encode("latin-1")))
+        except UnicodeEncodeError:
+            raise ValueError(f"the value of header {name!r} has characters outside Latin-1: {text!r}") from None
+    head = inspect_response(_read_status(status), pairs)
+    return head
+
+
+def _read_status(status):
+    """The number of a status such as ``200 OK``."""
+    if len(status) < 4 or status[3] != " " or not status[:3].isdigit() or not status.isascii():
+        raise ValueError(f"status must be three digits, a space and a reason, not {status!r}")
+    if not status.isprintable():
+        raise ValueError(f"control character in the status {status!r}")
+    return int(status[:3])
+
+
+def _encode_name(name):
+    if name.lower() in _HOP_BY_HOP:
+        raise ValueError(f"header {name!r} is hop-by-hop, which is the server's alone (PEP 3333)")
+    try:
+        known = name.encode("latin-1")
+    except UnicodeEncodeError:
+        raise ValueError(f"invalid header name {name!r}") from None
+    if len(_NAMES) < NAMES:
+        _NAMES[name] = known
+    return known
+
+
+def _as_text(item, what):
+    """``item`` as ``str``, where it is one of a class of its own (``django.utils.safestring``)."""
+    if isinstance(item, str):
+        return str.__str__(item)
+    raise TypeError(f"{what} must be a str, not {item!r}")
