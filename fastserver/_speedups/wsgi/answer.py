@@ -11,6 +11,7 @@ from contextvars import copy_context
 from io import BytesIO
 
 from ..contract import Application
+from ..identity import describe
 from ..kernels import read_timer
 from ..rendering import inspect_response
 from .bounds import RETRY_AFTER_S
@@ -443,4 +444,7 @@ class WSGICallable(Application):
 
     def log_failure(self, request, failure):
         target = request.raw_path.decode("ascii", "backslashreplace")
-        self.host.error_log.error("exception in the application: %s %s", request.method, target, exc_info=failure)
+        facts = describe(self.host, request)
+        self.host.error_log.error(
+            "exception in the application: %s %s", request.method, target, exc_info=failure, extra=facts
+        )
