@@ -222,13 +222,15 @@ class WSGIAnswer(Job):
 
     # What came of it, in the loop's thread.
 
+    def begin_turn(self):
+        self._sink.cork()
+
+    def end_turn(self):
+        self._sink.uncork()
+
     def deliver(self, step, head, body, ended):
         if not self._gone and step != NOTHING:
-            self._sink.cork()
-            try:
-                self._take_step(step, head, body)
-            finally:
-                self._sink.uncork()
+            self._take_step(step, head, body)
         if ended:
             self._end()
 

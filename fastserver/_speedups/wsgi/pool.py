@@ -38,6 +38,14 @@ class Job(Exchange):
         """What ``post`` was given, in the loop's thread."""
         raise NotImplementedError
 
+    def begin_turn(self):
+        """``deliver`` is about to be called, once or more."""
+        raise NotImplementedError
+
+    def end_turn(self):
+        """Everything was delivered that stood together."""
+        raise NotImplementedError
+
     def expire(self):
         """No thread was free in time; it will not run."""
         raise NotImplementedError
@@ -154,14 +162,27 @@ class ThreadPool:
             self._wake_one()
 
     def _drain(self):
-        """Deliver what the threads have posted; what comes meanwhile waits for the loop's next turn."""
+        """Deliver what the threads have posted; what comes meanwhile waits for the loop's next turn.
+
+        What stands together of one job leaves together.
+        """
         self._is_told = False
         count = len(self._done)
-        while count > 0:
-            count -= 1
-            item = self._done.popleft()
-            job = item[0]
-            job.deliver(item[1], item[2], item[3], item[4])
+        last = None
+        try:
+            while count > 0:
+                count -= 1
+                item = self._done.popleft()
+                job = item[0]
+                if job is not last:
+                    if last is not None:
+                        last.end_turn()
+                    last = job
+                    job.begin_turn()
+                job.deliver(item[1], item[2], item[3], item[4])
+        finally:
+            if last is not None:
+                last.end_turn()
 
     # What any thread calls.
 
