@@ -48,5 +48,6 @@ cdef class ThreadPool:
     cpdef post(self, Job job, int step, ResponseHead head, bytes body, bint ended)
     @cython.locals(item=tuple, job=Job, last=Job, count=Py_ssize_t)
     cpdef _drain(self)
+    cdef _run(self, Job job)
     @cython.locals(job=Job)
     cpdef _work(self)

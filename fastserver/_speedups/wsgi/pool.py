@@ -20,6 +20,7 @@ time.  So no job waits while all threads sleep.
 
 from _thread import allocate_lock
 from collections import deque
+from contextlib import suppress
 from contextvars import Context
 from threading import Thread
 
@@ -228,6 +229,14 @@ class ThreadPool:
                 if not self.closed:
                     raise
 
+    def _run(self, job):
+        try:
+            job.run()
+        except BaseException as failure:
+            # The log itself has failed, say: a thread outlives that.
+            with suppress(BaseException):
+                self._host.error_log.error("a thread could not finish a request", exc_info=failure)
+
     def _work(self):
         """The life of a thread."""
         lock = allocate_lock()
@@ -243,7 +252,7 @@ class ThreadPool:
                     return
                 if self._queue:
                     self._wake_one()
-                job.run()
+                self._run(job)
                 job = None
             self._idle.append(lock)
             if self._queue:
