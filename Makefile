@@ -14,7 +14,8 @@ ROOMS := $(shell find fastserver/_speedups -name '*.py' -o -name '*.pyx' -o -nam
 PURE := build/pure
 # Other projects' clients meet the compiled build alone, for time's sake; both builds pass every test of the rooms
 # themselves, and the floods.
-PURE_ARGS := --ignore-glob='*/e2e/test_h2_*.py' --ignore-glob='*/e2e/test_websockets*.py' --ignore-glob='*/e2e/test_browser.py' --ignore-glob='*/e2e/test_h3_*.py'
+PURE_ARGS := --ignore-glob='*/e2e/test_h2_*.py' --ignore-glob='*/e2e/test_websockets*.py' --ignore-glob='*/e2e/test_browser.py' --ignore-glob='*/e2e/test_h3_*.py' \
+	--ignore-glob='*/bench/test_faults_live.py'
 # One process for each core, and a file's tests in one of them: its servers and clients are shared.
 SPREAD := -n auto --dist loadfile
 # What the suite needs beside the package: tests read sources, build files and examples.
@@ -22,7 +23,7 @@ BESIDE := tests examples bench docs setup.py pyproject.toml Makefile MANIFEST.in
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run test test-compiled test-pure lint format bench autobahn build clean
+.PHONY: help run test test-compiled test-pure lint format bench faults autobahn build clean
 .DELETE_ON_ERROR:
 
 help:  ## List these commands
@@ -55,6 +56,9 @@ format: $(VENV)/.dev  ## Format the Python sources
 
 bench: $(VENV)/.bench $(VENV)/.built-strict  ## Measure this server beside others (ARGS=--help lists what it can do)
 	$(BIN)/python -m bench.macro $(ARGS)
+
+faults: $(VENV)/.bench $(VENV)/.built-strict  ## Kill, reload and starve this server and others (ARGS="--servers all")
+	$(BIN)/python -m bench.faults $(ARGS)
 
 autobahn: $(VENV)/.bench $(VENV)/.built-strict  ## Run the Autobahn WebSocket suite (PYTHON2=, ARGS="--write")
 	$(BIN)/python -m tests.autobahn $(ARGS)

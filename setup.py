@@ -31,6 +31,7 @@ POINTER_MODULES = (
     "hpack.strings",
     "websocket.kernels",
     "datagrams",
+    "logline",
 )
 
 

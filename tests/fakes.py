@@ -242,6 +242,13 @@ class Wire:
             self.protocol.drain()
         self.settle()
 
+    def end_streams(self) -> None:
+        """The worker's stop has no more time for what has no end of its own, as `connection.end_streams` says it."""
+        with self.loop.running():
+            self.host.streams_over = True
+            self.protocol.end_streams()
+        self.settle()
+
     # ---- What came of it -------------------------------------------------------------------------------------------
 
     @property

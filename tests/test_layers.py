@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS: list[dict[str, str]] = [
     {"fastserver.__main__": "cli", "fastserver.cli": "cli"},
     {"fastserver": "api"},
-    {"fastserver.processes": "processes", "fastserver.top": "top"},
+    {"fastserver.processes": "processes", "fastserver.top": "top", "fastserver.ctl": "ctl"},
     {"fastserver.server": "server"},
     {
         "fastserver.transport": "transport",
@@ -26,6 +26,8 @@ FLOORS: list[dict[str, str]] = [
         "fastserver._speedups.udp": "transport",
         "fastserver._speedups.udpsocket": "transport",
         "fastserver.logs": "logs",
+        "fastserver.development": "development",
+        "fastserver._speedups.logline": "logs",
         "fastserver.metrics": "metrics",
         "fastserver.observe": "observe",
         "fastserver.states": "states",
@@ -40,6 +42,7 @@ FLOORS: list[dict[str, str]] = [
         "fastserver._speedups.quic": "wire",
         "fastserver.exchange": "application",
         "fastserver._speedups.http": "application",
+        "fastserver._speedups.health": "application",
         "fastserver._speedups.dialogue": "application",
         "fastserver._speedups.asgi": "application",
         "fastserver._speedups.task": "application",
@@ -63,6 +66,8 @@ FLOORS: list[dict[str, str]] = [
         "fastserver._speedups.bucket": "contract",
         "fastserver._speedups.churn": "contract",
         "fastserver._speedups.ownfields": "contract",
+        "fastserver._speedups.logformats": "contract",
+        "fastserver._speedups.identity": "contract",
         "fastserver.reference": "contract",
         "fastserver.config": "contract",
     },
@@ -94,7 +99,10 @@ TIME_ALLOWED = (
     "fastserver.logs",
     "fastserver._speedups.clock",
     "fastserver._speedups.kernels",
+    "fastserver._speedups.logline",
     "fastserver.top",
+    "fastserver.ctl",
+    "fastserver.cli.check",
 )
 #: Who may import which package of others: each has a seam.  All else is the standard library.
 GUESTS = {
@@ -103,6 +111,7 @@ GUESTS = {
     "wsproto": ("fastserver._speedups.websocket.reader", "fastserver._speedups.websocket.deflate"),
     "httptools": ("fastserver._speedups.h1.parser",),
     "rich": ("fastserver.top",),
+    "watchfiles": ("fastserver.development.lookout",),
     # The extra http3 brings both.
     "aioquic": (
         *(f"fastserver._speedups.quic.{name}" for name in ("keys", "handshake", "sender", "engine")),
@@ -113,15 +122,16 @@ GUESTS = {
         "fastserver._speedups.quic.protection",
         "fastserver.protocol.quic",
         "fastserver.server.quic",
-        "fastserver.config.tls",
+        "fastserver.config.credentials",
         "fastserver.config.devcert",
     ),
+    "tomli": ("fastserver.config.sources.files",),  # below Python 3.11
     "uvloop": EDGE,
     # Headers of the compiler.
     **dict.fromkeys(("cython", "cpython", "libc"), ("fastserver._speedups",)),
 }
 #: Guests that an extra brings: the modules that need them are imported only where it is installed.
-EXTRAS = ("aioquic", "cryptography")
+EXTRAS = ("aioquic", "cryptography", "watchfiles")
 IMPORT_LINE = re.compile(r"^\s*(?:from\s+(?P<source>[\w.]+)\s+)?c?import\s+(?P<names>[^#(\n]+|\([^)]*\))", re.MULTILINE)
 
 

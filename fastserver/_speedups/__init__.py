@@ -12,9 +12,9 @@ from importlib.util import find_spec
 #: The modules that ``setup.py`` compiles, lowest layer first.
 MODULES = (
     "events", "kernels", "clock", "bucket", "churn", "metrics", "observers", "contract", "heads", "rendering",
-    "fieldlist", "ownfields", "task", "bodyclock", "dialogue",
+    "fieldlist", "ownfields", "identity", "task", "bodyclock", "dialogue",
     "websocket.kernels", "websocket.reader", "websocket.writer", "websocket.keepalive", "websocket.messages",
-    "websocket.inbox", "websocket.exchange", "http",
+    "websocket.inbox", "websocket.exchange", "http", "health",
     "wsgi.environ", "wsgi.head", "wsgi.pool", "wsgi.answer", "wsgi.exchange",
     "h1.parser", "h1.stream", "h1.outlet", "h1.connection",
     "hpack.strings", "hpack.table", "hpack.decoder", "hpack.encoder",
@@ -25,6 +25,7 @@ MODULES = (
     "h3.varint", "h3.payloads", "h3.frames", "h3.budget", "h3.lanes", "h3.stream", "h3.outlet", "h3.intake",
     "h3.connection",
     "connection", "tcp", "datagrams", "udp",
+    "logline",
 )  # fmt: skip
 
 

@@ -67,6 +67,7 @@ cdef class LiveConnection(Connection):
     @cython.locals(wire=Protocol)
     cpdef sweep(self, double now)
     cpdef drain(self)
+    cpdef end_streams(self)
     @cython.final
     @cython.locals(host=Host, limits=Limits)
     cdef double _idle_until(self) except? -1
@@ -84,6 +85,8 @@ cpdef count_full(Host host)
 cpdef sweep(Host host)
 @cython.locals(connection=LiveConnection)
 cpdef drain(Host host)
+@cython.locals(connection=LiveConnection)
+cpdef end_streams(Host host)
 @cython.locals(connection=LiveConnection)
 cpdef abort(Host host)
 @cython.locals(connection=LiveConnection)

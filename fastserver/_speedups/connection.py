@@ -255,6 +255,11 @@ class LiveConnection(Connection):
         if self._idle_deadline < _NEVER:
             self._idle_deadline = min(self._idle_deadline, self._idle_until())
 
+    def end_streams(self):
+        """The stop has no more time for what has no end of its own."""
+        if self.wire is not None:
+            self.wire.end_streams()
+
     def _idle_until(self):
         host = self.host
         limits = host.limits
@@ -310,6 +315,13 @@ def drain(host):
     host.draining = True
     for connection in list(host.connections):
         connection.drain()
+
+
+def end_streams(host):
+    """Tell what has no end of its own to end, in a stop; repeated, it tells what has begun since."""
+    host.streams_over = True
+    for connection in list(host.connections):
+        connection.end_streams()
 
 
 def abort(host):

@@ -129,6 +129,7 @@ cdef class Protocol:
     cpdef pause_writing(self)
     cpdef resume_writing(self)
     cpdef drain(self)
+    cpdef end_streams(self)
     cpdef str describe_state(self)
     cpdef long count_streams(self) except -1
 
@@ -162,6 +163,7 @@ cdef class Exchange:
     cpdef on_disconnect(self)
     cpdef on_deadline(self, double now)
     cpdef on_drain(self)
+    cpdef on_stream_deadline(self)
 
 
 cdef class Application:
@@ -186,9 +188,12 @@ cdef class Host:
     cdef public long long connections_seen
     cdef public Metrics metrics
     cdef public bint timed
+    cdef public bint has_request_ids
     cdef public Observers observers
     cdef public set tasks
+    cdef public bint ready
     cdef public bint draining
+    cdef public bint streams_over
     cdef public object on_empty
     cdef public object send_file
 

@@ -343,6 +343,12 @@ class Protocol:
         """The worker stops, or an operator wants the connection gone: finish what is open, announce the end, close."""
         raise NotImplementedError
 
+    def end_streams(self):
+        """The stop has no more time for what has no end of its own: each open exchange hears ``on_stream_deadline``.
+
+        It comes after ``drain``, and again and again until the connection has ended.
+        """
+
     def describe_state(self):
         """Where the protocol stands, in one or two words of its own."""
         raise NotImplementedError
@@ -456,9 +462,17 @@ class Exchange:
         """The deadline that was given to the sink has passed."""
 
     def on_drain(self):
-        """The worker stops, or the connection is to end: a session that would last is to be closed.
+        """The worker stops (``host.draining``), or this connection alone is to end, and then so is a session on it.
 
         An exchange that is opened while its connection drains is told before it starts.
+        """
+
+    def on_stream_deadline(self):
+        """The worker's stop has no more time for what has no end of its own (``host.streams_over``).
+
+        A session is to be closed.  A response that has started without a length is to end: its application is told
+        that the client has gone, and may still say its last words.  Requests that are not answered yet have the whole
+        grace.  It is called again and again until the exchange is over, so that what begins later is told too.
         """
 
 
@@ -476,8 +490,9 @@ class Host:
     ``connections`` holds the open ones (each a transport's ``Connection``), ``arriving`` those that are not open yet,
     ``tasks`` the application tasks that have suspended at least once; all empty themselves.  ``metrics`` counts what
     happens, ``observers`` hear of it (``None`` where there are none).  ``timed`` says whether anybody can learn how
-    long requests take: knowing it costs two looks at a timer.  ``on_empty`` is called when the last connection of a
-    draining host closes.
+    long requests take: knowing it costs two looks at a timer.  ``ready`` is what the health check says; it changes
+    nothing else.  ``draining`` says that the worker stops, ``streams_over`` that its stop has no more time for what has
+    no end of its own.  ``on_empty`` is called when the last connection of a draining host closes.
     """
 
     def __init__(
@@ -510,8 +525,12 @@ class Host:
         self.tasks = set()
         self.metrics = Metrics()
         self.timed = True
+        # Whether each request has an id of its own (see identity).
+        self.has_request_ids = False
         self.observers = None
+        self.ready = True
         self.draining = False
+        self.streams_over = False
         # When the log last said that the connections are at their limit; clock seconds.
         self.full_since = -FULL_LOG_S
         self.on_empty = None

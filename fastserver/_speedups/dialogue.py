@@ -12,6 +12,7 @@ from urllib.parse import quote
 from .asgi import Constants, as_coroutine_function
 from .contract import Application, Exchange
 from .fields import HTTP_1_1
+from .identity import describe
 from .task import start as start_task
 
 
@@ -253,15 +254,20 @@ class ASGIApplication(Application):
         return scope
 
     def log_failure(self, request, failure):
-        self.host.error_log.error("exception in the application: %s", _name(request), exc_info=failure)
+        facts = describe(self.host, request)
+        self.host.error_log.error("exception in the application: %s", _name(request), exc_info=failure, extra=facts)
 
     def log_cancelled(self, request):
         """A stop cancels what lasts too long; otherwise the application has cancelled itself, which is a fault."""
-        self.host.error_log.log(INFO if self.host.draining else WARNING, "request cancelled: %s", _name(request))
+        level = INFO if self.host.draining else WARNING
+        self.host.error_log.log(level, "request cancelled: %s", _name(request), extra=describe(self.host, request))
 
     def log_unfinished(self, request, expected):
         self.host.error_log.error(
-            "the application returned without completing the response (%s was expected): %s", expected, _name(request)
+            "the application returned without completing the response (%s was expected): %s",
+            expected,
+            _name(request),
+            extra=describe(self.host, request),
         )
 
 

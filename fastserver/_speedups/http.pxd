@@ -29,6 +29,7 @@ cdef class HTTPExchange(Dialogue):
     cdef bint _body_complete
     cdef bint _body_delivered
     cdef bint _at_eof
+    cdef bint _is_told_to_end
     cdef bint _disconnected
     cdef bint _busy
     cdef bint _accounted
@@ -73,3 +74,5 @@ cdef HTTPExchange open_exchange(HTTPApplication application, Sink sink, Request 
 @cython.locals(scope=dict)
 cdef dict make_scope(HTTPApplication application, Request request, Peer peer)
 cdef bytes as_bytes(body)
+@cython.locals(name=bytes, value=bytes)
+cdef bint is_event_stream(ResponseHead head) except -1

@@ -6,6 +6,10 @@ How it waits is said in ``dialogue``.
 The response goes through ``AWAITING_START -> HEAD_HELD -> SENDING_BODY [-> AWAITING_TRAILERS] -> COMPLETE``; a held
 head leaves with the first part of the body, so an application that fails before then still gets its 500.  A response
 that has no body (HEAD, 204, 304) is over for the client with its head: ``HEAD_HELD -> DROPPING -> COMPLETE``.
+
+A response of no announced length that is open when a stop has no more time for it is a stream that is *told to end*:
+``receive()`` says that the client has gone, and ``send()`` goes on.  An application that then leaves a stream of events
+as it stands has ended it: its reader drops what is not a whole event.  Of anything else that would be a cut response.
 """
 
 from .asgi import Constants, is_disconnect
@@ -46,6 +50,7 @@ class HTTPExchange(Dialogue):
         self._body_complete = request.content_length <= 0 and not request.chunked
         self._body_delivered = False
         self._at_eof = False
+        self._is_told_to_end = False
         self._disconnected = False
         # Bytes of the announced content-length still to come; -1 where none was announced or none is sent.
         self._remaining = -1
@@ -82,6 +87,13 @@ class HTTPExchange(Dialogue):
         self._at_eof = True
         self.wake()
 
+    def on_stream_deadline(self):
+        # A pathsend that is under way has its file's length.
+        has_no_end = self._state == HEAD_HELD or self._state == SENDING_BODY
+        if has_no_end and self._head.content_length < 0 and not (self._busy or self._is_told_to_end):
+            self._is_told_to_end = True
+            self.wake()
+
     def on_disconnect(self):
         self._disconnected = True
         self._body = None
@@ -97,11 +109,14 @@ class HTTPExchange(Dialogue):
             self._application.log_cancelled(self._request)
         elif failure is not None and not (self._disconnected and is_disconnect(failure)):
             self._application.log_failure(self._request, failure)
-        elif failure is None and not is_over and not self._at_eof:
+        elif failure is None and not (is_over or self._at_eof or self._is_told_to_end):
             self._application.log_unfinished(self._request, _EXPECTED[self._state])
         if is_over:
             return
-        if self._state <= HEAD_HELD and not (self._at_eof and failure is None):
+        if failure is None and self._is_told_to_end and self._state <= SENDING_BODY and is_event_stream(self._head):
+            self._head.trailers = False
+            self._send_part(b"", False)
+        elif self._state <= HEAD_HELD and not (self._at_eof and failure is None):
             self._head = inspect_response(500, [(b"content-type", b"text/plain; charset=utf-8")])
             self._state = HEAD_HELD
             self._send_part(b"Internal Server Error", False)
@@ -160,9 +175,11 @@ class HTTPExchange(Dialogue):
             if not self._body_delivered:
                 self._body_delivered = True
                 return {"type": "http.request", "body": b"", "more_body": False}
-            if self._at_eof:
+            if self._at_eof or self._is_told_to_end:
                 return {"type": "http.disconnect"}
             return None
+        if self._is_told_to_end:
+            return {"type": "http.disconnect"}
         self._sink.want_body()
         return None
 
@@ -367,6 +384,14 @@ def as_bytes(body):
     if isinstance(body, (bytes, bytearray, memoryview)):
         return bytes(body)
     raise TypeError(f"body must be bytes, not {body!r}")
+
+
+def is_event_stream(head):
+    """Whether a response is a stream of events (HTML, section 9.2)."""
+    for name, value in head.fields:
+        if name.lower() == b"content-type":
+            return value.partition(b";")[0].strip().lower() == b"text/event-stream"
+    return False
 
 
 _KINDS = frozenset(f"http.response.{name}" for name in ("start", "body", "trailers", "early_hint", "pathsend"))

@@ -14,6 +14,7 @@ import termios
 from .connection import LiveConnection, has_room
 from .contract import Peer
 from .kernels import raw_data, send_bytes
+from .lifecycle import ConnectionState
 
 _NEVER = float("inf")
 _UNKNOWN_FD = -2
@@ -128,12 +129,16 @@ class TCPConnection(LiveConnection):
         return self._fileno()
 
     def abort(self):
+        was_finished = self.state is ConnectionState.CLOSING
         self.end()
         self._fd = -1
         transport = self.transport
         if transport is None:
             return
         sock = transport.get_extra_info("socket")
+        if was_finished and transport.get_write_buffer_size() == 0:
+            # All is said, and the end too: a reset could only destroy what the client has not read yet.
+            sock = None
         if sock is not None and not transport.is_closing():
             # A reset, not a clean end, which a response without a length would be taken for.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)

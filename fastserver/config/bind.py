@@ -10,8 +10,10 @@ DEFAULT_PORT: Final = 8000
 METRICS_PORT: Final = 9090
 #: Where they are as JSON, at the same address.
 STATS_PATH: Final = "/stats"
+READY_PATH: Final = "/ready"
+LIVE_PATH: Final = "/live"
 #: What the error messages offer.
-WANT_BIND: Final = "host, host:port, [ipv6]:port, :port, unix:PATH or fd://N"
+WANT_BIND: Final = "host, host:port, [ipv6]:port, :port, unix:PATH, fd://N or fd://NAME"
 #: The same for UDP.
 WANT_QUIC_BIND: Final = "host:port, [ipv6]:port or :port"
 
@@ -19,6 +21,8 @@ _NO_PATH = "a path follows unix:"
 _NO_PORT = -1
 _HOST = re.compile(r"[^\s\x00-\x20\x7f/\\?#@\[\]:,]*")
 _DIGITS = re.compile(r"[0-9]{1,9}", re.ASCII)
+# Less than what sd_listen_fds_with_names(3) allows: it stands in lists of binds, and before the = of a handler.
+_FD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.@\\-]{0,254}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +51,10 @@ class UnixBind:
 
 @dataclass(frozen=True, slots=True)
 class FDBind:
-    """A listening socket that this process has inherited as descriptor ``fd``."""
+    """A listening socket that this process has inherited as descriptor ``fd``; or those of a name (systemd's
+    ``FileDescriptorName=``), which ``processes.systemd`` turns into numbers."""
 
-    fd: int
+    fd: int | str
 
     def __str__(self) -> str:
         return f"fd://{self.fd}"
@@ -64,9 +69,8 @@ def parse_bind(text: str, default_port: int = DEFAULT_PORT) -> Bind:
         # No host has that name here: its canonical text would be a path's.
         return _parse_unix(text[5:])
     if text.startswith("fd://"):
-        if _DIGITS.fullmatch(text[5:]) is None:
-            raise ValueError("the descriptor after fd:// is a number")
-        return FDBind(int(text[5:]))
+        return FDBind(_parse_descriptor(text[5:]))
+    text = text.removeprefix("tcp://")  # as gunicorn has it
     if text.startswith("["):
         return _parse_bracketed(text, default_port)
     if text.count(":") > 1:
@@ -96,6 +100,14 @@ def compose_bind(host: str, port: int) -> Bind:
         raise ValueError(_NO_PATH)
     bracketed = f"[{host}]" if ":" in host and not host.startswith("[") else host
     return parse_bind(f"{bracketed}:{port}")
+
+
+def _parse_descriptor(text: str) -> int | str:
+    if _DIGITS.fullmatch(text) is not None:
+        return int(text)
+    if _FD_NAME.fullmatch(text) is None:
+        raise ValueError("after fd:// comes the number of a descriptor, or its name")
+    return text
 
 
 def _parse_unix(path: str) -> UnixBind:

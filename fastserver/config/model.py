@@ -2,21 +2,26 @@
 
 This is the one list.  ``--help``, ``docs/settings.md``, the environment variables and the flags derive from it.  The
 constructor takes canonical keys and values as people write them (``"2m"``, ``"64k"``, a plain text where a list is
-meant) and keeps canonical values.  It reads no environment and no file: that is ``load``.
+meant) and keeps canonical values.  It reads no environment and no file; ``load`` and ``from_file`` do.
 
 Invariant: a ``Config`` that exists is usable, as far as can be known without opening a file or a socket.
 """
 
+import inspect
+import os
 import ssl
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
 
-from fastserver.config.aliases import translate
+from fastserver.config.aliases import Meaning, translate
 from fastserver.config.bind import METRICS_PORT, Bind, TCPBind, parse_bind
 from fastserver.config.consistency import canonicalise, check
+from fastserver.config.errors import ConfigError
 from fastserver.config.header import parse_header
 from fastserver.config.setting import Setting, setting_of
+from fastserver.config.sni import SNICert, parse_sni_cert
 from fastserver.config.statsd import StatsdTarget, parse_statsd_target
 from fastserver.config.topics.bounds import Limits, Timeouts
 from fastserver.config.topics.extensions import Extensions, Metrics
@@ -25,6 +30,9 @@ from fastserver.config.topics.processes import Development, Processes, Recycling
 from fastserver.config.topics.protocols import HTTP2, Protocols, WebSockets
 from fastserver.config.topics.quic import HTTP3
 from fastserver.config.topics.serving import WSGI, Application, Listening
+
+if TYPE_CHECKING:
+    from fastserver.config.sources.layer import Layer
 
 
 # The bases stand in reverse: a dataclass has the fields of its last base first.
@@ -85,6 +93,7 @@ class Config(
             timeout_worker_healthcheck: float | str = ...,
             control_socket: str | None = ...,
             pid: str | None = ...,
+            name: str | None = ...,
             user: str | int | None = ...,
             group: str | int | None = ...,
             umask: int | str | None = ...,
@@ -155,14 +164,14 @@ class Config(
             server_header: bool | str = ...,
             date_header: bool | str = ...,
             header: str | Sequence[str] = ...,
-            access_log: bool | str = ...,
+            access_log: bool | str | None = ...,
             access_logfile: str = ...,
             access_logformat: str = ...,
             access_log_exclude: str | Sequence[str] = ...,
             error_logfile: str = ...,
             log_level: str | int = ...,
             log_format: str = ...,
-            log_config: str | None = ...,
+            log_config: str | Mapping[str, Any] | None = ...,
             use_colors: bool | str | None = ...,
             request_id: bool | str = ...,
             observers: str | Callable[..., object] | Sequence[str | Callable[..., object]] = ...,
@@ -188,14 +197,81 @@ class Config(
         """A ``Config`` of canonical keys or of hypercorn's and uvicorn's names for them (``host``, ``ssl_certfile``).
 
         Keywords go over ``mapping``.  A key that is unknown, given under two names, or that asks for what this server
-        does not do raises ``ConfigError``.
+        does not do raises ``ConfigError``; one that makes no difference gives a ``UserWarning``.
         """
-        return cls(**translate({**(mapping or {}), **keywords}, SETTINGS))
+        return cls._mean(translate({**(mapping or {}), **keywords}, SETTINGS))
+
+    @classmethod
+    def from_file(cls, spec: str, /, **keywords: Any) -> "Config":
+        """A ``Config`` of what ``--config`` takes: ``x.toml``, ``pyproject.toml``, ``x.py`` or ``python:module``.
+
+        ``keywords``, as ``from_mapping`` takes them, go over the file.  What it says of the start itself (``app``,
+        ``env_file``, ``env``, ``chdir``) is the command line's, and passed over here.  Raises ``ConfigError``, which
+        names the file.
+        """
+        from fastserver.config.sources.files import read_file  # late: it knows the model
+
+        return cls._lay(read_file(spec), keywords)
+
+    @classmethod
+    def from_toml(cls, path: str | os.PathLike[str], /, **keywords: Any) -> "Config":
+        """``from_file`` for a TOML file, as hypercorn calls it."""
+        return cls.from_file(os.fspath(path), **keywords)
+
+    @classmethod
+    def from_pyfile(cls, path: str | os.PathLike[str], /, **keywords: Any) -> "Config":
+        """``from_file`` for a file of Python, which is run; as hypercorn calls it."""
+        return cls.from_file(f"file:{os.fspath(path)}", **keywords)
+
+    @classmethod
+    def from_object(cls, found: object, /, **keywords: Any) -> "Config":
+        """``from_file`` for a module, a class or an object whose attributes are settings, or the name of one."""
+        if isinstance(found, str):
+            return cls.from_file(f"python:{found}", **keywords)
+        from fastserver.config.sources.python import select
+
+        names = {name: getattr(found, name) for name in dir(found)}
+        return cls._lay(select(names, type(found).__name__), keywords)
+
+    @classmethod
+    def _lay(cls, layer: "Layer", keywords: Mapping[str, Any]) -> "Config":
+        """A ``Config`` of ``keywords`` over ``layer``."""
+        try:
+            beneath = translate(layer.split()[1], SETTINGS, lenient=layer.lenient)
+        except ConfigError as error:
+            raise ConfigError(layer.spell(error.key), error.problem) from None
+        for line in layer.warnings:
+            _warn(line)
+        meaning = translate(keywords, SETTINGS, beneath.values)
+        own = frozenset(meaning.values)
+        meaning.values = {**beneath.values, **meaning.values}
+        meaning.notes[:0] = [(layer.spell(name), note) for name, note in beneath.notes]
+        try:
+            return cls._mean(meaning)
+        except ConfigError as error:
+            name = error.key if error.key in own else layer.spell(beneath.names.get(error.key, error.key))
+            raise ConfigError(name, error.problem) from None
+
+    @classmethod
+    def _mean(cls, meaning: Meaning) -> "Config":
+        for name, note in meaning.notes:
+            _warn(f"{name} {note}")
+        return cls(**meaning.values)
 
     @property
     def binds(self) -> tuple[Bind, ...]:
         """``bind`` as facts, in the same order."""
         return tuple(parse_bind(text) for text in self.bind)
+
+    @property
+    def insecure_binds(self) -> tuple[Bind, ...]:
+        """``insecure_bind`` as facts, in the same order."""
+        return tuple(parse_bind(text) for text in self.insecure_bind)
+
+    @property
+    def sni_certs(self) -> tuple[SNICert, ...]:
+        """``sni_cert`` as facts, in the same order."""
+        return tuple(parse_sni_cert(text) for text in self.sni_cert)
 
     @property
     def metrics_binds(self) -> tuple[Bind, ...]:
@@ -219,6 +295,14 @@ class Config(
     def header_fields(self) -> tuple[tuple[str, str], ...]:
         """``header`` as pairs of name and value, in the same order."""
         return tuple(parse_header(text) for text in self.header)
+
+
+def _warn(line: str) -> None:
+    """A ``UserWarning`` at the place outside this module that has asked for the configuration."""
+    level, frame = 1, inspect.currentframe()
+    while frame is not None and frame.f_globals is globals():
+        level, frame = level + 1, frame.f_back
+    warnings.warn(line, stacklevel=level)
 
 
 #: Every setting by its key, in the order of the model.

@@ -9,33 +9,44 @@ from collections.abc import Iterable, Iterator
 from fastserver.config import versions
 from fastserver.config.aliases import DEFAULT_HOST, DENIALS, LISTENERS, METRICS_LISTENERS, QUIC_PORT
 from fastserver.config.bind import METRICS_PORT
-from fastserver.config.load import PREFIX, WEB_CONCURRENCY, variable_of
 from fastserver.config.model import DEFAULTS, SETTINGS
 from fastserver.config.rivals import TOPICS, Rival
 from fastserver.config.setting import Setting, denials_of, flags_of, spell_flag
+from fastserver.config.sources.environment import PREFIX, WEB_CONCURRENCY, variable_of
+from fastserver.config.topics.start import NO_FLAG, NO_VARIABLE, NOT_IN_FILES, START
 
 _INTRODUCTION = f"""\
 # Settings
 
 <!-- Written by `python -m fastserver.config.reference > docs/settings.md`; change `fastserver/config/topics/`. -->
 
-Each setting has one key. It is the keyword of `fastserver.Config(...)`, the flag with `--` and dashes, and the
-environment variable with `{PREFIX}` and capitals. A flag goes over the environment, the environment over the default.
-`Config(...)` alone reads no environment.
+Each setting has one key. It is the keyword of `fastserver.Config(...)`, the flag with `--` and dashes, the environment
+variable with `{PREFIX}` and capitals, and the key of a file. A flag goes over the environment, the environment over the
+file, the file over the default. `Config(...)` alone reads no environment and no file.
 
+- **Files**: `-c FILE`, or `{variable_of("config")}`; without it `fastserver.toml`, else `[tool.fastserver]` in
+  `pyproject.toml`, of the working directory. A file is one of `x.toml`, `x.py` (`file:x.py`; it is run, and its names
+  are settings, as in a `gunicorn.conf.py`) and `python:package.module`. Every key may have another server's name. An
+  unknown key ends the start; in Python there is only a warning, where it is nearly a setting. Keys that only hypercorn
+  knows are passed over with a warning.
+- `fastserver --print-config` prints all settings as a `fastserver.toml`, with where each comes from; `--check-config`
+  reads everything, loads the certificates and the application, and says `configuration is fine`, or what is wrong.
 - **Durations** are seconds (`5`, `2.5`) or have a unit: `500ms`, `5s`, `2m`, `1h`, `1d`.
 - **Sizes** are bytes (`8190`) or have a unit of 1024: `64k`, `16m`, `1g`.
 - **Switches** have a flag for each side (`--access-log`, `--no-access-log`); elsewhere `yes`, `true`, `on`, `1` and
   `no`, `false`, `off`, `0`.
 - **Lists**: the flag may be given several times. In the environment they are parted by commas or blanks,
-  `{variable_of("header")}` by line breaks.
+  `{variable_of("header")}` by line breaks, `{variable_of("sni_cert")}` by blanks.
+- Settings that need a supervisor give it one worker where `workers` is 0.
 - `{WEB_CONCURRENCY}` is the default of `workers`, below `{variable_of("workers")}`. An empty variable counts as unset.
-- A value that cannot be used ends the start with exit code 2 and one line that says why; a file or an address that
-  cannot be opened does so with exit code 3.
+- A value that cannot be used ends the start with exit code 2 and one line that says why; a certificate, a log or an
+  address that cannot be opened, and an application that cannot be loaded, end it with exit code 3.
 """
 
 _COMPATIBILITY = """\
 ## Flags of other servers
+
+[migration.md](migration.md) tells where names mean two things, and what else of other servers is read.
 
 The flags and keyword arguments of uvicorn, hypercorn and others for the settings above work as they are: each "also"
 above is a flag (with dashes) and a key of `Config.from_mapping` and `fastserver.run`.
@@ -52,10 +63,11 @@ above is a flag (with dashes) and a key of `Config.from_mapping` and `fastserver
 - `-k uvicorn.workers.UvicornWorker` is uvloop; `cert_reqs` takes the numbers of `ssl.VerifyMode`, `log_level` those of
   `logging`.
 
-## Not supported yet
+## What other servers have and this one has not
 
-What other servers can do and this one cannot yet is refused by name, never ignored. A value in the list below is what
-this server does anyway, and passes. A switch passes where it says no, unless the list has it otherwise.
+It is refused by name, never ignored, and the error line says what to write instead. A value in the list below is what
+this server does anyway, and passes. A switch passes where it says no, unless the list has it otherwise. What is "passed
+over" makes no difference here: any value of it passes, with a warning.
 """
 
 
@@ -66,7 +78,7 @@ def render() -> str:
 
 def _render_settings() -> Iterator[str]:
     group = ""
-    for key, fact in SETTINGS.items():
+    for key, fact in {**START, **SETTINGS}.items():
         if fact.group != group:
             group = fact.group
             yield f"## {group[:1].upper()}{group[1:]}\n"
@@ -76,11 +88,13 @@ def _render_settings() -> Iterator[str]:
 
 
 def _describe(key: str, fact: Setting) -> Iterator[str]:
-    shown = fact.render(DEFAULTS[key])
+    shown = fact.render(DEFAULTS.get(key))
     yield f"Default: `{shown}`" if shown else "Default: none"
     yield f"Value: {fact.describe()}"
-    yield f"Flag: {_quote((*flags_of(key, fact), *denials_of(key, fact)))}"
-    yield f"Environment: `{variable_of(key)}`"
+    yield f"Flag: {_quote((*flags_of(key, fact), *denials_of(key, fact)))}" if key not in NO_FLAG else "Flag: none"
+    yield f"Environment: `{variable_of(key)}`" if key not in NO_VARIABLE else "Environment: none"
+    if key in NOT_IN_FILES:
+        yield "Files: none"
     also = (fact.singular, *fact.aliases) if fact.singular else fact.aliases
     if also:
         yield f"Also: {_quote(also)}"
@@ -108,6 +122,8 @@ def _render_rivals() -> Iterator[str]:
 def _describe_rival(rival: Rival) -> str:
     names = "/".join(f"`{name}`" for name in (rival.key, *rival.aliases))
     values = ("yes",) if rival.switch and "yes" in rival.same else () if rival.switch else sorted(rival.same)
+    if rival.waived:
+        return f"{names} (passed over: {rival.waived})"
     met = " or ".join(f"`{value}`" for value in values)
     return f"{names} (passes: {met})" if met else names
 

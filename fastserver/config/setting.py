@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from fastserver.config import units
 from fastserver.config.errors import ConfigError
+from fastserver.config.logsettings import LogSettings
 
 #: No setting needs more, and the wire keeps sizes and counts as 64-bit numbers.
 MAXIMUM: Final = 1 << 60
@@ -26,9 +27,11 @@ class Kind(Enum):
     CHOICE = "NAME"
     PATH = "PATH"
     TEXT = "TEXT"
+    ACCOUNT = "USER"
     OCTAL = "MODE"
     REPEAT = "ITEM"
     OBJECTS = "MODULE:ATTR"
+    LOGGING = "FILE"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +189,14 @@ def _parse_text(fact: Setting, value: object) -> str:
     return value
 
 
+def _parse_account(fact: Setting, value: object) -> str:
+    """A user's or group's name, or its number, which a program may give as one."""
+    text = _parse_text(fact, str(value) if isinstance(value, int) and not isinstance(value, bool) else value).strip()
+    if not text or text.startswith("-"):
+        raise ValueError
+    return text
+
+
 def _parse_repeat(fact: Setting, value: object) -> tuple[str, ...]:
     if isinstance(value, str):
         return (value,)
@@ -206,6 +217,12 @@ def _parse_objects(fact: Setting, value: object) -> tuple[object, ...]:
     return tuple(value.items() if isinstance(value, Mapping) else value)
 
 
+def _parse_logging(fact: Setting, value: object) -> str | LogSettings:
+    if isinstance(value, LogSettings):
+        return value
+    return LogSettings(value) if isinstance(value, Mapping) else _parse_path(fact, value)
+
+
 _NUMBERS: Final[Mapping[Kind, Callable[[object], float]]] = {
     Kind.DURATION: units.parse_duration,
     Kind.SIZE: units.parse_size,
@@ -220,9 +237,11 @@ _PARSERS: Final[Mapping[Kind, Callable[[Setting, object], Any]]] = {
     Kind.CHOICE: _parse_choice,
     Kind.PATH: _parse_path,
     Kind.TEXT: _parse_text,
+    Kind.ACCOUNT: _parse_account,
     Kind.OCTAL: lambda fact, value: units.parse_octal(value),
     Kind.REPEAT: _parse_repeat,
     Kind.OBJECTS: _parse_objects,
+    Kind.LOGGING: _parse_logging,
 }
 
 
@@ -245,7 +264,9 @@ _WANT: Final[Mapping[Kind, Callable[[Setting], str]]] = {
     Kind.CHOICE: lambda fact: f"one of {', '.join(fact.choices)}",
     Kind.PATH: lambda fact: "a path",
     Kind.TEXT: lambda fact: "text without line breaks",
+    Kind.ACCOUNT: lambda fact: "a name or a number",
     Kind.OCTAL: lambda fact: "permission bits in octal such as 660, at most 777",
     Kind.REPEAT: lambda fact: "text, or a list of texts",
     Kind.OBJECTS: lambda fact: f"{fact.metavar or fact.kind.value}, an object in its place, or a list of these",
+    Kind.LOGGING: lambda fact: "a path, or a dictionary as logging.config takes it",
 }

@@ -10,7 +10,21 @@ from typing import Final
 LOOPS: Final[Mapping[str, str]] = {
     "uvicorn.workers.uvicornworker": "uvloop",
     "uvicorn_worker.uvicornworker": "uvloop",
+    "uvicorn.workers.uvicornh11worker": "asyncio",
+    "uvicorn_worker.uvicornh11worker": "asyncio",
+    "none": "auto",
+    # gunicorn's: threads and the application's interface are settings of their own.
+    "sync": "auto",
+    "gthread": "auto",
+    "asgi": "auto",
+    "gunicorn.workers.sync.syncworker": "auto",
+    "gunicorn.workers.gthread.threadworker": "auto",
 }
+#: Worker classes that there will not be.
+GREENLETS: Final[Mapping[str, str]] = dict.fromkeys(
+    ("gevent", "gevent_wsgi", "gevent_pywsgi", "eventlet", "tornado"),
+    "threads run WSGI applications",
+)
 VERIFY_MODES: Final[Mapping[str, str]] = {
     str(int(ssl.CERT_NONE)): "none",
     str(int(ssl.CERT_OPTIONAL)): "optional",
@@ -34,6 +48,9 @@ BOOLEANS: Final[Mapping[str, str]] = {"t": "yes", "y": "yes", "f": "no", "n": "n
 LEVELS: Final[Mapping[str, str]] = {
     "warn": "warning",
     "fatal": "critical",
+    "trace": "debug",  # uvicorn's; there is nothing below debug
+    "notset": "debug",
+    "5": "debug",
     "10": "debug",
     "20": "info",
     "30": "warning",

@@ -17,6 +17,8 @@ _HTTP2_ALONE: Final[Mapping[str, bool]] = {"http1": False, "http2": True, "h2c":
 _MODES: Final[Mapping[str, Mapping[str, bool]]] = {
     "auto": {},
     "httptools": {},
+    "h11": {},
+    "zttp": {},
     "1": {"http2": False},
     "2": _HTTP2_ALONE,
 }
@@ -29,7 +31,7 @@ def _read_mode(key: str, value: Any) -> Mapping[str, bool]:
     try:
         return _MODES[str(value).strip().lower()]
     except KeyError:
-        raise ConfigError(key, f"{quote(value)} is not supported yet: want auto or httptools, or 1 or 2") from None
+        raise ConfigError(key, f"{quote(value)} is not supported yet: want auto, 1 or 2") from None
 
 
 def _read_alone(key: str, value: Any) -> Mapping[str, bool]:

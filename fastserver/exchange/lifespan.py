@@ -153,12 +153,15 @@ class Lifespan:
         scope: Scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": state}
         try:
             await self._app(scope, self._receive, self._send)
-        except SystemExit as error:
-            # Out of a task this would go straight through the event loop and end the process without a word.
-            self._failure = f"the application called sys.exit({error.code!r})"
+        except (asyncio.CancelledError, GeneratorExit):
+            raise
+        except (SystemExit, KeyboardInterrupt) as error:
+            # Out of a task these would go straight through the event loop and end the process without a word.
+            what = f"called sys.exit({error.code!r})" if isinstance(error, SystemExit) else "raised KeyboardInterrupt"
+            self._failure = f"the application {what}"
             if self._phase is Phase.STARTED:
                 self._log.error("the application's lifespan ended: %s", self._failure)
-        except Exception as error:
+        except BaseException as error:
             if self._phase is Phase.STARTING:
                 raise  # for startup(), which reads it from the task
             # After startup.failed, and when it was given up, an exception only repeats what is known.

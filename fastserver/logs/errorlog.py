@@ -8,26 +8,17 @@ embeds the server has configured logging by itself, nothing is added: records go
 from __future__ import annotations
 
 import logging
-import os
 import sys
-import time
 from typing import Final
 
 from fastserver.config.errors import ConfigError
+from fastserver.logs.formatters import make_formatter, wants_colour
 from fastserver.logs.logfile import LogFile
 
 NAME: Final = "fastserver.error"
 
 #: Seconds that a log which is not read holds up the end of a process.
 FLUSH_S: Final = 1.0
-
-_COLOURS: Final = {
-    logging.DEBUG: "\x1b[2m",
-    logging.INFO: "\x1b[32m",
-    logging.WARNING: "\x1b[33m",
-    logging.ERROR: "\x1b[31m",
-    logging.CRITICAL: "\x1b[1;31m",
-}
 
 
 class ErrorLogHandler(logging.Handler):
@@ -43,31 +34,48 @@ class ErrorLogHandler(logging.Handler):
         self._file = LogFile(path, standard=2)
 
     @property
+    def is_terminal(self) -> bool:
+        """Whether a person reads along."""
+        if self.path == "-" and sys.stderr is not sys.__stderr__:
+            return sys.stderr is not None and not sys.stderr.closed and sys.stderr.isatty()
+        return self._file.is_terminal
+
+    @property
     def dropped(self) -> int:
-        """How many lines were lost."""
+        """How many lines this process has lost."""
         return self._lost + self._file.dropped
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            line = self.format(record) + "\n"
-            stream = sys.stderr
-            if self.path != "-":
-                self._file.write(line.encode("utf-8", "backslashreplace"))
-            elif stream is sys.__stderr__ and stream is not None and not stream.closed:
-                self._file.write(line.encode(stream.encoding, "backslashreplace"))
-            elif stream is not None:
-                stream.write(line)
-                stream.flush()
-            else:
-                self._lost += 1
-        except (OSError, ValueError, UnicodeError):  # a closed stream, a narrow one
+            self._write(record)
+        except Exception:  # a closed stream, a narrow one, arguments that do not fit: no request fails for its log line
             self._lost += 1
 
+    def _write(self, record: logging.LogRecord) -> None:
+        line = self.format(record) + "\n"
+        stream = sys.stderr
+        if self.path != "-":
+            self._file.write(line.encode("utf-8", "backslashreplace"))
+        elif stream is sys.__stderr__ and stream is not None and not stream.closed:
+            self._file.write(line.encode(stream.encoding, "backslashreplace"))
+        elif stream is not None:
+            stream.write(line)
+            stream.flush()
+        else:
+            self._lost += 1
+
+    def _tell_loss(self) -> None:
+        lost = self._file.take_loss()
+        if lost:
+            text = "%d lines of this log were lost: %s"
+            self.emit(logging.LogRecord(NAME, logging.WARNING, __file__, 0, text, (lost, self._file.fault), None))
+
     def write_pending(self) -> None:
-        """Write what has found no room until now, as far as it goes."""
+        """Write what has found no room until now, as far as it goes, and say once it works how much was lost."""
         self.acquire()
         try:
             self._file.flush()
+            self._tell_loss()
         finally:
             self.release()
 
@@ -76,12 +84,14 @@ class ErrorLogHandler(logging.Handler):
         self.acquire()
         try:
             self._file.drain(FLUSH_S)
+            self._tell_loss()
         finally:
             self.release()
 
     def forget_pending(self) -> None:
-        """In a child process: leave to the parent what it has not written yet."""
+        """In a child process: leave to the parent what it has not written yet, and what it has lost."""
         self._file.forget()
+        self._lost = 0
 
     def close(self) -> None:
         # A file stays open: an application's dictConfig closes all handlers that it finds, and this one goes on.
@@ -93,54 +103,47 @@ class ErrorLogHandler(logging.Handler):
         self._file.close()
 
 
-class ErrorLogFormatter(logging.Formatter):
-    """``2026-07-21 10:00:00.123 +0000 [4711] INFO message``, and the traceback on the lines below."""
-
-    def __init__(self, colour: bool) -> None:
-        super().__init__()
-        self._colour = colour
-
-    def format(self, record: logging.LogRecord) -> str:
-        now = time.localtime(record.created)
-        stamp = time.strftime("%Y-%m-%d %H:%M:%S", now)
-        level = record.levelname
-        if self._colour:
-            level = f"{_COLOURS.get(record.levelno, '')}{level}\x1b[0m"
-        zone = time.strftime("%z", now)
-        head = f"{stamp}.{int(record.msecs):03} {zone} [{record.process}] {level} {record.getMessage()}"
-        if record.exc_info and not record.exc_text:
-            record.exc_text = self.formatException(record.exc_info)
-        return f"{head}\n{record.exc_text}" if record.exc_text else head
-
-
 def get_error_log() -> logging.Logger:
     """The logger, configured or not."""
     return logging.getLogger(NAME)
 
 
-def configure_error_log(path: str = "-", level: str = "info", *, embedded: bool = False) -> logging.Logger:
+def configure_error_log(
+    path: str = "-",
+    level: str = "info",
+    *,
+    form: str = "text",
+    use_colors: bool | None = None,
+    embedded: bool = False,
+) -> logging.Logger:
     """Send the error log to ``path`` (``-`` is standard error) from ``level`` on; safe to repeat.
 
-    ``embedded`` yields to handlers that the surrounding program has put on this logger or above it.  Raises
-    ``ConfigError`` where the file cannot be opened.
+    ``form`` is ``text`` or ``json``.  ``embedded`` yields to handlers that the surrounding program has put on this
+    logger or above it.  Raises ``ConfigError`` where the file cannot be opened.
     """
     log = get_error_log()
     ours = find_handlers(log)
     if embedded and not ours and log.hasHandlers():
         return log
-    log.setLevel(level.upper())
-    log.propagate = False
     if not any(handler.path == path for handler in ours):
         try:
             handler = ErrorLogHandler(path)
         except OSError as error:
             raise ConfigError("error_logfile", f"{path!r} cannot be opened: {error.strerror}") from None
-        handler.setFormatter(ErrorLogFormatter(path == "-" and _is_coloured()))
-        for old in ours:
-            log.removeHandler(old)
-            old.close_file()
+        remove_handlers(log)
         log.addHandler(handler)
+    log.setLevel(level.upper())
+    log.propagate = False
+    for handler in find_handlers(log):
+        handler.setFormatter(make_formatter(form, wants_colour(use_colors, handler.is_terminal)))
     return log
+
+
+def remove_handlers(log: logging.Logger) -> None:
+    """Take this server's own handlers from the logger, and close their files."""
+    for handler in find_handlers(log):
+        log.removeHandler(handler)
+        handler.close_file()
 
 
 def find_handlers(log: logging.Logger) -> list[ErrorLogHandler]:
@@ -151,8 +154,3 @@ def find_handlers(log: logging.Logger) -> list[ErrorLogHandler]:
 def revive(log: logging.Logger) -> None:
     """Switch the logger on again after the application was imported (``disable_existing_loggers`` is on by default)."""
     log.disabled = False
-
-
-def _is_coloured() -> bool:
-    stream = sys.stderr
-    return stream is not None and not stream.closed and stream.isatty() and not os.environ.get("NO_COLOR")

@@ -1,8 +1,11 @@
 """The channel between a supervisor and one worker: a socket pair, one message a line.
 
 ====================  ==========================================================================================
-worker to supervisor  ``ready``; ``failed {"reason": ..., "details": ...}``; ``leaving`` (it got SIGTERM, what now?)
-supervisor to worker  ``stop`` (the server ends, its sockets are sealed); ``retire`` (the other workers go on)
+worker to supervisor  ``loaded`` (the application is imported); ``ready``; ``failed {"reason": ..., "details": ...}``;
+                      ``leaving`` (it got SIGTERM, what now?)
+supervisor to worker  ``withdraw`` (the health check says 503); ``stop`` (the server ends, its sockets are sealed);
+                      ``retire {"sealed": [...]}`` (the other workers go on; they do not serve the endpoints of these
+                      indexes); ``reopen`` (the log files)
 ====================  ==========================================================================================
 
 The end of the channel means that the other side is dead.
@@ -14,17 +17,20 @@ import contextlib
 import json
 import socket
 from enum import Enum
-from typing import Final
+from typing import Any, Final
 
 _READ_BYTES: Final = 65536
 
 
 class Message(Enum):
+    LOADED = "loaded"
     READY = "ready"
     FAILED = "failed"
     LEAVING = "leaving"
+    WITHDRAW = "withdraw"
     STOP = "stop"
     RETIRE = "retire"
+    REOPEN = "reopen"
 
 
 class Channel:
@@ -39,7 +45,7 @@ class Channel:
     def fileno(self) -> int:
         return self._sock.fileno()
 
-    def send(self, message: Message, timeout_s: float = 0.0, **facts: str) -> None:
+    def send(self, message: Message, timeout_s: float = 0.0, **facts: Any) -> None:
         """Send ``message``; one that does not fit within ``timeout_s`` is lost, as is one that nobody will read.
 
         The end of the channel is seen, and acted upon, by who reads it.
@@ -51,7 +57,7 @@ class Channel:
         with contextlib.suppress(OSError):
             self._sock.setblocking(False)
 
-    def receive(self) -> list[tuple[Message, dict[str, str]]]:
+    def receive(self) -> list[tuple[Message, dict[str, Any]]]:
         """The messages that have arrived whole, each with its facts.  It does not wait."""
         try:
             while chunk := self._sock.recv(_READ_BYTES):
@@ -74,7 +80,7 @@ def open_channel() -> tuple[Channel, Channel]:
     return Channel(one), Channel(other)
 
 
-def _parse(line: bytes) -> tuple[Message, dict[str, str]] | None:
+def _parse(line: bytes) -> tuple[Message, dict[str, Any]] | None:
     kind, _, facts = line.partition(b" ")
     try:
         return Message(kind.decode()), json.loads(facts) if facts else {}

@@ -14,13 +14,16 @@ from fastserver.server.monitor import REPORT_S, Place, open_statsd
 #: Places for each worker: a worker that retires, or dies slowly, has its own beside its successor's.
 PLACES_PER_WORKER: Final = 4
 
+#: As many at least, for workers that are added later.  Places that are never written to take no memory.
+PLACES_MIN: Final = 64
+
 
 class Report:
     """What ``count`` workers have counted together, those that are gone included."""
 
     def __init__(self, config: Config, count: int, log: Logger) -> None:
         self._log = log
-        self._board = Scoreboard(PLACES_PER_WORKER * count, time.time(), log)
+        self._board = Scoreboard(max(PLACES_PER_WORKER * count, PLACES_MIN), time.time(), log)
         self._statsd = open_statsd(config, log)
         self._due = 0.0 if self._statsd is not None else math.inf
 
@@ -29,6 +32,10 @@ class Report:
         slot = self._board.claim()
         if slot is None:
             self._log.warning("metrics: too many workers are still ending: what the next one does is not counted")
+        return self._board, slot
+
+    def at(self, slot: int | None) -> Place:
+        """A place that was claimed in another process."""
         return self._board, slot
 
     def retire(self, place: Place | None) -> None:

@@ -5,65 +5,107 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
+from logging import Logger
 from typing import Any
 
-from fastserver.config.devcert import resolve_dev_cert
 from fastserver.config.errors import ConfigError
 from fastserver.config.model import Config
-from fastserver.config.tls import create_ssl_context
 from fastserver.errors import ExitCode
 from fastserver.logs.errorlog import configure_error_log
+from fastserver.logs.setup import configure_logs
+from fastserver.processes.count import count_workers
+from fastserver.processes.generation import open_generation
+from fastserver.processes.reloading import Reread
+from fastserver.processes.service import Service, take_service
 from fastserver.processes.signals import STOP_SIGNALS, SignalWatch
-from fastserver.processes.supervisor import Supervisor, count_workers
+from fastserver.processes.standard import fill_standard
+from fastserver.processes.supervisor import Supervisor
 from fastserver.processes.worker import Worker, log_startup_failure
-from fastserver.server.endpoints import list_alpn, open_endpoints
-from fastserver.server.quic import open_group, open_place
+from fastserver.server.quic import open_place
 from fastserver.server.server import Server
+from fastserver.server.tls import get_certificates
 from fastserver.transport.sockets import BindError
 from fastserver.typing import AnyApp
 
 
-def run(app: AnyApp | str, config: Config | None = None, **settings: Any) -> int:
+def run(app: AnyApp | str, config: Config | None = None, *, reread: Reread | None = None, **settings: Any) -> int:
     """Serve ``app``, an ASGI or WSGI callable or ``module:attr``, until a signal ends it; gives the exit code.
 
     ``settings`` make a ``Config`` in place of ``config`` (``Config.from_mapping``).  With one worker or more this
     process only supervises; a callable then serves in forked copies of what it is now.  Exit codes: 0 stopped as asked,
     3 not started (the log says why), 128 and a signal's number when a second signal ended it.
 
-    Raises ``ConfigError`` for settings that cannot be used.
+    ``reread`` gives application and configuration anew for a reload by SIGHUP, and raises with one line that says why
+    not; without it a reload has the same again.  Raises ``ConfigError`` for settings that cannot be used.
     """
     if settings and config is not None:
         raise TypeError("run() takes a config or settings, not both")
     if config is None:
         config = Config.from_mapping(settings)
     _refuse_running_loop()
+    fill_standard()
     try:
-        log = configure_error_log(config.error_logfile, config.log_level)
+        service = take_service(config)
+        log = configure_logs(config)
     except ConfigError as error:
         log_startup_failure(configure_error_log(), str(error))
         return ExitCode.NOT_STARTED
-    count = count_workers(config.workers)
+    code: int = ExitCode.FAULT
     try:
-        config = resolve_dev_cert(config, time.time(), log.info)
-        ssl_context = create_ssl_context(config, list_alpn(config))
-        if count >= 1 and not hasattr(os, "fork"):
-            raise ConfigError("workers", "a supervisor needs fork, which this system lacks")
-        endpoints = open_endpoints(config)
+        code = _serve(app, config, reread, service, log)
+    finally:
+        service.close(code)
+    return code
+
+
+def _serve(app: AnyApp | str, config: Config, reread: Reread | None, service: Service, log: Logger) -> int:
+    """In the order that ``service`` explains; the exit code."""
+    count, place = count_workers(config), None
+    try:
+        with contextlib.ExitStack() as opened:
+            if count >= 1 and not hasattr(os, "fork"):
+                raise ConfigError("workers", "a supervisor needs fork, which this system lacks")
+            generation = open_generation(app, service.adopt(config, log), log, owner=service.owner)
+            opened.callback(generation.close)
+            if count == 0:
+                place = open_place(generation.config, generation.endpoints, log, get_certificates(generation.tls))
+            if place is not None:
+                opened.callback(place.group.close)
+            service.establish(config, log)
+            opened.pop_all()  # who serves takes them over
     except (ConfigError, BindError) as error:
         log_startup_failure(log, str(error))
         return ExitCode.NOT_STARTED
     if count >= 1:
-        group = open_group(config, endpoints, count, log)
-        return Supervisor(app, config, endpoints, ssl_context, count, group).run()
-    place = open_place(config, endpoints, log)
+        supervisor = Supervisor(generation, log, service.wrap_reread(reread, log))
+        service.attach(supervisor)
+        return _supervise(supervisor)
     try:
-        return Worker(app, config, endpoints, ssl_context, quic=place).run()
+        return Worker(
+            app,
+            generation.config,
+            generation.endpoints,
+            generation.tls,
+            quic=place,
+            notifier=service.notifier,
+        ).run()
     finally:
         if place is not None:
             place.group.close()  # the worker has not, where it did not come so far
+
+
+def _supervise(supervisor: Supervisor) -> int:
+    if not supervisor.generation.config.reload:
+        return supervisor.run()
+    from fastserver.processes.restarting import Restarter  # what is for development is imported there
+
+    restarter = Restarter(supervisor)
+    try:
+        return supervisor.run()
+    finally:
+        restarter.close()
 
 
 async def serve(

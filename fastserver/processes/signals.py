@@ -6,6 +6,7 @@ the loop, since the second signal has to end a process whose loop does not turn.
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -66,6 +67,29 @@ class SignalWatch:
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         if not self._echoes.is_echo(signum):
             self._handler(signum)
+
+
+class Terminal:
+    """The terminal that this process was started from, if it was.
+
+    SIGHUP means two things: a daemon shall read its configuration again, and a terminal is gone, and with it who sat
+    there.  A process that had a terminal can tell them apart.
+    """
+
+    def __init__(self) -> None:
+        self._had_one = _has_terminal()
+
+    def has_gone(self) -> bool:
+        """Whether there was one and is none any more."""
+        return self._had_one and not _has_terminal()
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
 
 
 def name_signal(signum: int) -> str:

@@ -1,49 +1,44 @@
-"""The parent process: owns the listening sockets, starts workers, replaces those that die, stops them all.
+"""The parent process: owns the listening sockets, starts workers, replaces those that die, reloads, stops them all.
 
-It never imports the application and runs no event loop.  Its one loop waits for signals, for the workers' messages (see
-``channel``) and for the next due time; every change of a worker's state goes through ``Supervisor._move``.
+It never imports the application and runs no event loop.  Its one loop (``_turn``) waits for signals, for the workers'
+messages (see ``channel``) and for the next due time.  The workers themselves are its ``crew``.
+
+Others hook in by ``watch`` (a descriptor to be read), ``chores`` (work of each turn), ``at_fork`` (what a child closes)
+and ``observers`` (who hears of ``Notice``); they steer it by ``reload``, ``scale``, ``drain`` and ask ``stats``.
 """
 
 from __future__ import annotations
 
-import atexit
-import contextlib
-import logging
 import math
 import os
 import selectors
 import signal
 import socket
-import ssl
-import sys
-import threading
 import time
-import traceback
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from enum import Enum
-from typing import TYPE_CHECKING, Final, NoReturn
+from functools import partial
+from logging import DEBUG, ERROR, Logger
+from typing import Any, Final
 
-from fastserver.config.model import Config
 from fastserver.errors import ExitCode
 from fastserver.logs.errorlog import find_handlers, get_error_log
-from fastserver.processes.channel import Channel, Message, open_channel
+from fastserver.logs.reopen import reopen_logs
+from fastserver.processes.channel import Message
+from fastserver.processes.crew import Crew
+from fastserver.processes.generation import Generation
+from fastserver.processes.preloading import Preloading
+from fastserver.processes.reloading import Reloader, Reread
 from fastserver.processes.report import Report
-from fastserver.processes.signals import STOP_SIGNALS, EchoFilter, SignalWatch, name_signal
-from fastserver.processes.worker import Worker, log_startup_failure
-from fastserver.server.endpoints import Endpoint, describe_endpoint
-from fastserver.server.monitor import Place, has_readers
-from fastserver.server.quic import describe_group
-from fastserver.transport.sockets import release, seal
-from fastserver.typing import AnyApp
-
-if TYPE_CHECKING:
-    from fastserver.server.numbers import WorkerNumbers
-    from fastserver.transport.udpgroup import QUICPlace, UDPGroup
-
-#: Seconds before a worker that keeps dying is replaced: none the first time, then doubling from the first to the last.
-BACKOFF_FIRST_S: Final = 0.1
-BACKOFF_LAST_S: Final = 10.0
+from fastserver.processes.rollover import ReloadResult
+from fastserver.processes.rounds import Rounds
+from fastserver.processes.signals import EchoFilter, SignalWatch, Terminal, name_signal
+from fastserver.processes.spawning import WATCHED
+from fastserver.processes.template import Template
+from fastserver.processes.worker import describe_stop, log_startup_failure
+from fastserver.processes.workers import Slot, WorkerProcess, WorkerState, get_backoff_s
+from fastserver.server.monitor import has_readers
+from fastserver.transport.sockets import seal
 
 #: A worker that was ready for so long has proved itself: its death counts as a first one.
 STABLE_S: Final = 10.0
@@ -51,126 +46,97 @@ STABLE_S: Final = 10.0
 #: Deaths during startup, with no worker ever ready, after which the start has failed.
 START_ATTEMPTS: Final = 3
 
-#: What a worker gets beyond ``timeout_graceful_shutdown`` to end by itself.
-KILL_MARGIN_S: Final = 5.0
-
-#: A worker that got SIGTERM itself goes on for so long before it is retired: systemd signals every process of a unit,
-#: and where ours comes a moment later, the worker has to drain the sealed sockets and not leave them to others.
-LEAVING_S: Final = 0.2
-
 #: What a worker gets to end after a second signal.
 FORCED_KILL_S: Final = 0.5
-
-#: Threads of the application may delay the end of a worker for so long.
-THREADS_S: Final = 3.0
 
 
 class Phase(Enum):
     SERVING = "serving"
+    WITHDRAWN = "withdrawn"  # for drain_delay: serves as before, while the health check says otherwise
     STOPPING = "stopping"  # workers drain
     FORCING = "forcing"  # a second signal: workers end at once
 
 
-class WorkerState(Enum):
-    STARTING = "starting"
-    READY = "ready"
-    RETIRING = "retiring"  # drains while another serves in its place
-    STOPPING = "stopping"  # ends with the server
-    GONE = "gone"
+class Notice(Enum):
+    """What is worth telling the service manager."""
+
+    READY = "ready"  # the first worker serves, or a reload is over
+    RELOADING = "reloading"
+    STOPPING = "stopping"
 
 
-_MOVES: Final = {
-    WorkerState.STARTING: {WorkerState.READY, WorkerState.RETIRING, WorkerState.STOPPING, WorkerState.GONE},
-    WorkerState.READY: {WorkerState.RETIRING, WorkerState.STOPPING, WorkerState.GONE},
-    WorkerState.RETIRING: {WorkerState.STOPPING, WorkerState.GONE},
-    WorkerState.STOPPING: {WorkerState.GONE},
-    WorkerState.GONE: set(),
-}
+class Supervisor:
+    """Runs the workers of ``generation``, whose sockets it takes over, until it is told to stop.
 
-
-@dataclass(eq=False)
-class WorkerProcess:
-    """One child.  ``since`` is when it entered its state; at ``retire_at`` and ``kill_at`` it is retired, or killed.
-
-    ``place`` is where it publishes its counters, ``quic`` its number among the workers that serve QUIC.
+    ``reread`` gives the application and the configuration anew for a reload, and raises with one line that says why
+    not; without it a reload has the same again.
     """
 
-    pid: int
-    channel: Channel
-    slot: Slot
-    since: float
-    place: Place | None = None
-    quic: QUICPlace | None = None
-    state: WorkerState = WorkerState.STARTING
-    retire_at: float = math.inf
-    kill_at: float = math.inf
-    reason: str = ""
-    details: str = ""
-
-
-@dataclass(eq=False)
-class Slot:
-    """A place for one worker.  ``due`` is when the next one starts in it (never: while no worker number is free);
-    ``deaths`` counts those in a row."""
-
-    worker: WorkerProcess | None = None
-    due: float = 0.0
-    deaths: int = 0
-
-
-@dataclass(eq=False)
-class Supervisor:
-    """Runs ``count`` workers of ``app`` on ``endpoints`` and the UDP sockets of ``group``, which it takes over, until
-    it is told to stop."""
-
-    app: AnyApp | str
-    config: Config
-    endpoints: Sequence[Endpoint]
-    ssl_context: ssl.SSLContext | None
-    count: int
-    group: UDPGroup | None = None
-    log: logging.Logger = field(default_factory=get_error_log)
-
-    def __post_init__(self) -> None:
-        self._slots = [Slot() for _ in range(self.count)]
-        self._workers: dict[int, WorkerProcess] = {}
-        self._phase = Phase.SERVING
+    def __init__(
+        self,
+        generation: Generation,
+        log: Logger | None = None,
+        reread: Reread | None = None,
+    ) -> None:
+        self.log = log if log is not None else get_error_log()
+        self.phase = Phase.SERVING
+        self.chores: list[Callable[[float], float]] = []
+        self.at_fork: list[Callable[[], None]] = []
+        self.observers: list[Callable[[Notice], None]] = []
+        #: Hears of a worker that could not be started, and why: whether it sees to it, so that nobody else does.
+        self.on_start_failure: Callable[[WorkerProcess, str], bool] | None = None
+        self._stop_at = math.inf
         self._code: int = ExitCode.OK
         self._ever_ready = False
         self._start_deaths = 0
         self._told: set[str] = set()
         self._echoes = EchoFilter()
+        self._terminal = Terminal()
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = socket.socketpair()
-        self._urls = [describe_endpoint(endpoint, self.config) for endpoint in self.endpoints]
-        if self.group is not None:
-            self._urls += describe_group(self.group)
-        self._listeners = [endpoint.listener for endpoint in self.endpoints]
-        self._report = Report(self.config, self.count, self.log) if has_readers(self.config) else None
-        self._numbers = _number_workers(self.group) if self.group is not None else None
+        self.crew = Crew(self, self._selector, self.log)
+        self.crew.slots += [Slot(generation) for _ in range(generation.count)]
+        self._preloading = Preloading(self.log, self.watch, self.unwatch, self._make_template, self._on_load_failure)
+        self._reloader = Reloader(
+            generation, self.crew, self.log, reread, self._prepare, self._preloading.keep, self._on_reload_end
+        )
+        self.rounds = Rounds(self.crew, self.log, lambda: self._reloader.roll is not None)
+        self._prepare(generation)
+
+    @property
+    def generation(self) -> Generation:
+        """What serves; while a reload is under way, what it replaces."""
+        return self._reloader.generation
+
+    @property
+    def is_reloading(self) -> bool:
+        """Whether workers are being replaced one by one."""
+        return self._reloader.roll is not None
+
+    @property
+    def last_reload(self) -> ReloadResult | None:
+        """How the last reload went, if there was one."""
+        return self._reloader.last
 
     def run(self) -> int:
         """Blocks until all workers are gone, and gives the exit code."""
         self._wake_read.setblocking(False)
         self._wake_write.setblocking(False)
-        self._selector.register(self._wake_read, selectors.EVENT_READ, self._on_signals)
-        watched = [*STOP_SIGNALS, signal.SIGQUIT, signal.SIGCHLD]
+        self.watch(self._wake_read, self._on_signals)
         old_fd = signal.set_wakeup_fd(self._wake_write.fileno(), warn_on_full_buffer=False)
         try:
             # The numbers arrive through the wakeup descriptor; the handler only has to be there.
-            with SignalWatch(watched, _ignore):
-                self.log.info("supervisor [%d] starts %d workers", os.getpid(), self.count)
-                while self._phase is Phase.SERVING or self._workers:
+            with SignalWatch(WATCHED, _ignore):
+                count = len(self.crew.slots)
+                self.log.info("supervisor [%d] starts %d worker%s", os.getpid(), count, "s" if count > 1 else "")
+                while self._is_serving or self.crew.workers:
                     self._turn()
         finally:
             signal.set_wakeup_fd(old_fd)
-            for worker in self._workers.values():
-                os.kill(worker.pid, signal.SIGKILL)  # only a fault of the supervisor itself leaves any
-            release(self._listeners)
-            if self.group is not None:
-                self.group.close()
-            if self._report is not None:
-                self._report.close()
+            self.crew.kill()  # only a fault of the supervisor itself leaves any
+            self._reloader.close()
+            if self.crew.report is not None:
+                self.crew.report.close()
             self._selector.close()
             self._wake_read.close()
             self._wake_write.close()
@@ -181,28 +147,106 @@ class Supervisor:
     def _turn(self) -> None:
         """Do what is due, wait for the next thing to happen, and take it in."""
         now = time.monotonic()
-        due = math.inf
-        for worker in self._workers.values():
-            if worker.retire_at <= now:
-                self._move(worker, WorkerState.RETIRING)
-            if worker.kill_at <= now:
-                self._kill(worker)
-            due = min(due, worker.retire_at, worker.kill_at)
-        if self._report is not None:
-            due = min(due, self._report.tick(now))
-        if self._phase is Phase.SERVING:
-            for slot in self._slots:
-                if slot.worker is None and slot.due <= now:
-                    self._spawn(slot)
-                if slot.worker is None:
-                    due = min(due, slot.due)
+        due = min(self.crew.tend(now), self.rounds.tick(now))
+        if self.crew.report is not None:
+            due = min(due, self.crew.report.tick(now))
+        for chore in self.chores:
+            due = min(due, chore(now))
+        if self._stop_at <= now:
+            self._stop(ExitCode.OK)
+        due = min(due, self._stop_at)
+        if self._is_serving:
+            if self._ever_ready and self._reloader.go_on():
+                self._notify(Notice.RELOADING)
+            due = min(due, self._preloading.tick(now), self.crew.fill(now))
         timeout_s = None if due == math.inf else max(0.0, due - time.monotonic())
         for key, _ in self._selector.select(timeout_s):
             act: Callable[[], None] = key.data
             act()
-        self._reap()
+        self.crew.reap()
         for handler in find_handlers(self.log):
             handler.write_pending()
+
+    # What others may do.
+
+    def watch(self, readable: Any, act: Callable[[], None]) -> None:
+        """Call ``act`` whenever ``readable``, which has a ``fileno``, can be read."""
+        self._selector.register(readable, selectors.EVENT_READ, act)
+
+    def unwatch(self, readable: Any) -> None:
+        """No more; before it is closed."""
+        self._selector.unregister(readable)
+
+    def reload(self, done: Callable[[ReloadResult], None] | None = None) -> None:
+        """Have every worker replaced by one of the new code, settings and certificates; ``done`` hears how it went.
+
+        While a reload is under way, or the first start, one more is kept in mind.
+        """
+        self._reloader.ask(done)
+        if self.phase is not Phase.SERVING:
+            self._reloader.abandon("the server is stopping")
+        elif not self._ever_ready:
+            self.log.info("reload: begins when the start is over")
+
+    def scale(self, count: int) -> int:
+        """Have ``count`` workers from now on, at least one: how many it will be."""
+        slots = self.crew.slots
+        count = min(max(count, 1), self.generation.count_max)
+        if count == len(slots) or self.phase is not Phase.SERVING:
+            return len(slots)
+        self.log.info("workers: %d, there were %d", count, len(slots))
+        while len(slots) < count:
+            slots.append(Slot(self.generation))
+        self._reloader.remove_slots(slots[count:])
+        return len(slots)
+
+    def dump(self, pid: int | None = None, done: Callable[[str], None] | None = None) -> bool:
+        """Log the stacks and tasks of the worker ``pid``, or of all; ``done`` gets the text of each.
+
+        ``False`` where there is no such worker.
+        """
+        workers = [worker for worker in self.crew.list_workers() if pid in (None, worker.pid)]
+
+        def tell(worker: WorkerProcess, text: str) -> None:
+            self.rounds.log_answer(worker, text)
+            if done is not None:
+                done(f"worker [{worker.pid}]\n{text}")
+
+        for worker in workers:
+            self.rounds.ask(worker, partial(tell, worker))
+        return bool(workers)
+
+    def drain(self) -> None:
+        """Stop gracefully, as SIGTERM does."""
+        self._on_stop_signal(signal.SIGTERM)
+
+    def stats(self) -> dict[str, Any]:
+        """The supervisor and its workers as plain data; times are seconds since."""
+        now = time.monotonic()
+        result, roll = self.last_reload, self._reloader.roll
+        return {
+            "pid": os.getpid(),
+            "phase": "reloading" if roll is not None else self.phase.value,
+            "generation": self.generation.serial,
+            "template": None if self.generation.template is None else self.generation.template.pid,
+            "wanted": len(self.crew.slots),
+            "listening": self.generation.urls,
+            "reload": None
+            if result is None
+            else {"ok": result.ok, "reason": result.reason, "when": result.when, "took": result.took_s},
+            "workers": [
+                {
+                    "pid": worker.pid,
+                    "state": worker.state.value,
+                    "since": now - worker.since,
+                    "generation": worker.generation.serial,
+                    "requests": worker.vitals.requests,
+                    "rss": worker.vitals.rss_bytes,
+                    "silent": worker.silence.seconds,
+                }
+                for worker in self.crew.list_workers()
+            ],
+        }
 
     # Signals.
 
@@ -212,194 +256,153 @@ class Supervisor:
         except BlockingIOError:
             return
         for signum in numbers:
-            if signum in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT) and not self._echoes.is_echo(signum):
-                self._on_stop_signal(signum)
+            if signum in _ACTS and not self._echoes.is_echo(signum):
+                _ACTS[signum](self, signum)
 
     def _on_stop_signal(self, signum: int) -> None:
         name = name_signal(signum)
-        if self._phase is Phase.SERVING and signum != signal.SIGQUIT:
-            wait_s = self.config.timeout_graceful_shutdown
-            self.log.info("%s: stopping, open requests get %g s; a second signal stops at once", name, wait_s)
-            self._stop(ExitCode.OK)
-        elif self._phase is not Phase.FORCING:
+        if self.phase is Phase.SERVING and signum != signal.SIGQUIT:
+            self.log.info("%s: %s", name, describe_stop(self.generation.config))
+            self._withdraw()
+        elif self.phase is not Phase.FORCING:
             self.log.warning("%s: stopping at once", name)
             self._force(128 + signum)
 
+    def _on_hangup(self, signum: int) -> None:
+        if self._terminal.has_gone():
+            self._on_stop_signal(signum)
+        else:
+            self.reload()
+
+    def _on_scale_signal(self, signum: int) -> None:
+        self.scale(len(self.crew.slots) + (1 if signum == signal.SIGTTIN else -1))
+
+    def _on_reopen_signal(self, signum: int) -> None:
+        reopen_logs()
+        for worker in self.crew.list_workers():
+            worker.channel.send(Message.REOPEN)
+
+    # The end.
+
+    @property
+    def _is_serving(self) -> bool:
+        return self.phase in (Phase.SERVING, Phase.WITHDRAWN)
+
+    def _withdraw(self) -> None:
+        """Say that the server is about to stop, and stop after ``drain_delay``."""
+        self.phase = Phase.WITHDRAWN
+        self._reloader.abandon("the server was told to stop")
+        self._notify(Notice.STOPPING)
+        delay_s = self.generation.config.drain_delay
+        if delay_s <= 0 or not self._ever_ready:
+            self._stop(ExitCode.OK)
+            return
+        self._stop_at = time.monotonic() + delay_s
+        for worker in self.crew.list_workers():
+            worker.channel.send(Message.WITHDRAW)
+
     def _stop(self, code: int) -> None:
         """Turn away new connections, once and for all workers, and let them drain."""
-        self._phase = Phase.STOPPING
+        self.phase = Phase.STOPPING
+        self._stop_at = math.inf
         self._code = code
-        seal(self._listeners)
-        if self._numbers is not None:
-            self._numbers.retire(*(worker.quic for worker in self._workers.values() if worker.quic is not None))
-        for worker in list(self._workers.values()):
-            self._move(worker, WorkerState.STOPPING)
+        self._reloader.abandon("the server stops")
+        self._preloading.keep(set())  # they have the sockets too
+        seal(self._reloader.held)
+        for worker in self.crew.list_workers():
+            if worker.quic is not None and worker.generation.numbers is not None:
+                worker.generation.numbers.retire(worker.quic)
+        for worker in self.crew.list_workers():
+            self.crew.move(worker, WorkerState.STOPPING)
         # The workers hold the sockets now, and accept what is still queued.
-        for listener in self._listeners:
-            listener.close()
-        self._listeners = []
+        self._reloader.give_up_sockets()
 
     def _force(self, code: int) -> None:
-        self._phase = Phase.FORCING
+        self.phase = Phase.FORCING
+        self._stop_at = math.inf
         self._code = code
-        release(self._listeners)
-        self._listeners = []
-        for worker in self._workers.values():
+        self._preloading.keep(set())
+        self._reloader.give_up_sockets()
+        for worker in self.crew.list_workers():
             worker.kill_at = time.monotonic() + FORCED_KILL_S
-            os.kill(worker.pid, signal.SIGQUIT)
+        self.crew.kill(signal.SIGQUIT)
 
-    # Workers.
+    def _prepare(self, generation: Generation) -> None:
+        """Have what the workers of ``generation`` need beside what they are made of."""
+        if has_readers(generation.config) and self.crew.report is None:
+            self.crew.report = Report(generation.config, generation.count, self.log)
+        self._preloading.prepare(generation)
 
-    def _move(self, worker: WorkerProcess, state: WorkerState) -> None:
-        """The one place where a worker changes its state, with what each state entails."""
-        if state is worker.state:
-            return
-        if state not in _MOVES[worker.state]:
-            raise AssertionError(f"a worker cannot go from {worker.state} to {state}")
-        worker.state = state
-        worker.since = now = time.monotonic()
-        self._steer(worker)
-        grace_s = self.config.timeout_graceful_shutdown + KILL_MARGIN_S
-        if state is WorkerState.READY:
-            self.log.info("worker [%d] is ready", worker.pid)
-            if not self._ever_ready:
-                self._ever_ready = True
-                for url in self._urls:
-                    self.log.info("listening on %s", url)
-        elif state is WorkerState.RETIRING:
-            self.log.info("worker [%d] was told to stop; starting another", worker.pid)
-            worker.retire_at = math.inf
-            worker.kill_at = now + grace_s
-            worker.slot.worker = None
-            worker.slot.due = now
-            worker.channel.send(Message.RETIRE)
-        elif state is WorkerState.STOPPING:
-            worker.retire_at = math.inf
-            worker.kill_at = now + grace_s
-            os.kill(worker.pid, signal.SIGTERM)  # for one that is still importing the application
-            worker.channel.send(Message.STOP)
-        elif state is WorkerState.GONE:
-            if worker.slot.worker is worker:
-                worker.slot.worker = None
-            if self._report is not None:
-                self._report.retire(worker.place)
-            del self._workers[worker.pid]
-            self._deafen(worker)
-            worker.channel.close()
+    def _make_template(self, generation: Generation) -> Template:
+        return Template(generation, self.log, self.crew.shed, self.crew.make_post)
 
-    def _steer(self, worker: WorkerProcess) -> None:
-        """Have the datagrams of QUIC follow a worker's new state."""
-        if self._numbers is None or worker.quic is None:
-            return
-        if worker.state is WorkerState.READY:
-            self._numbers.accept(worker.quic)
-        elif worker.state is not WorkerState.GONE:
-            self._numbers.retire(worker.quic)
-        else:
-            self._numbers.release(worker.quic)
-            for slot in self._slots:
-                slot.due = time.monotonic() if slot.due == math.inf else slot.due
+    def _on_load_failure(self, generation: Generation, reason: str, details: str) -> bool:
+        """A template has not loaded the application, or has died: whether that ends what it was started for."""
+        if details:
+            self.log.error("the application's error:\n%s", details.rstrip())
+        if self._reloader.note_load_failure(generation, reason) or not self._is_serving:
+            return True
+        if not self._ever_ready:
+            self.log.error("startup failed: %s", reason)
+            self._stop(ExitCode.NOT_STARTED)
+        return not self._ever_ready
 
-    def _spawn(self, slot: Slot) -> None:
-        quic = self._numbers.claim() if self._numbers is not None else None
-        if quic is None and self._numbers is not None:
-            self.log.warning("every worker number of QUIC is in use: the next worker starts when another is gone")
-            slot.due = math.inf
-            return
-        ours, theirs = open_channel()
-        place = self._report.claim() if self._report is not None else None
-        # A signal before the child has handlers of its own would reach the parent through the shared wakeup descriptor.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {*STOP_SIGNALS, signal.SIGQUIT, signal.SIGCHLD})
-        try:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            pid = os.fork()
-            if pid == 0:
-                ours.close()
-                self._become_worker(theirs, place, quic)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        theirs.close()
-        worker = WorkerProcess(pid, ours, slot, time.monotonic(), place, quic)
-        slot.worker = worker
-        self._workers[pid] = worker
-        self._selector.register(ours, selectors.EVENT_READ, lambda: self._on_message(worker))
+    def _on_reload_end(self, result: ReloadResult) -> None:
+        if self.phase is Phase.SERVING:
+            self._notify(Notice.READY)
 
-    def _become_worker(self, channel: Channel, place: Place | None, quic: QUICPlace | None) -> NoReturn:
-        """In the child, with its signals blocked: shed what is the parent's, serve, and end without returning."""
-        code: int = ExitCode.FAULT
-        try:
-            signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            for signum in STOP_SIGNALS:
-                signal.signal(signum, lambda signum, frame: None)  # while the worker has no handlers, at its very end
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
-            self._selector.close()
-            self._wake_read.close()
-            self._wake_write.close()
-            for other in self._workers.values():
-                other.channel.close()  # else it would stay open when the supervisor dies
-            for handler in find_handlers(self.log):
-                handler.forget_pending()
-            atexit._clear()  # what the parent's program has registered is the parent's to do
-            code = Worker(self.app, self.config, self.endpoints, self.ssl_context, channel, place, quic).run()
-        except BaseException:
-            self.log.critical("worker failed\n%s", traceback.format_exc())
-        finally:
-            _exit(code)
+    def _notify(self, notice: Notice) -> None:
+        for observer in self.observers:
+            observer(notice)
 
-    def _on_message(self, worker: WorkerProcess) -> None:
-        messages = worker.channel.receive()
-        if worker.channel.ended:
-            self._deafen(worker)  # the worker is ending; only its exit status says how
-        for message, facts in messages:
-            if message is Message.READY and worker.state is WorkerState.STARTING:
-                self._move(worker, WorkerState.READY)
-            elif message is Message.LEAVING and worker.state in (WorkerState.STARTING, WorkerState.READY):
-                worker.retire_at = min(worker.retire_at, time.monotonic() + LEAVING_S)
-            elif message is Message.FAILED:
-                worker.reason, worker.details = facts["reason"], facts["details"]
+    # What becomes of workers (``crew.Captain``).
 
-    def _deafen(self, worker: WorkerProcess) -> None:
-        with contextlib.suppress(KeyError):
-            self._selector.unregister(worker.channel)
+    def on_fork(self, generation: Generation) -> None:
+        self._selector.close()
+        self._wake_read.close()
+        self._wake_write.close()
+        self._reloader.shed(generation)
+        self._preloading.shed()
+        for close in self.at_fork:
+            close()
 
-    def _kill(self, worker: WorkerProcess) -> None:
-        if self._phase is not Phase.FORCING:
-            self.log.error("worker [%d] does not stop: killing it", worker.pid)
-        worker.kill_at = math.inf
-        os.kill(worker.pid, signal.SIGKILL)
+    def on_other_exit(self, pid: int) -> None:
+        self._preloading.note_exit(pid)
 
-    # Deaths.
+    def on_ready(self, worker: WorkerProcess) -> None:
+        if self.phase is Phase.WITHDRAWN:
+            worker.channel.send(Message.WITHDRAW)
+        if not self._ever_ready:
+            self._ever_ready = True
+            for url in self.generation.urls:
+                self.log.info("listening on %s", url)
+            self._notify(Notice.READY)
 
-    def _reap(self) -> None:
-        """Take in every child that has ended; one that is not ours (we may be process 1) is reaped and ignored."""
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            worker = self._workers.get(pid)
-            if worker is not None:
-                self._on_message(worker)  # its last words
-                self._on_exit(worker, status)
+    def on_relieved(self, worker: WorkerProcess) -> None:
+        self._reloader.note_ready(worker)
 
-    def _on_exit(self, worker: WorkerProcess, status: int) -> None:
-        state, lived_s = worker.state, time.monotonic() - worker.since
-        code = os.waitstatus_to_exitcode(status)
+    def on_retire(self, worker: WorkerProcess) -> list[int]:
+        unused = {listener.sock for listener in self._reloader.take_unused()}
+        return [index for index, listener in enumerate(worker.generation.listeners) if listener.sock in unused]
+
+    def on_exit(self, worker: WorkerProcess, state: WorkerState, code: int, lived_s: float) -> None:
         how = f"exited with code {code}" if code >= 0 else f"was killed by {name_signal(-code)}"
-        self._move(worker, WorkerState.GONE)
-        if state in (WorkerState.RETIRING, WorkerState.STOPPING) or self._phase is not Phase.SERVING:
-            expected = code == ExitCode.OK or self._phase is Phase.FORCING or self._code == ExitCode.NOT_STARTED
-            self.log.log(logging.DEBUG if expected else logging.ERROR, "worker [%d] %s", worker.pid, how)
+        self._reloader.release_unused()
+        if state in (WorkerState.RETIRING, WorkerState.STOPPING) or not self._is_serving:
+            expected = code == ExitCode.OK or self.phase is Phase.FORCING or self._code == ExitCode.NOT_STARTED
+            self.log.log(DEBUG if expected else ERROR, "worker [%d] %s", worker.pid, how)
+            return
+        if worker.is_successor:
+            self._on_successor_exit(worker, how)
             return
         if state is WorkerState.STARTING:
-            self._tell_failure(worker, how)
+            reason = worker.reason or f"worker [{worker.pid}] {how}"
+            if self.on_start_failure is not None and self.on_start_failure(worker, reason):
+                return
+            self._tell_failure(worker)
             self._start_deaths += 1
             if not self._ever_ready and (code == ExitCode.NOT_STARTED or self._start_deaths >= START_ATTEMPTS):
-                self.log.error("startup failed: %s", worker.reason or f"worker [{worker.pid}] {how}")
+                self.log.error("startup failed: %s", reason)
                 self._stop(ExitCode.NOT_STARTED)
                 return
         slot = worker.slot
@@ -409,9 +412,21 @@ class Supervisor:
         slot.deaths += 1
         slot.due = time.monotonic() + delay_s
         when = f"in {delay_s:g} s" if delay_s else "now"
-        self.log.error("worker [%d] %s; starting another %s", worker.pid, how, when)
+        if slot.successor is not None:
+            self.log.error("worker [%d] %s; [%d] starts in its place", worker.pid, how, slot.successor.pid)
+        else:
+            self.log.error("worker [%d] %s; starting another %s", worker.pid, how, when)
 
-    def _tell_failure(self, worker: WorkerProcess, how: str) -> None:
+    def _on_successor_exit(self, worker: WorkerProcess, how: str) -> None:
+        """A worker that was to take the place of another has died before it was ready."""
+        if worker.details:
+            self.log.error("the application's error:\n%s", worker.details.rstrip())
+        reason = worker.reason or f"worker [{worker.pid}] {how}"
+        if not self._reloader.note_failure(worker, reason):
+            self.rounds.put_off(time.monotonic())
+            self.log.error("worker [%d] %s before it could serve", worker.pid, how)
+
+    def _tell_failure(self, worker: WorkerProcess) -> None:
         """Log why a start failed, once for many workers that fail alike."""
         if worker.reason and self._ever_ready:
             log_startup_failure(self.log, worker.reason, "" if worker.details in self._told else worker.details)
@@ -420,52 +435,17 @@ class Supervisor:
         self._told.add(worker.details)
 
 
-def _number_workers(group: UDPGroup) -> WorkerNumbers:
-    from fastserver.server.numbers import WorkerNumbers  # QUIC is imported where it is served
-
-    return WorkerNumbers(group)
+#: What each signal makes the supervisor do.
+_ACTS: Final[dict[int, Callable[[Supervisor, int], None]]] = {
+    signal.SIGTERM: Supervisor._on_stop_signal,
+    signal.SIGINT: Supervisor._on_stop_signal,
+    signal.SIGQUIT: Supervisor._on_stop_signal,
+    signal.SIGHUP: Supervisor._on_hangup,
+    signal.SIGUSR1: Supervisor._on_reopen_signal,
+    signal.SIGTTIN: Supervisor._on_scale_signal,
+    signal.SIGTTOU: Supervisor._on_scale_signal,
+}
 
 
 def _ignore(signum: int) -> None:
     pass
-
-
-def get_backoff_s(deaths: int) -> float:
-    """Seconds to wait before a worker is replaced in whose place ``deaths`` have died in a row before it."""
-    if deaths == 0:
-        return 0.0
-    return float(min(BACKOFF_FIRST_S * 2 ** min(deaths - 1, 30), BACKOFF_LAST_S))
-
-
-def count_workers(wanted: int | str) -> int:
-    """The number of workers that ``--workers`` asks for; ``auto`` is one for each CPU that this process may use."""
-    return count_cpus() if wanted == "auto" else int(wanted)
-
-
-def count_cpus(cgroup: str = "/sys/fs/cgroup") -> int:
-    """CPUs that this process may use: its affinity, and the quota of its control group (version 2) rounded up."""
-    affinity: Callable[[int], Sequence[int] | set[int]] | None = getattr(os, "sched_getaffinity", None)
-    count = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
-    try:
-        with open(os.path.join(cgroup, "cpu.max"), encoding="ascii") as file:
-            quota, period = file.read().split()
-        if quota != "max":
-            count = min(count, math.ceil(int(quota) / int(period)))
-    except (OSError, ValueError):
-        pass  # no control group, or another kind
-    return max(1, count)
-
-
-def _exit(code: int) -> NoReturn:
-    """End a worker: the application's threads, exit handlers and buffers, all in bounded time."""
-    watchdog = threading.Timer(THREADS_S, os._exit, (code,))
-    watchdog.daemon = True
-    watchdog.start()
-    try:
-        threading._shutdown()  # type: ignore[attr-defined]
-        atexit._run_exitfuncs()
-        logging.shutdown()
-        sys.stdout.flush()
-        sys.stderr.flush()
-    finally:
-        os._exit(code)

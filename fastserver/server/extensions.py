@@ -38,13 +38,20 @@ class Extensions:
         return Observers([each.core for each in self.observers]), observation
 
     def make_pipeline(
-        self, config: Config, binding: ProtocolBinding | None, make_tls_facts: MakeTLSFacts = no_tls_facts
+        self,
+        config: Config,
+        binding: ProtocolBinding | None,
+        make_tls_facts: MakeTLSFacts = no_tls_facts,
+        *,
+        has_tls: bool = False,
     ) -> Pipeline:
         """What serves the connections of an address: the handler that is bound to it, else HTTP, or what ALPN says."""
+        if not has_tls:
+            make_tls_facts = no_tls_facts
         by_alpn = {each.alpn: wire for each, wire in self.protocols.items() if each.alpn is not None}
         if binding is not None:
             return Pipeline(self.protocols[binding], by_alpn, make_tls_facts)
-        return Pipeline(choose_default(config), {**list_http(config), **by_alpn}, make_tls_facts)
+        return Pipeline(choose_default(config, has_tls), {**list_http(config), **by_alpn}, make_tls_facts)
 
 
 def load_extensions(config: Config, log: Logger) -> Extensions:

@@ -10,8 +10,10 @@ from logging import Logger
 from typing import Any, Final
 
 from fastserver._speedups.clock import Clock
-from fastserver._speedups.contract import Host, Limits
+from fastserver._speedups.contract import Application, Host, Limits
+from fastserver._speedups.health import HealthCheck
 from fastserver._speedups.http import HTTPApplication
+from fastserver._speedups.identity import IdentifyingApplication
 from fastserver._speedups.websocket.settings import WebSocketSettings
 from fastserver._speedups.wsgi.exchange import WSGIApplication
 from fastserver._speedups.wsgi.pool import ThreadPool
@@ -21,6 +23,7 @@ from fastserver.exchange.spool import Spool
 from fastserver.exchange.wsgifile import open_file
 from fastserver.exchange.wsgifile import send_file as send_wrapped_file
 from fastserver.logs.accesslog import AccessLog
+from fastserver.logs.delegation import DelegatedAccessLog
 from fastserver.server.interface import WSGIApp
 from fastserver.server.monitor import has_readers
 from fastserver.transport.sendfile import send_file
@@ -40,12 +43,14 @@ def make_host(
     app: App | WSGIApp,
     state: dict[str, Any] | None,
     log: Logger,
-    access_log: AccessLog | None,
+    access_log: AccessLog | DelegatedAccessLog | None,
     timed: bool,
-) -> Host:
-    """The host of the connections to ``app``, in the running loop.  ``state`` is what its lifespan has left behind.
+) -> tuple[Host, ThreadPool | None]:
+    """The host of the connections to ``app``, in the running loop, and the threads of ``app`` where it has some.
 
-    ``timed`` asks for the timing of requests also where neither metrics nor access log do.
+    ``state`` is what its lifespan has left behind.
+
+    ``timed`` asks for the timing of requests also where no metrics do; the access log sees to that itself.
     """
     loop = asyncio.get_running_loop()
     if isinstance(app, WSGIApp):
@@ -61,19 +66,24 @@ def make_host(
         extra_fields=b"".join(f"{name}: {value}\r\n".encode("latin-1") for name, value in config.header_fields),
     )
     host.send_file = send_file
-    host.timed = timed or config.access_log or has_readers(config)
+    host.timed = timed or has_readers(config)
+    pool = None
     if isinstance(app, WSGIApp):
-        host.application = make_wsgi_application(config, app, host)
-        return host
-    application = HTTPApplication(app, host, config.root_path, send_path, WebSocketSettings.from_config(config))
-    application.state = state
-    host.application = application
-    return host
+        pool = ThreadPool(host, config.threads, config.limit_queue, config.timeout_queue) if config.threads else None
+        application: Application = make_wsgi_application(config, app, host, pool)
+    else:
+        application = HTTPApplication(app, host, config.root_path, send_path, WebSocketSettings.from_config(config))
+        application.state = state
+    path = config.health_check_path
+    host.application = application if path is None else HealthCheck(application, host, path)
+    if config.request_id:
+        host.has_request_ids = True
+        host.application = IdentifyingApplication(host.application)
+    return host, pool
 
 
-def make_wsgi_application(config: Config, app: WSGIApp, host: Host) -> WSGIApplication:
-    """What serves ``app``, in threads of its own unless ``threads`` is 0."""
-    pool = ThreadPool(host, config.threads, config.limit_queue, config.timeout_queue) if config.threads else None
+def make_wsgi_application(config: Config, app: WSGIApp, host: Host, pool: ThreadPool | None) -> WSGIApplication:
+    """What serves ``app``, in ``pool`` or, without, in the event loop's own thread."""
     return WSGIApplication(
         app.call,
         host,

@@ -15,6 +15,7 @@ from fastserver._speedups.connection import count_streams, survey
 from fastserver._speedups.contract import Host
 from fastserver._speedups.lifecycle import SERVED_STATES, ConnectionState
 from fastserver.config.model import Config
+from fastserver.logs.errorlog import find_handlers
 from fastserver.metrics.application import MetricsApp
 from fastserver.metrics.process import read_cpu_s, read_resident_bytes
 from fastserver.metrics.scoreboard import Board, Scoreboard
@@ -65,6 +66,10 @@ class Monitor:
         host = self._host
         snapshot: Snapshot = host.metrics.snapshot()
         snapshot["observers"] = self._observation.counts()
+        snapshot["log_lines_dropped"] = {
+            "access": host.access_log.dropped if host.access_log is not None else 0,
+            "error": sum(handler.dropped for handler in find_handlers(host.error_log)),
+        }
         sessions = snapshot["websocket"]
         connections = survey(host)
         streams = count_streams(host)
@@ -141,7 +146,7 @@ class Monitor:
 
     def make_app(self) -> MetricsApp:
         """What answers at the metrics' address."""
-        return MetricsApp(self._read, time.time, VERSION, self._config.metrics_path)
+        return MetricsApp(self._read, time.time, VERSION, self._config.metrics_path, lambda: self._host.ready)
 
     def _read(self) -> Board:
         """The board with this worker as it is now, and the others as they were at their last tick."""

@@ -19,12 +19,17 @@ SPARE: Final = 2
 
 
 def count_numbers(workers: int) -> int:
-    """How many numbers ``workers`` need: one alone has just its own.  ``ConfigError`` where they are too many."""
-    if workers == 1:
+    """How many numbers ``workers`` need; 0 is a server that is alone.  ``ConfigError`` where they are too many."""
+    if workers == 0:
         return 1
     if workers + SPARE > MAX_WORKERS:
         raise ConfigError("workers", f"HTTP/3 is served by at most {MAX_WORKERS - SPARE} workers")
     return min(2 * workers + SPARE, MAX_WORKERS)
+
+
+def get_workers_max(numbers: int) -> int:
+    """How many workers have room among so many numbers, with one that starts beside them."""
+    return max(1, numbers - 1)
 
 
 class WorkerNumbers:
@@ -40,6 +45,10 @@ class WorkerNumbers:
         """For a worker that is about to start: its number is its own, and nothing is sent there yet; ``None``: no
         number is free."""
         return QUICPlace(self.group, self._free.popleft()) if self._free else None
+
+    def at(self, number: int) -> QUICPlace:
+        """What was claimed in another process."""
+        return QUICPlace(self.group, number)
 
     def accept(self, place: QUICPlace) -> None:
         """The worker is ready: it gets new connections and its own."""

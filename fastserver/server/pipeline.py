@@ -69,11 +69,11 @@ def list_http(config: Config) -> dict[str, WireProtocol]:
     return {name: wire for name, wire in HTTP.items() if is_served[name]}
 
 
-def choose_default(config: Config) -> WireProtocol:
+def choose_default(config: Config, has_tls: bool) -> WireProtocol:
     """What serves the clients that have settled nothing: without TLS, or by a handshake without a common ALPN name."""
     if not config.http1:
         return PRIOR
-    return EITHER if config.h2c and config.certfile is None else HTTP1
+    return EITHER if config.h2c and not has_tls else HTTP1
 
 
 #: Gives the ASGI ``tls`` extension of a connection's TLS object.

@@ -18,10 +18,11 @@ from fastserver._speedups.connection import count_full, has_room
 from fastserver._speedups.contract import Host
 from fastserver._speedups.quic.bounds import BASE_DATAGRAM
 from fastserver.config.bind import TCPBind, parse_bind, parse_quic_bind
+from fastserver.config.credentials import Certificates, Credentials
 from fastserver.config.errors import ConfigError
 from fastserver.config.model import Config
 from fastserver.config.setting import quote
-from fastserver.config.tls import load_credentials, read_server_certificate
+from fastserver.config.sni import choose_by_name
 from fastserver.server.endpoints import Endpoint, Purpose
 from fastserver.transport.sockets import BindError
 from fastserver.transport.tls import VERSIONS, compose_facts
@@ -53,15 +54,21 @@ class Unavailable(Exception):
     """HTTP/3 cannot be served.  The message is one line that says why, and what to do."""
 
 
-def open_group(config: Config, endpoints: Sequence[Endpoint], workers: int, log: Logger) -> UDPGroup | None:
+def open_group(
+    config: Config, endpoints: Sequence[Endpoint], workers: int, log: Logger, certificates: Certificates | None
+) -> UDPGroup | None:
     """Bind the UDP sockets of ``workers`` workers beside ``endpoints``; ``None`` where HTTP/3 is not served.
+
+    0 workers is a process that serves alone.
 
     If it was asked for then, one line of the log says why.  Names are looked up, which may block.
     """
-    if not config.quic_bind and not config.http3:
+    if certificates is None or (not config.quic_bind and not config.http3):
         return None
     try:
-        make_configuration(config)
+        make_configuration(config, certificates)
+        for each in certificates.by_name.values():
+            _parse(each)
         _load_parts()
         return _bind(config, list_binds(config, endpoints), workers, log)
     except Unavailable as obstacle:
@@ -71,9 +78,11 @@ def open_group(config: Config, endpoints: Sequence[Endpoint], workers: int, log:
     return None
 
 
-def open_place(config: Config, endpoints: Sequence[Endpoint], log: Logger) -> QUICPlace | None:
+def open_place(
+    config: Config, endpoints: Sequence[Endpoint], log: Logger, certificates: Certificates | None
+) -> QUICPlace | None:
     """The place of a process that serves alone; else as ``open_group``."""
-    group = open_group(config, endpoints, 1, log)
+    group = open_group(config, endpoints, 0, log, certificates)
     if group is None:
         return None
     from fastserver.transport.udpgroup import QUICPlace
@@ -87,7 +96,7 @@ def list_binds(config: Config, endpoints: Iterable[Endpoint]) -> list[TCPBind]:
     wanted = {str(bind) for bind in config.http3_binds}
     for endpoint in endpoints:
         listener = endpoint.listener
-        if endpoint.purpose is Purpose.APPLICATION and listener.name in wanted:
+        if endpoint.purpose is Purpose.APPLICATION and not endpoint.is_insecure and listener.name in wanted:
             bind = parse_bind(listener.name)
             assert isinstance(bind, TCPBind)
             binds.append(TCPBind(bind.host, listener.sock.getsockname()[1]))
@@ -109,8 +118,8 @@ def render_alt_svc(config: Config, addresses: Iterable[tuple[str, int]]) -> byte
     return f"alt-svc: {places}\r\n".encode("ascii") if places else b""
 
 
-def make_configuration(config: Config) -> QuicConfiguration:
-    """What aioquic has to know, with certificate and key loaded; windows are the engine's.  Raises ``Unavailable``."""
+def make_configuration(config: Config, certificates: Certificates) -> QuicConfiguration:
+    """What aioquic has to know, with certificate and key; windows are the engine's.  Raises ``Unavailable``."""
     if sys.version_info < PYTHON:
         raise Unavailable(f"it needs CPython {'.'.join(map(str, PYTHON))}, and this is an older one")
     try:
@@ -123,7 +132,7 @@ def make_configuration(config: Config) -> QuicConfiguration:
             f"it cannot ask for client certificates, as verify_mode={config.verify_mode} does over TCP: "
             "leave out verify_mode, or quic_bind and http3"
         )
-    chain, key = _load_credentials(config)
+    chain, key = _parse(certificates.default)
     return QuicConfiguration(
         is_client=False,
         alpn_protocols=[HTTP3_NAME],
@@ -145,20 +154,41 @@ class HTTP3:
     scheme: Final = "https"
 
     def __init__(
-        self, config: Config, parts: Parts, cids: ConnectionIDs, make_token: Callable[[Address], bytes] | None
+        self,
+        config: Config,
+        certificates: Certificates,
+        parts: Parts,
+        cids: ConnectionIDs,
+        make_token: Callable[[Address], bytes] | None,
     ) -> None:
         self._parts = parts
         self._cids = cids
         self._make_token = make_token
-        self._configuration = make_configuration(config)
-        self._server_cert_pem = read_server_certificate(config)
+        self._config = config
+        self.use_certificates(certificates)
+
+    def use_certificates(self, certificates: Certificates) -> None:
+        """Show ``certificates`` to all who come from now on.  Raises ``Unavailable``; all is as before then."""
+        configuration = make_configuration(self._config, certificates)
+        by_name = {name: _identify(each) for name, each in certificates.by_name.items()}
+        self._configuration = configuration
+        self._server_cert_pem = certificates.default.leaf_pem
+        self._choose = partial(choose_by_name, by_name) if by_name else None
 
     def open(self, connection: Any, host: Host, original_cid: bytes, retry_cid: bytes | None) -> Any:
         """What serves ``connection``, which the dispatcher has let in."""
 
         def make_engine(listener: Any) -> Any:
             return self._parts.make_engine(
-                listener, self._configuration, host.limits.h3, self._cids, original_cid, retry_cid, self._make_token
+                listener,
+                self._configuration,
+                host.limits.h3,
+                self._cids,
+                original_cid,
+                retry_cid,
+                self._make_token,
+                self._server_cert_pem,
+                self._choose,
             )
 
         return self._parts.open_wire(connection, host, make_engine)
@@ -166,7 +196,7 @@ class HTTP3:
     def make_tls_facts(self, wire: Any) -> dict[str, Any] | None:
         """The ASGI ``tls`` extension as ``transport.tls.tls_facts`` has it; ``None`` while ``wire`` shakes hands."""
         suite = wire.engine.cipher_suite
-        return None if suite is None else compose_facts(self._server_cert_pem, VERSIONS["TLSv1.3"], suite)
+        return None if suite is None else compose_facts(wire.engine.server_cert_pem, VERSIONS["TLSv1.3"], suite)
 
 
 class QUICService:
@@ -175,7 +205,7 @@ class QUICService:
     It goes down in two steps: ``stop_admitting``, and ``close`` once the connections are gone.
     """
 
-    def __init__(self, place: QUICPlace, config: Config, host: Host) -> None:
+    def __init__(self, place: QUICPlace, config: Config, certificates: Certificates, host: Host) -> None:
         from fastserver.protocol.quic.cids import ConnectionIDs
         from fastserver.protocol.quic.dispatcher import Dispatcher
         from fastserver.protocol.quic.tokens import Tokens
@@ -192,7 +222,7 @@ class QUICService:
         make_token: Callable[[Address], bytes] | None = None
         if config.quic_retry != "never":
             make_token = partial(_seal_address, tokens, host)
-        protocol = HTTP3(config, parts, cids, make_token)
+        self._protocol = HTTP3(config, certificates, parts, cids, make_token)
         self._dispatcher: Dispatcher[Any] = Dispatcher(
             cids,
             tokens,
@@ -207,7 +237,7 @@ class QUICService:
         )
         self._handoff = Handoff(group, number, self._take)
         self._ports = [
-            parts.open_port(host, sock, self._dispatcher, protocol, partial(self._forward, index))
+            parts.open_port(host, sock, self._dispatcher, self._protocol, partial(self._forward, index))
             for index, sock in enumerate(group.take(number))
         ]
 
@@ -216,6 +246,10 @@ class QUICService:
         for port in self._ports:
             port.start()
         self._handoff.start()
+
+    def use_certificates(self, certificates: Certificates) -> None:
+        """Show ``certificates`` to all who come from now on.  Raises ``Unavailable``; all is as before then."""
+        self._protocol.use_certificates(certificates)
 
     def stop_admitting(self, *, is_retiring: bool) -> None:
         """Open no new connections: ``is_retiring`` leaves them to other workers, else their clients are refused.
@@ -272,12 +306,18 @@ def _bind(config: Config, binds: Sequence[TCPBind], workers: int, log: Logger) -
     )
 
 
-def _load_credentials(config: Config) -> tuple[list[Any], Any]:
-    """The certificates of ``certfile`` and their key; ``Unavailable`` where aioquic has no signature for its kind."""
+def _identify(credentials: Credentials) -> tuple[Any, list[Any], Any, str | None]:
+    """The certificate, its chain, its key, and it as PEM: as the engine takes them.  Raises ``Unavailable``."""
+    chain, key = _parse(credentials)
+    return chain[0], chain[1:], key, credentials.leaf_pem
+
+
+def _parse(credentials: Credentials) -> tuple[list[Any], Any]:
+    """The certificates and their key; ``Unavailable`` where aioquic has no signature for its kind."""
     from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
     try:
-        chain, key = load_credentials(config)
+        chain, key = credentials.parsed
     except ConfigError as error:
         raise Unavailable(error.problem) from None
     if isinstance(key, ec.EllipticCurvePrivateKey):
@@ -285,6 +325,7 @@ def _load_credentials(config: Config) -> tuple[list[Any], Any]:
     else:
         is_fit = isinstance(key, (rsa.RSAPrivateKey, ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey))
     if not is_fit:
-        keyfile = quote(config.keyfile or config.certfile)
-        raise Unavailable(f"it cannot use the key in {keyfile}: take one of RSA, P-256, P-384 or Ed25519")
+        raise Unavailable(
+            f"it cannot use the key in {quote(credentials.keyfile)}: take one of RSA, P-256, P-384 or Ed25519"
+        )
     return chain, key

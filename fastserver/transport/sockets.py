@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from fastserver.config.bind import Bind, FDBind, TCPBind, UnixBind
-from fastserver.transport.bpf import DROP_SYN, SO_ATTACH_FILTER, attach
+from fastserver.transport.sealing import seal_tcp
 
 #: ``sun_path`` has 108 bytes on Linux (104 elsewhere), the last of them a NUL.
 UNIX_PATH_LIMIT_BYTES: Final = 107 if sys.platform == "linux" else 103
@@ -43,6 +43,9 @@ _REASONS: Final = {
 #: An address family and what ``bind`` takes for it, as ``getaddrinfo`` gives them.
 Target: TypeAlias = tuple[int, tuple[object, ...]]
 
+#: User and group of a file, by number.
+Owner: TypeAlias = tuple[int, int]
+
 #: Makes a socket of a family, bound to an address; the last argument is whether an IPv6 wildcard stands for IPv4 too.
 OpenSocket: TypeAlias = Callable[[int, tuple[object, ...], bool], socket.socket]
 
@@ -53,7 +56,10 @@ class BindError(Exception):
 
 @dataclass(eq=False)
 class Listener:
-    """One socket to accept from.  ``inherited`` is one that was handed to this process and may outlive it."""
+    """One socket to accept from.  ``inherited`` is one that was handed to this process and may outlive it.
+
+    ``sealed`` once ``seal`` was called here.
+    """
 
     sock: socket.socket
     name: str
@@ -61,6 +67,7 @@ class Listener:
     inherited: bool = False
     path: str | None = None
     inode: tuple[int, int] | None = None
+    sealed: bool = False
 
     @property
     def address(self) -> tuple[str, int] | str:
@@ -92,12 +99,13 @@ class Listener:
         closes it; then clients are refused.  A Unix socket loses its path.  An inherited socket is left as it is:
         whoever handed it out may hand it to the next server.
         """
+        self.sealed = True
         if not self.is_sealable():
             return
         if self.path is not None:
             self._unlink()
         elif self.sock.fileno() >= 0:
-            attach(self.sock, SO_ATTACH_FILTER, DROP_SYN)
+            seal_tcp(self.sock)
 
     def is_sealable(self) -> bool:
         """Whether ``seal`` does anything: not where the socket is another's, nor on TCP outside of Linux."""
@@ -115,21 +123,32 @@ class Listener:
         return 0.0 if host == "::1" or host.startswith("127.") else SETTLE_S
 
     def _unlink(self) -> None:
-        """Remove the socket file if it is still the one that this server made."""
-        if self.path is None or self.inode is None:
-            return
-        try:
-            found = os.lstat(self.path)
-            if (found.st_dev, found.st_ino) == self.inode:
-                os.unlink(self.path)
-        except OSError:
-            pass  # gone already, or its directory is
+        if self.path is not None and self.inode is not None:
+            unlink_socket(self.path, self.inode)
+
+
+def unlink_socket(path: str, inode: tuple[int, int]) -> None:
+    """Remove the socket file if it is still the one that this server made; see ``bind_unix``."""
+    try:
+        found = os.lstat(path)
+        if (found.st_dev, found.st_ino) == inode:
+            os.unlink(path)
+    except OSError:
+        pass  # gone already, or its directory is, or that is not ours any more since privileges were dropped
 
 
 def open_listeners(
-    binds: Iterable[Bind], *, backlog: int, dual_stack: bool = True, uds_permissions: int | None = None
+    binds: Iterable[Bind],
+    *,
+    backlog: int,
+    dual_stack: bool = True,
+    uds_permissions: int | None = None,
+    owner: Owner | None = None,
 ) -> list[Listener]:
-    """Bind every address, all or none.  Names are looked up here, which may block.  Raises ``BindError``."""
+    """Bind every address, all or none; Unix sockets get ``uds_permissions`` and ``owner``.
+
+    Names are looked up here, which may block.  Raises ``BindError``.
+    """
     binds = list(binds)
     plans = resolve([bind for bind in binds if isinstance(bind, TCPBind)], dual_stack)
     listeners: list[Listener] = []
@@ -137,7 +156,7 @@ def open_listeners(
     try:
         for bind in binds:
             if isinstance(bind, UnixBind):
-                listeners.append(_open_unix(bind, backlog, uds_permissions))
+                listeners.append(_open_unix(bind, backlog, uds_permissions, owner))
             elif isinstance(bind, FDBind):
                 listeners.append(_open_fd(bind, backlog))
             else:
@@ -254,10 +273,28 @@ def set_v6only(sock: socket.socket, address: tuple[object, ...], dual_stack: boo
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not both)
 
 
-def _open_unix(bind: UnixBind, backlog: int, permissions: int | None) -> Listener:
-    path = bind.path
+def _open_unix(bind: UnixBind, backlog: int, permissions: int | None, owner: Owner | None) -> Listener:
+    sock, inode = bind_unix(bind.path, permissions, owner, str(bind))
+    listener = Listener(sock, str(bind), backlog, path=bind.path, inode=inode)
+    try:
+        listener.listen()
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def bind_unix(
+    path: str, permissions: int | None = None, owner: Owner | None = None, name: str = ""
+) -> tuple[socket.socket, tuple[int, int]]:
+    """A stream socket bound at ``path``, not yet listening, and what tells its file from others (device and inode).
+
+    The file has ``permissions`` and ``owner`` before anybody can connect.  A socket file without a listener is
+    replaced.  Raises ``BindError``, which calls it ``name`` (``path`` where that is empty).
+    """
+    name = name or path
     if len(os.fsencode(path)) > UNIX_PATH_LIMIT_BYTES:
-        raise BindError(f"cannot bind {bind}: a socket path has at most {UNIX_PATH_LIMIT_BYTES} bytes")
+        raise BindError(f"cannot bind {name}: a socket path has at most {UNIX_PATH_LIMIT_BYTES} bytes")
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         _remove_stale(path)
@@ -266,14 +303,14 @@ def _open_unix(bind: UnixBind, backlog: int, permissions: int | None) -> Listene
             os.fchmod(sock.fileno(), permissions)  # the file is born with this mode less the umask, never wider
         sock.bind(path)
         found = os.lstat(path)
-        listener = Listener(sock, str(bind), backlog, path=path, inode=(found.st_dev, found.st_ino))
         if permissions is not None:
             os.chmod(path, permissions)
-        listener.listen()
+        if owner is not None:
+            os.lchown(path, *owner)
     except OSError as error:
         sock.close()
-        raise BindError(f"cannot bind {bind}: {explain(error)}") from None
-    return listener
+        raise BindError(f"cannot bind {name}: {explain(error)}") from None
+    return sock, (found.st_dev, found.st_ino)
 
 
 def _remove_stale(path: str) -> None:
@@ -298,11 +335,15 @@ def _remove_stale(path: str) -> None:
 
 def _open_fd(bind: FDBind, backlog: int) -> Listener:
     """Adopt a socket that another process has opened (systemd, a parent): TCP or Unix, bound, listening or not yet."""
+    if isinstance(bind.fd, str):
+        raise BindError(f"cannot use {bind}: no socket of that name was handed over")
     try:
         sock = socket.socket(fileno=bind.fd)  # finds family and type
     except OSError as error:
         raise BindError(f"cannot use {bind}: {explain(error)}") from None
     try:
+        if sock.type == socket.SOCK_DGRAM:
+            raise OSError(errno.EINVAL, "a datagram socket; QUIC binds its own, at quic_bind")
         if sock.type != socket.SOCK_STREAM:
             raise OSError(errno.EINVAL, "not a stream socket")
         if sock.family not in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX):

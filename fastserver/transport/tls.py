@@ -4,6 +4,7 @@ It reads facts of a finished handshake; it opens nothing and changes nothing.
 """
 
 import ssl
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, Final
@@ -51,6 +52,11 @@ def tls_facts(ssl_object: ssl.SSLObject | ssl.SSLSocket, server_cert_pem: str | 
     )
 
 
+def describe_tls(ssl_object: ssl.SSLObject | ssl.SSLSocket) -> dict[str, Any]:
+    """As ``tls_facts``, with the certificate that this connection was shown."""
+    return tls_facts(ssl_object, getattr(ssl_object.context, "server_cert_pem", None))
+
+
 def compose_facts(
     server_cert_pem: str | None,
     version: int | None,
@@ -67,6 +73,22 @@ def compose_facts(
         "tls_version": version,
         "cipher_suite": suite,
     }
+
+
+def ignore_bad_names() -> None:
+    """For a process of the server's own: say nothing of names (SNI) that are not ASCII.
+
+    Python itself ends their handshake with an alert, and leaves a traceback to ``sys.unraisablehook``: any client could
+    fill the log.
+    """
+    tell = sys.unraisablehook
+
+    def tell_others(fault: "sys.UnraisableHookArgs") -> None:
+        error = fault.exc_value
+        if not (isinstance(error, UnicodeDecodeError) and error.object == fault.object and error.encoding == "ascii"):
+            tell(fault)
+
+    sys.unraisablehook = tell_others
 
 
 def is_fit_for_h2(ssl_object: ssl.SSLObject | ssl.SSLSocket) -> bool:

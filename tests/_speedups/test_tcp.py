@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from fastserver._speedups.connection import drain
+from fastserver._speedups.connection import abort, drain
 from fastserver._speedups.contract import ClientDisconnected
+from fastserver.events import ConnectionState
 from tests.fakes import App, Message, Receive, Send, echo
 from tests.site import LOOPS, Client, Site, run_in_loop, wait_until
 
@@ -98,6 +99,26 @@ def test_a_silent_connection_is_served_in_its_last_moment(make_loop: MakeLoop) -
             drain(site.host)
             status, headers, _ = await client.fetch()
             assert (status, headers["connection"]) == (200, "close")
+
+    run_in_loop(make_loop, main())
+
+
+def test_what_is_said_to_its_end_is_not_destroyed_by_the_end_of_a_stop(make_loop: MakeLoop) -> None:
+    """The client has not read yet, and the connection waits for its last bytes: a reset would take the answer away."""
+
+    async def main() -> None:
+        async with Site(echo, timeout_keep_alive_min=5) as site:
+            client = await site.connect()
+            await wait_until(lambda: len(site.host.connections) == 1)
+            drain(site.host)
+            client.ask()
+            await wait_until(lambda: site.connections[0].state is ConnectionState.CLOSING)
+            abort(site.host)
+            await wait_until(lambda: not site.host.connections)
+            status, headers = await client.read_head()
+            assert status == 200
+            await client.read_body(int(headers["content-length"]))
+            assert await client.reader.read() == b""  # not a reset
 
     run_in_loop(make_loop, main())
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from fastserver._speedups import datagrams, fieldlist, heads, is_compiled, kernels, rendering
+from fastserver._speedups import datagrams, fieldlist, heads, is_compiled, kernels, logline, rendering
 from fastserver._speedups.contract import Limits, Request, ResponseHead, WireError
 from tests.fakes import DEFAULT_LIMITS
 
@@ -33,6 +33,7 @@ HEADS = read_texts(heads)
 RENDERING = read_texts(rendering)
 FIELDLIST = read_texts(fieldlist)
 DATAGRAMS = read_texts(datagrams)
+LOGLINE = read_texts(logline)
 needs_extension = pytest.mark.skipif(not is_compiled(), reason="the extensions are not built")
 
 

@@ -22,6 +22,8 @@ from fastserver.config.bind import Bind, FDBind, TCPBind, UnixBind, compose_bind
         ("unix:/a:b", UnixBind("/a:b")),
         ("fd://0", FDBind(0)),
         ("fd://33", FDBind(33)),
+        ("fd://web", FDBind("web")),
+        ("fd://app@1.socket", FDBind("app@1.socket")),
     ],
 )
 def test_parse_bind(text: str, fact: Bind) -> None:
@@ -63,7 +65,10 @@ def test_another_default_port(text: str, port: int) -> None:
         ("unix:a\0b", "path"),
         ("fd://", "number"),
         ("fd://-1", "number"),
-        ("fd://x", "number"),
+        ("fd://3x", "number"),
+        ("fd://a b", "name"),
+        ("fd://a,b", "name"),
+        ("fd://" + "x" * 256, "name"),
     ],
 )
 def test_parse_bind_refuses(text: str, reason: str) -> None:

@@ -2,34 +2,51 @@
 
 import pytest
 
-from fastserver.config.logformat import COMBINED, NUMBERS, TEXTS, parse_format, split_field
+from fastserver.config.logformat import (
+    COMBINED,
+    COMMON,
+    FLOATS,
+    INTEGERS,
+    TEXTS,
+    TIMED,
+    Atom,
+    parse_format,
+    split_field,
+)
 
 
 @pytest.mark.parametrize(
-    ("text", "template", "names"),
+    ("text", "parts"),
     [
-        ("%(h)s", "%s", ("h",)),
-        ("100%% %(s)d %(h)-15s", "100%% %d %-15s", ("s", "h")),
-        ("%({X-Id}i)s %({etag}o)s %({HOME}e)s", "%s %s %s", ("{X-Id}i", "{etag}o", "{HOME}e")),
-        ("plain", "plain", ()),
+        ("%(h)s", (Atom("h", "s"),)),
+        ("100%% %(s)d %(h)-15s", ("100", "%", " ", Atom("s", "d"), " ", Atom("h", "-15s"))),
+        (
+            "%({X-Id}i)s%({etag}o)s%({HOME}e)s",
+            (Atom("{X-Id}i", "s"), Atom("{etag}o", "s"), Atom("{HOME}e", "s")),
+        ),
+        ("[%(dt_ms).3f]", ("[", Atom("dt_ms", ".3f"), "]")),
+        ("plain", ("plain",)),
     ],
 )
-def test_a_format_is_a_template_and_its_atoms(text: str, template: str, names: tuple[str, ...]) -> None:
-    assert parse_format(text) == (template, names)
+def test_a_format_is_texts_and_atoms(text: str, parts: tuple[str | Atom, ...]) -> None:
+    assert parse_format(text) == parts
 
 
-def test_combined_is_a_name() -> None:
+def test_common_and_combined_are_names() -> None:
+    assert parse_format("common") == parse_format(COMMON)
     assert parse_format("combined") == parse_format(COMBINED)
+    assert COMBINED.startswith(COMMON)
+    assert TIMED.startswith(COMBINED)
 
 
-@pytest.mark.parametrize("name", sorted(NUMBERS | TEXTS))
+@pytest.mark.parametrize("name", sorted(INTEGERS | FLOATS | TEXTS))
 def test_numbers_alone_are_rendered_as_numbers(name: str) -> None:
-    assert parse_format(f"%({name})s") == ("%s", (name,))
-    if name in NUMBERS:
-        assert parse_format(f"%({name})d") == ("%d", (name,))
-    else:
+    assert parse_format(f"%({name})s") == (Atom(name, "s"),)
+    if name in TEXTS:
         with pytest.raises(ValueError, match="%d format"):
             parse_format(f"%({name})d")
+    else:
+        assert parse_format(f"%({name})d") == (Atom(name, "d"),)
 
 
 @pytest.mark.parametrize(

@@ -20,16 +20,41 @@ from fastserver.config.statsd import StatsdTarget
 #: What every part of the server relies on; a change here is a change for users.
 EXPECTED_DEFAULTS: dict[str, Any] = {
     "bind": ("127.0.0.1:8000",),
+    "insecure_bind": (),
     "backlog": 2048,
     "dual_stack": True,
     "uds_permissions": None,
-    "workers": 1,
+    "workers": 0,
+    "preload": False,
     "loop": "auto",
     "factory": False,
     "app_dir": ".",
     "root_path": "",
     "interface": "auto",
     "lifespan": "auto",
+    "threads": 8,
+    "limit_queue": 1024,
+    "timeout_queue": 30.0,
+    "wsgi_spool_size": 512 * 1024,
+    "max_requests": 0,
+    "max_requests_jitter": 0,
+    "worker_lifetime": 0.0,
+    "worker_lifetime_jitter": 0.0,
+    "worker_max_rss": 0,
+    "worker_max_rss_jitter": 0,
+    "timeout_worker_healthcheck": 30.0,
+    "control_socket": None,
+    "pid": None,
+    "name": None,
+    "user": None,
+    "group": None,
+    "umask": None,
+    "reload": False,
+    "reload_dirs": (),
+    "reload_includes": (),
+    "reload_excludes": (),
+    "reload_delay": 0.25,
+    "debug": False,
     "timeout_lifespan_startup": 60.0,
     "timeout_lifespan_shutdown": 30.0,
     "timeout_keep_alive": 75.0,
@@ -39,6 +64,8 @@ EXPECTED_DEFAULTS: dict[str, Any] = {
     "timeout_write": 30.0,
     "timeout_handshake": 10.0,
     "timeout_graceful_shutdown": 25.0,
+    "timeout_stream_shutdown": 10.0,
+    "drain_delay": 0.0,
     "keep_alive_max_requests": 0,
     "limit_request_line": 8190,
     "limit_request_fields": 100,
@@ -82,15 +109,23 @@ EXPECTED_DEFAULTS: dict[str, Any] = {
     "keyfile_password": None,
     "ca_certs": None,
     "verify_mode": "none",
+    "tls_min_version": "1.2",
+    "sni_cert": (),
+    "cert_reload": True,
     "ciphers": None,
     "server_header": True,
     "date_header": True,
     "header": (),
     "access_log": False,
     "access_logfile": "-",
-    "access_logformat": '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s" %(L)s',
+    "access_logformat": "auto",
+    "access_log_exclude": (),
     "error_logfile": "-",
     "log_level": "info",
+    "log_format": "text",
+    "log_config": None,
+    "use_colors": None,
+    "request_id": False,
     "observers": (),
     "protocols": (),
     "metrics_bind": (),
@@ -98,6 +133,7 @@ EXPECTED_DEFAULTS: dict[str, Any] = {
     "statsd_host": None,
     "statsd_prefix": "fastserver",
     "dogstatsd_tags": "",
+    "health_check_path": None,
 }
 
 
@@ -120,9 +156,9 @@ def test_a_setting_is_described(key: str) -> None:
     assert "\n" not in fact.help
     assert fact.describe()
     if fact.kind is Kind.DURATION:
-        assert "Seconds" in fact.help
+        assert "seconds" in fact.help.lower()
     if fact.kind is Kind.SIZE:
-        assert "Bytes" in fact.help
+        assert "bytes" in fact.help.lower()
 
 
 def test_no_name_stands_for_two_settings() -> None:
@@ -241,7 +277,10 @@ def test_a_header_takes_the_place_of_the_servers_own() -> None:
         ({"workers": True}, "workers: True is not allowed: want a whole number"),
         ({"workers": "many"}, "workers: 'many' is not allowed: want a whole number"),
         ({"loop": "trio"}, "loop: 'trio' is not supported yet: want one of auto, asyncio, uvloop"),
-        ({"loop": "gevent"}, "loop: 'gevent' is not allowed: want one of auto, asyncio, uvloop"),
+        (
+            {"loop": "gevent"},
+            "loop: 'gevent' is not supported, threads run WSGI applications: want one of auto, asyncio, uvloop",
+        ),
         ({"interface": "rsgi"}, "interface: 'rsgi' is not allowed: want one of auto, asgi3, asgi2, wsgi"),
         ({"threads": -1}, "threads: -1 is not allowed: want a whole number, 0 or more and at most 4096"),
         ({"lifespan": "maybe"}, "lifespan: 'maybe' is not allowed: want one of auto, on, off"),
@@ -309,6 +348,15 @@ def test_a_header_takes_the_place_of_the_servers_own() -> None:
         ({"keyfile_password": "p"}, "keyfile_password: is given without certfile"),
         ({"ca_certs": "c"}, "ca_certs: is given without certfile"),
         ({"ciphers": "ALL"}, "ciphers: is given without certfile"),
+        (
+            {"insecure_bind": "a:1", "bind": "a:1", "certfile": "c"},
+            "insecure_bind: 'a:1' stands in bind too: want another address or name",
+        ),
+        (
+            {"insecure_bind": "a:1", "http1": False, "certfile": "c"},
+            "insecure_bind: has no TLS, http1 is off, and HTTP/2 needs h2c then: want h2c, or http1",
+        ),
+        ({"insecure_bind": "a b", "certfile": "c"}, "insecure_bind: 'a b' is not allowed, the host has"),
         ({"dev_cert": True, "certfile": "c"}, "dev_cert: brings a certificate of its own, and certfile is given"),
         ({"dev_cert": True, "keyfile": "k"}, "dev_cert: brings a certificate of its own, and keyfile is given"),
         (
@@ -326,8 +374,8 @@ def test_a_header_takes_the_place_of_the_servers_own() -> None:
         ({"access_logformat": "%s %s"}, "access_logformat: '%s %s' is not allowed, "),
         ({"access_logformat": "%(zz)s"}, "access_logformat: '%(zz)s' is not allowed, there is no atom %(zz)s: want"),
         ({"access_logformat": ""}, "access_logformat: '' is not allowed, nothing would be logged: want atoms"),
-        ({"log_level": "trace"}, "log_level: 'trace' is not supported yet: want one of debug"),
-        ({"log_level": 5}, "log_level: 5 is not allowed: want one of debug"),
+        ({"log_level": "loud"}, "log_level: 'loud' is not allowed: want one of debug"),
+        ({"log_level": 7}, "log_level: 7 is not allowed: want one of debug"),
         ({"error_logfile": None}, "error_logfile: None is not allowed: want a path"),
         ({"observers": "m"}, "observers: 'm' is not allowed, there is no colon: want module:attr, or a callable"),
         ({"observers": ["m:a", "m:"]}, "observers: 'm:' is not allowed, what stands after the colon is no attribute"),
@@ -351,6 +399,11 @@ def test_a_header_takes_the_place_of_the_servers_own() -> None:
         ({"metrics_bind": "a:1", "protocols": "a:1=m:P"}, "metrics_bind: 'a:1' stands in protocols too: want"),
         ({"metrics_path": "metrics"}, "metrics_path: 'metrics' is not allowed: want a path that starts with /, has"),
         ({"metrics_path": "/stats"}, "metrics_path: '/stats' is not allowed: want"),
+        ({"metrics_path": "/ready"}, "metrics_path: '/ready' is not allowed: want"),
+        ({"health_check_path": ""}, "health_check_path: '' is not allowed: want a path that starts with /"),
+        ({"health_check_path": "up"}, "health_check_path: 'up' is not allowed: want a path that starts with /"),
+        ({"health_check_path": "/a?b"}, "health_check_path: '/a?b' is not allowed: want"),
+        ({"health_check_path": "/%41"}, "health_check_path: '/%41' is not allowed: want"),
         ({"metrics_path": "/a?b"}, "metrics_path: '/a?b' is not allowed: want"),
         ({"metrics_path": "/a b"}, "metrics_path: '/a b' is not allowed: want"),
         ({"statsd_host": "::1"}, "statsd_host: '::1' is not allowed, an IPv6 address stands in brackets"),
@@ -370,7 +423,16 @@ def test_refusals(values: dict[str, Any], line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["combined", "json", "%(h)s %({x-request-id}i)s %(s)d 100%%", DEFAULTS["access_logformat"]]
+    "text",
+    [
+        "combined",
+        "common",
+        "auto",
+        "short",
+        "json",
+        "%(h)s %({x-request-id}i)s %(s)d 100%%",
+        DEFAULTS["access_logformat"],
+    ],
 )
 def test_access_logformat(text: str) -> None:
     assert Config(access_logformat=text).access_logformat == text

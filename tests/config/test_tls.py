@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from fastserver.config import Config, ConfigError
 from fastserver.config.setting import quote
-from fastserver.config.tls import create_ssl_context, read_server_certificate
+from fastserver.config.tls import ServerContext, create_ssl_context
 
 AUTHORITY = trustme.CA()
 CERTIFICATE = AUTHORITY.issue_cert("localhost")
@@ -42,7 +42,7 @@ def locked_keyfile(tmp_path: Path, request: pytest.FixtureRequest) -> str:
     return str(path)
 
 
-def open_context(config: Config) -> ssl.SSLContext:
+def open_context(config: Config) -> ServerContext:
     context = create_ssl_context(config)
     assert context is not None
     return context
@@ -77,7 +77,6 @@ def make_client(*, certificate: trustme.LeafCert | None = None) -> ssl.SSLContex
 
 def test_no_certificate_no_tls() -> None:
     assert create_ssl_context(Config()) is None
-    assert read_server_certificate(Config()) is None
 
 
 def test_the_context(certfile: str, keyfile: str) -> None:
@@ -172,12 +171,12 @@ def test_a_directory_of_authorities(certfile: str, keyfile: str, tmp_path: Path)
     assert open_context(config).verify_mode == ssl.CERT_REQUIRED
 
 
-def test_the_server_certificate_is_the_first_of_the_file(certfile: str, tmp_path: Path) -> None:
+def test_the_server_certificate_is_the_first_of_the_file(certfile: str, keyfile: str, tmp_path: Path) -> None:
     leaf = CERTIFICATE.cert_chain_pems[0].bytes().decode()
-    assert read_server_certificate(Config(certfile=certfile)) == leaf
+    assert open_context(Config(certfile=certfile, keyfile=keyfile)).server_cert_pem == leaf
     both = tmp_path / "both.pem"
     both.write_bytes(CERTIFICATE.private_key_pem.bytes() + b"# note\n" + leaf.encode())
-    assert read_server_certificate(Config(certfile=str(both))) == leaf
+    assert open_context(Config(certfile=str(both))).server_cert_pem == leaf
 
 
 def refuse(config: Config) -> str:
@@ -195,8 +194,6 @@ def test_a_missing_file(certfile: str, keyfile: str, tmp_path: Path) -> None:
     assert refuse(Config(certfile=missing, keyfile=keyfile)) == f"certfile: {problem}"
     assert refuse(Config(certfile=certfile, keyfile=missing)) == f"keyfile: {problem}"
     assert refuse(Config(certfile=certfile, keyfile=keyfile, ca_certs=missing)) == f"ca_certs: {problem}"
-    with pytest.raises(ConfigError, match=r"^certfile: .* cannot be read"):
-        read_server_certificate(Config(certfile=missing))
     assert "cannot be read: Is a directory" in refuse(Config(certfile=str(tmp_path)))
 
 
@@ -208,8 +205,6 @@ def test_a_file_of_the_wrong_kind(certfile: str, keyfile: str, tmp_path: Path) -
     assert refuse(Config(certfile=certfile, keyfile=certfile)).startswith("keyfile: ")
     assert refuse(Config(certfile=certfile)).endswith("holds no private key in PEM form, and no keyfile is given")
     assert refuse(Config(certfile=certfile, keyfile=keyfile, ca_certs=str(nothing))).startswith("ca_certs: OpenSSL")
-    with pytest.raises(ConfigError, match=r"^certfile: .* holds no certificate in PEM form$"):
-        read_server_certificate(Config(certfile=keyfile))
 
 
 def test_a_damaged_certificate(certfile: str, keyfile: str, tmp_path: Path) -> None:

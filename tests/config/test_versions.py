@@ -36,7 +36,7 @@ def test_what_a_key_says(key: str, value: Any, meant: dict[str, bool]) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "problem"),
     [
-        ("http", "h11", "'h11' is not supported yet: want auto or httptools, or 1 or 2"),
+        ("http", "h4", "'h4' is not supported yet: want auto, 1 or 2"),
         ("http2_only", "perhaps", "'perhaps' is not allowed: want yes or no"),
         ("alpn_protocols", ["h4"], "['h4'] is not supported: want h2 or http/1.1 (also h1), or both, and h3"),
         ("alpn_protocols", ["h3"], "['h3'] is not supported, clients learn of HTTP/3 over TCP: want h2,h3 or more"),

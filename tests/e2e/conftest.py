@@ -110,11 +110,11 @@ def site(request: pytest.FixtureRequest) -> Served:
 def _serve(certificate: str) -> Iterator[Serve]:
     servers: list[ServerProcess] = []
 
-    def start(app: str, *arguments: str, tls: bool = False, workers: int = 1) -> Served:
+    def start(app: str, *arguments: str, tls: bool = False, workers: int = 0) -> Served:
         options = ["--certfile", certificate] if tls else []
         server = ServerProcess(app, *options, *arguments, "--workers", str(workers))
         servers.append(server)
-        pids = server.wait_ready(workers) if workers > 1 else []
+        pids = server.wait_ready(workers) if workers else []
         if not pids:
             server.wait_listening()
         return Served(server, "https" if tls else "http", pids or [server.process.pid])

@@ -3,6 +3,7 @@
 A client library would end the connection at the first GOAWAY; this one reads on, as RFC 9113 section 6.8 wants it.
 """
 
+import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable
@@ -19,7 +20,7 @@ from hyperframe.frame import (
     WindowUpdateFrame,
 )
 
-from tests.e2e.peers import Address, connect
+from tests.e2e.peers import Address, connect, wrap
 from tests.e2e.processes import PATIENCE_S
 from tests.h2wire import PREFACE, Answer
 
@@ -33,8 +34,15 @@ class H2Peer:
     ``over`` is set when the server has closed.
     """
 
-    def __init__(self, address: Address, context: ssl.SSLContext | None = None, greet: bool = True) -> None:
-        self.sock = connect(address, context)
+    def __init__(
+        self,
+        address: Address,
+        context: ssl.SSLContext | None = None,
+        greet: bool = True,
+        sock: socket.socket | None = None,
+    ) -> None:
+        """Connect, or go on from ``sock``, which is connected and has said nothing."""
+        self.sock = connect(address, context) if sock is None else wrap(sock, context)
         self.scheme = "http" if context is None else "https"
         self.answers: dict[int, Answer] = {}
         self.frames: list[Frame] = []
@@ -49,15 +57,19 @@ class H2Peer:
         self.window = 65535
         self.windows: dict[int, int] = {}
         if greet:
-            settings = SettingsFrame(0, {SettingsFrame.INITIAL_WINDOW_SIZE: WINDOW})
-            self.send(settings, WindowUpdateFrame(0, WINDOW), preface=PREFACE)
-            self.wait(lambda: bool(self.settings), "the server's SETTINGS")
+            self.greet()
 
     def __enter__(self) -> "H2Peer":
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.sock.close()
+
+    def greet(self) -> None:
+        """The preface, and both sides' SETTINGS."""
+        settings = SettingsFrame(0, {SettingsFrame.INITIAL_WINDOW_SIZE: WINDOW})
+        self.send(settings, WindowUpdateFrame(0, WINDOW), preface=PREFACE)
+        self.wait(lambda: bool(self.settings), "the server's SETTINGS")
 
     def send(self, *frames: Frame, preface: bytes = b"") -> None:
         self.send_bytes(preface + b"".join(frame.serialize() for frame in frames))

@@ -41,6 +41,11 @@ def connect(address: Address, context: ssl.SSLContext | None = None) -> socket.s
     client = socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET)
     client.settimeout(PATIENCE_S)
     client.connect(address if isinstance(address, str) else ("127.0.0.1", address))
+    return wrap(client, context)
+
+
+def wrap(client: socket.socket, context: ssl.SSLContext | None) -> socket.socket:
+    """TLS over ``client``, where there is a context."""
     return client if context is None else context.wrap_socket(client, server_hostname="localhost")
 
 
@@ -63,8 +68,11 @@ def wait_for(condition: Callable[[], bool], what: str) -> None:
 class Client:
     """A blocking client of HTTP or of lines; ``sent`` and ``received`` count its bytes."""
 
-    def __init__(self, address: Address, context: ssl.SSLContext | None = None) -> None:
-        self.sock = connect(address, context)
+    def __init__(
+        self, address: Address, context: ssl.SSLContext | None = None, sock: socket.socket | None = None
+    ) -> None:
+        """Connect, or go on from ``sock``, which is connected and has said nothing."""
+        self.sock = connect(address, context) if sock is None else wrap(sock, context)
         self.sent = self.received = 0
         self._data = b""
 

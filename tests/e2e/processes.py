@@ -23,7 +23,8 @@ PATIENCE_S = 20.0
 class ServerProcess:
     """``python -m fastserver ARGUMENTS`` on a port of its own choice; its log is read as it comes.
 
-    ``command`` takes the place of ``-m fastserver``.  Use as a context manager: at the end nothing of it is left.
+    ``command`` takes the place of ``-m fastserver``, ``python`` of this Python.  Use as a context
+    manager: at the end nothing of it is left.
     """
 
     def __init__(
@@ -31,6 +32,8 @@ class ServerProcess:
         *arguments: str,
         bind: str = "127.0.0.1:0",
         command: tuple[str, ...] = ("-m", "fastserver"),
+        python: str = sys.executable,
+        environment: dict[str, str] | None = None,
         **options: Any,
     ) -> None:
         binds = ["--bind", bind] if bind else []
@@ -38,9 +41,10 @@ class ServerProcess:
         self.log: list[str] = []
         self.port = 0
         self._lines: queue.Queue[str] = queue.Queue()
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+        given = os.environ if environment is None else environment
+        environment = {**given, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
         self.process = subprocess.Popen(
-            [sys.executable, *command, *arguments, *binds],
+            [python, *command, *arguments, *binds],
             cwd=ROOT,
             env=environment,
             stdout=subprocess.PIPE,

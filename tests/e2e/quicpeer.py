@@ -39,11 +39,11 @@ DATAGRAM = 1200
 Fields = Iterable[tuple[bytes, bytes]]
 
 
-def make_configuration(token: bytes = b"", window: int = 1 << 24) -> QuicConfiguration:
+def make_configuration(token: bytes = b"", window: int = 1 << 24, name: str = "localhost") -> QuicConfiguration:
     return QuicConfiguration(
         is_client=True,
         alpn_protocols=["h3"],
-        server_name="localhost",
+        server_name=name,
         verify_mode=ssl.CERT_NONE,
         max_data=window,
         max_stream_data=window,
@@ -93,10 +93,10 @@ def collect(sock: socket.socket, for_s: float) -> list[bytes]:
 class QuicPeer:
     """One connection; ``answers`` is what came by stream, ``over`` how the server ended it."""
 
-    def __init__(self, port: int, token: bytes = b"", window: int = 1 << 24) -> None:
+    def __init__(self, port: int, token: bytes = b"", window: int = 1 << 24, name: str = "localhost") -> None:
         self.port = port
         self.sock = make_socket(port)
-        self.quic = QuicConnection(configuration=make_configuration(token, window))
+        self.quic = QuicConnection(configuration=make_configuration(token, window, name))
         self.answers: dict[int, Answer] = {}
         self.heard: list[bytes] = []
         self.is_open = False

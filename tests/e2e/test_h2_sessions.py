@@ -212,7 +212,7 @@ def test_what_is_wrong_is_closed_with_its_code(tunnels: Tunnels) -> None:
 
 def test_sigterm_closes_each_session_with_1012(serve: Serve) -> None:
     """Seen by a client of frames, since ``h2`` reads nothing behind a GOAWAY."""
-    site = serve(APP, "--h2c")
+    site = serve(APP, "--h2c", "--timeout-stream-shutdown", "0.1")
     with H2Peer(site.port) as peer:
         streams = [peer.connect_session() for _ in range(10)]
         peer.wait(lambda: all(peer.answer(stream).status == 200 for stream in streams), "sessions")

@@ -298,7 +298,7 @@ def limited(serve_long: Serve) -> Served:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_sigterm_closes_each_session_with_1012(serve: Serve, workers: int) -> None:
-    site = serve(APP, workers=workers)
+    site = serve(APP, "--timeout-stream-shutdown", "0.1", workers=workers)
 
     async def main() -> None:
         sessions = await asyncio.gather(*(open_session(site) for _ in range(50)))

@@ -1,4 +1,5 @@
-"""The end of sessions by a drain (W7): of the whole worker or of one connection, over both wires, at any moment."""
+"""The end of sessions by a drain (W7): of the whole worker at its deadline for streams, or of one connection at once,
+over both wires, at any moment."""
 
 from collections.abc import Callable
 from typing import Any
@@ -41,7 +42,9 @@ class H2Client:
 
 
 def stop_worker(wire: Wire) -> None:
+    """A stop that has come to its deadline for streams."""
     wire.drain()
+    wire.end_streams()
 
 
 def end_connection(wire: Wire) -> None:
@@ -72,6 +75,33 @@ def test_w7_a_drain_ends_sessions_with_1012_once(make_client: Any, drain: Callab
     assert client.list_closes() == ([] if moment == "in the session" else [1012])
     if moment == "in the session":
         drain(wire)
+    assert client.list_closes() == [1012]
+    wire.hang_up()
+
+
+@pytest.mark.parametrize("moment", ["before the request", "before the accept", "in the session"])
+@pytest.mark.parametrize("make_client", [H1Client, H2Client])
+def test_w7_a_stop_leaves_sessions_alone_until_its_deadline_for_streams(make_client: Any, moment: str) -> None:
+    gate = Gate()
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        await gate.wait()
+        await Talk()(scope, receive, send)
+
+    client = make_client(app)
+    wire: Wire = client.wire
+    if moment == "before the request":
+        wire.drain()
+    client.ask()
+    if moment == "before the accept":
+        wire.drain()
+    gate.open(wire)
+    if moment == "in the session":
+        wire.drain()
+    wire.advance(5)
+    assert client.list_closes() == []
+    wire.end_streams()
+    wire.end_streams()
     assert client.list_closes() == [1012]
     wire.hang_up()
 

@@ -162,6 +162,8 @@ def test_w7_a_server_that_stops_is_1012() -> None:
     talk = Talk()
     session = Session(talk)
     session.wire.drain()
+    assert session.frames == []
+    session.wire.end_streams()
     assert [each.payload[:2] for each in session.frames] == [(1012).to_bytes(2, "big")]
     session.say(close(1012))
     assert talk.told[-1][0] == 1012

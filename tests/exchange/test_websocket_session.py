@@ -307,6 +307,9 @@ def test_w7_shutdown_is_1012() -> None:
     talk = Talk()
     session = Session(talk).open()
     session.drain()
+    assert session.frames == []
+    session.end_streams()
+    session.end_streams()
     assert session.frames == [closing(1012)]
     assert talk.told == [(1012, "")]
     session.feed(close(1012))
@@ -325,6 +328,7 @@ def test_w7_shutdown_leaves_what_has_come() -> None:
     talk = Talk(body)
     session = Session(talk, max_queue=2).open().feed(text("a") + text("b") + text("late"))
     session.drain()
+    session.end_streams()
     session.feed(text("later") + close(1012))
     assert session.ended
     gate.open(session)
@@ -381,6 +385,7 @@ def test_w8_send_after_the_end_is_an_oserror(how: str) -> None:
         session.vanish()
     elif how == "drain":
         session.drain()
+        session.end_streams()
     elif how == "fault":
         session.feed(frame(7))
     assert isinstance(talk.failure, OSError)

@@ -1,184 +1,49 @@
-"""The access log: every atom, what a client can put into a line, and files that cannot be written."""
+"""The access log: what is logged and what is left out, in which form, and when it is written."""
 
-import base64
 import json
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fastserver._speedups.contract import Peer, Request, ResponseHead
+from fastserver._speedups.contract import Peer
+from fastserver._speedups.logformats import FLUSH_S
 from fastserver.config.errors import ConfigError
-from fastserver.config.logformat import NUMBERS, TEXTS
+from fastserver.config.logformat import TIMED
 from fastserver.config.model import Config
-from fastserver.logs.accesslog import (
-    FIELD_LIMIT,
-    AccessLog,
-    Record,
-    compile_format,
-    escape,
-    make_access_logger,
-    make_getters,
-    render_json,
-)
-from fastserver.logs.logfile import LogFile
+from fastserver.logs.accesslog import AccessLog, choose_format, make_access_logger
+from fastserver.logs.errorlog import configure_error_log
+from tests.logs.records import make_record
 
 
-def make_record(**changes: Any) -> Record:
-    request = Request()
-    request.method = changes.pop("method", "GET")
-    request.http_version = changes.pop("http_version", "1.1")
-    request.raw_path = changes.pop("raw_path", b"/items/1")
-    request.query_string = changes.pop("query_string", b"q=2")
-    request.headers = changes.pop(
-        "headers",
-        [(b"host", b"example.org"), (b"referer", b"http://a/"), (b"user-agent", b"curl/8"), (b"x-id", b"7")],
-    )
-    head = ResponseHead()
-    head.status = 200
-    head.fields = [(b"Content-Type", b"text/plain"), (b"etag", b'"v1"')]
-    record = Record(request, 200, 1234, 1.5000259, Peer(client=("192.0.2.1", 4711), scheme="https"), head)
-    return record._replace(**changes)
+class Loop:
+    """What is due at the end of the turn, and what later."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.soon: list[Callable[[], object]] = []
+        self.later: list[tuple[float, Callable[[], object]]] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_soon(self, callback: Callable[[], object]) -> None:
+        self.soon.append(callback)
+
+    def call_later(self, delay_s: float, callback: Callable[[], object]) -> None:
+        self.later.append((delay_s, callback))
 
 
-def render(text: str, **changes: Any) -> str:
-    return compile_format(text)(make_record(**changes))
-
-
-@pytest.mark.parametrize(
-    ("atom", "text"),
-    [
-        ("%(h)s", "192.0.2.1"),
-        ("%(l)s", "-"),
-        ("%(u)s", "-"),
-        ("%(r)s", "GET /items/1?q=2 HTTP/1.1"),
-        ("%(R)s", "GET /items/1 HTTP/1.1"),
-        ("%(m)s", "GET"),
-        ("%(U)s", "/items/1"),
-        ("%(Uq)s", "/items/1?q=2"),
-        ("%(q)s", "q=2"),
-        ("%(H)s", "HTTP/1.1"),
-        ("%(S)s", "https"),
-        ("%(s)s", "200"),
-        ("%(st)s", "OK"),
-        ("%(b)s", "1234"),
-        ("%(B)s", "1234"),
-        ("%(f)s", "http://a/"),
-        ("%(a)s", "curl/8"),
-        ("%(T)s", "1"),
-        ("%(D)s", "1500025"),
-        ("%(M)s", "1500"),
-        ("%(L)s", "1.500026"),
-        ("%({x-id}i)s", "7"),
-        ("%({X-Id}i)s", "7"),
-        ("%({none}i)s", "-"),
-        ("%({content-type}o)s", "text/plain"),
-        ("%({etag}o)s", r"\x22v1\x22"),
-        ("%({none}o)s", "-"),
-        ("%({NO_SUCH_VARIABLE}e)s", "-"),
-        ("%(D)8d|%%|%(m)-5s|", " 1500025|%|GET  |"),
-    ],
-)
-def test_atoms(atom: str, text: str) -> None:
-    assert render(atom) == text
-
-
-def test_the_process() -> None:
-    assert render("%(p)s") == f"<{os.getpid()}>"
-
-
-def test_the_time_is_that_of_common_log_format() -> None:
-    assert re.fullmatch(r"\[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\]", render("%(t)s"))
-
-
-def test_the_environment_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LOGGED", "one")
-    line = compile_format("%({LOGGED}e)s")
-    monkeypatch.setenv("LOGGED", "two")
-    assert line(make_record()) == "one"
-
-
-def test_what_is_not_known_is_a_dash() -> None:
-    record = make_record(headers=[], peer=Peer(), status=0, head=None, body_bytes=0)
-    line = compile_format("%(h)s %(u)s %(s)s %(st)s %(b)s %(B)s %(f)s %(a)s %({etag}o)s")(record)
-    assert line == "- - 499 - - 0 - - -"
-
-
-def test_the_user_of_basic_authentication_is_logged_without_the_password() -> None:
-    token = base64.b64encode(b'al"ice:sesame')
-    assert render("%(u)s", headers=[(b"authorization", b"Basic " + token)]) == r"al\x22ice"
-    for value in (b"Basic ###", b"Bearer abc", b"Basic", b""):
-        assert render("%(u)s", headers=[(b"authorization", value)]) == "-"
-
-
-HOSTILE = b'a\r\nfake "line" \\ \x1b[2J \x7f \xff end'
-ESCAPED = r"a\x0d\x0afake \x22line\x22 \x5c \x1b[2J \x7f \xff end"
-
-
-@pytest.mark.parametrize("atom", ["%(f)s", "%(a)s", "%({x-id}i)s", "%(U)s", "%(q)s", "%({etag}o)s"])
-def test_no_client_can_forge_a_line(atom: str) -> None:
-    head = ResponseHead()
-    head.fields = [(b"etag", HOSTILE)]
-    line = render(
-        atom,
-        raw_path=HOSTILE,
-        query_string=HOSTILE,
-        headers=[(b"referer", HOSTILE), (b"user-agent", HOSTILE), (b"x-id", HOSTILE)],
-        head=head,
-    )
-    assert line == ESCAPED
-
-
-@pytest.mark.parametrize("byte", range(256))
-def test_each_byte_is_safe_or_escaped(byte: int) -> None:
-    text = chr(byte)
-    safe = 0x20 <= byte <= 0x7E and text not in '"\\'
-    assert escape(text) == (text if safe else f"\\x{byte:02x}")
-
-
-@pytest.mark.parametrize(("length", "kept"), [(-1, -1), (0, 0), (1, 0)])
-def test_a_field_has_a_limit(length: int, kept: int) -> None:
-    assert escape("a" * (FIELD_LIMIT + length)) == "a" * (FIELD_LIMIT + kept)
-
-
-def test_every_atom_that_the_configuration_lets_pass_has_a_value_of_its_kind() -> None:
-    getters = make_getters()
-    assert set(getters) == NUMBERS | TEXTS
-    for name, getter in getters.items():
-        for record in (make_record(), make_record(status=0, body_bytes=0, head=None, peer=Peer())):
-            assert isinstance(getter(record), int) or name not in NUMBERS
-
-
-def test_json_is_one_object_on_one_line() -> None:
-    line = render_json(make_record(raw_path=HOSTILE, status=0))
-    assert line.isascii()
-    assert "\n" not in line
-    found = json.loads(line)
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", found.pop("time"))
-    assert found == {
-        "client": "192.0.2.1",
-        "method": "GET",
-        "path": HOSTILE.decode("latin-1"),
-        "query": "q=2",
-        "protocol": "HTTP/1.1",
-        "scheme": "https",
-        "host": "example.org",
-        "status": 499,
-        "bytes": 1234,
-        "duration_s": 1.500026,
-        "referer": "http://a/",
-        "user_agent": "curl/8",
-        "pid": os.getpid(),
-    }
-
-
-def log_to(path: Path, text: str = "%(m)s %(s)s", defer: Callable[[Any], object] | None = None) -> AccessLog:
-    log = make_access_logger(Config(access_log=True, access_logfile=str(path), access_logformat=text), defer)
-    assert log is not None
+def log_to(path: Path, text: str = "%(m)s %(s)s", loop: Any = None, **settings: Any) -> AccessLog:
+    log = make_access_logger(Config(access_log=True, access_logfile=str(path), access_logformat=text, **settings), loop)
+    assert isinstance(log, AccessLog)
     return log
+
+
+def call(log: AccessLog, **changes: Any) -> None:
+    log(*make_record(**changes)[:6])
 
 
 def test_it_is_off_by_default() -> None:
@@ -189,8 +54,8 @@ def test_lines_are_appended(tmp_path: Path) -> None:
     path = tmp_path / "access.log"
     path.write_text("before\n")
     log = log_to(path)
-    log(*make_record())
-    log(*make_record(status=404))
+    call(log)
+    call(log, status=404)
     log.close()
     assert path.read_text() == "before\nGET 200\nGET 404\n"
 
@@ -198,27 +63,44 @@ def test_lines_are_appended(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("text", "start"), [("combined", "192.0.2.1 - - ["), ("json", '{"time":')])
 def test_formats_with_a_name(tmp_path: Path, text: str, start: str) -> None:
     log = log_to(tmp_path / "access.log", text)
-    log(*make_record())
+    call(log)
     assert (tmp_path / "access.log").read_text().startswith(start)
 
 
 def test_lines_of_one_turn_are_written_together(tmp_path: Path) -> None:
     path = tmp_path / "access.log"
-    deferred: list[Callable[[], object]] = []
-    log = log_to(path, defer=deferred.append)
-    log(*make_record())
-    log(*make_record())
-    assert (len(deferred), path.read_text()) == (1, "")
-    deferred.pop()()
+    loop = Loop()
+    log = log_to(path, loop=loop)
+    call(log)
+    call(log)
+    assert (len(loop.soon), path.read_text()) == (1, "")
+    loop.soon.pop()()
     assert path.read_text() == "GET 200\nGET 200\n"
-    log(*make_record())
-    assert len(deferred) == 1
+
+
+def test_a_busy_server_writes_the_lines_of_many_turns_together(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    loop = Loop()
+    log = log_to(path, loop=loop)
+    call(log)
+    loop.soon.pop()()
+    loop.now += 0.9 * FLUSH_S
+    call(log)  # soon after, in the next turn
+    call(log)
+    assert not loop.soon
+    ((delay_s, flush),) = loop.later
+    assert delay_s == FLUSH_S
+    flush()
+    assert path.read_text() == "GET 200\n" * 3
+    loop.now += 1.1 * FLUSH_S
+    call(log)
+    assert (len(loop.soon), len(loop.later)) == (1, 1)
 
 
 def test_a_line_that_cannot_be_made_costs_no_request(tmp_path: Path) -> None:
     log = log_to(tmp_path / "access.log")
-    log(None, 200, 0, 0.0, Peer(), None)  # type: ignore[arg-type]
-    log(*make_record())
+    log(None, 200, 0, 0.0, Peer(), None)
+    call(log)
     assert (log.failed, (tmp_path / "access.log").read_text()) == (1, "GET 200\n")
 
 
@@ -227,67 +109,78 @@ def test_a_file_that_cannot_be_opened_is_told_at_the_start(tmp_path: Path) -> No
         log_to(tmp_path / "none" / "access.log")
 
 
-# The destination.
+@pytest.mark.parametrize(
+    ("pattern", "path", "is_left_out"),
+    [
+        ("/health", "/health", True),
+        ("/health", "/healthy", False),
+        ("/health", "/api/health", False),
+        ("/static/*", "/static/a/b.css", True),
+        ("/static/*", "/static", False),
+        ("*.ico", "/favicon.ico", True),
+        ("/v[12]/ping", "/v2/ping", True),
+        ("/v[12]/ping", "/v3/ping", False),
+        ("/a.b", "/a-b", False),
+        ("/caf\u00e9", "/caf\u00e9", True),
+    ],
+)
+def test_paths_can_be_left_out(tmp_path: Path, pattern: str, path: str, is_left_out: bool) -> None:
+    log = log_to(tmp_path / "access.log", access_log_exclude=["/other", pattern, "/none/*"])
+    call(log, path=path)
+    assert ((tmp_path / "access.log").read_text() == "") == is_left_out
 
 
-def test_a_full_disk_drops_and_counts() -> None:
-    file = LogFile("/dev/full")
-    file.write(b"line\n")
-    file.write(b"line\n")
-    assert file.dropped == 2
-    file.close()
+@pytest.mark.parametrize(
+    ("settings", "is_terminal", "form"),
+    [
+        ({}, False, TIMED),
+        ({}, True, "short"),
+        ({"log_format": "json"}, False, "json"),
+        ({"log_format": "json"}, True, "json"),
+        ({"log_format": "json", "access_logformat": "combined"}, False, "combined"),
+        ({"access_logformat": "json"}, True, "json"),
+        ({"access_logformat": "short"}, False, "short"),
+    ],
+)
+def test_the_form_goes_by_who_reads(settings: dict[str, str], is_terminal: bool, form: str) -> None:
+    assert choose_format(Config(**settings), is_terminal) == form
 
 
-def open_fifo(path: Path) -> tuple[LogFile, int]:
+def test_a_terminal_gets_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    reader, terminal = os.openpty()
+    log = log_to(Path(os.ttyname(terminal)), "auto")
+    call(log)
+    assert b" GET /items/1?q=2 \x1b[32m200\x1b[0m " in os.read(reader, 1000)
+    log.close()
+    os.close(reader)
+    os.close(terminal)
+
+
+def test_what_was_lost_is_told_by_the_error_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_error_log()
+    path = tmp_path / "pipe"
     os.mkfifo(path)
     reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    return LogFile(str(path)), reader
-
-
-def test_a_pipe_that_nobody_reads_never_blocks(tmp_path: Path) -> None:
-    file, reader = open_fifo(tmp_path / "pipe")
-    line = b"x" * 1023 + b"\n"
-    for _ in range(3000):  # three times what pipe and buffer hold together
-        file.write(line)
-    assert file.dropped > 0
-    read = b""
-    while True:
-        try:
-            read += os.read(reader, 1 << 20)
-        except BlockingIOError:
-            break
-        file.flush()
-    assert len(read) == (3000 - file.dropped) * len(line)
-    assert set(read.split(b"\n")) == {b"x" * 1023, b""}  # whole lines only
-    file.close()
+    log = log_to(path)
+    os.close(reader)
+    for _ in range(3):
+        call(log)
+    log.tick()
+    assert (capsys.readouterr().err, log.dropped) == ("", 3)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    call(log)
+    log.tick()
+    log.tick()
+    assert os.read(reader, 1000) == b"GET 200\n"
+    assert capsys.readouterr().err.endswith("WARNING 3 lines of the access log were lost: Broken pipe\n")
+    log.close()
     os.close(reader)
 
 
-def test_a_pipe_without_reader_drops(tmp_path: Path) -> None:
-    file, reader = open_fifo(tmp_path / "pipe")
-    os.close(reader)
-    file.write(b"line\n")
-    assert file.dropped == 1
-    file.close()
-
-
-def test_a_closed_file_drops(tmp_path: Path) -> None:
-    file = LogFile(str(tmp_path / "access.log"))
-    file.close()
-    file.write(b"line\n")
-    assert file.dropped == 1
-
-
-def test_a_dash_is_standard_output(capfd: pytest.CaptureFixture[str]) -> None:
-    file = LogFile("-")
-    file.write(b"line\n")
-    file.close()
-    assert capfd.readouterr().out == "line\n"
-
-
-def test_a_process_without_standard_output_writes_into_no_client(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.__stdout__", None)
-    file = LogFile("-")
-    file.write(b"line\n")
-    assert file.dropped == 1
-    file.close()
+def test_json_of_the_error_log_makes_the_access_log_json(tmp_path: Path) -> None:
+    log = log_to(tmp_path / "access.log", "auto", log_format="json", request_id=True)
+    call(log, headers=[(b"x-request-id", b"abc")])
+    assert json.loads((tmp_path / "access.log").read_text())["request_id"] == "abc"

@@ -53,7 +53,7 @@ def test_a_traceback_follows_its_line(stderr: Stderr) -> None:
         configure_error_log().exception("failed")
     lines = stderr.getvalue().splitlines()
     assert lines[0].endswith("ERROR failed")
-    assert (lines[1], lines[-1]) == ("Traceback (most recent call last):", "ValueError: bad")
+    assert (lines[1], lines[-1]) == ("  Traceback (most recent call last):", "  ValueError: bad")
 
 
 def test_colours_are_for_terminals_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,7 +54,18 @@ def test_stats() -> None:
     assert stats["total"]["gauges"]["tasks"] == 6
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/stats"])
+def test_probes() -> None:
+    ready = [True]
+    app = MetricsApp(lambda: BOARD, lambda: 0.0, "1.2.3", is_ready=lambda: ready[0])
+    status, headers, body = ask(app, "/ready")
+    assert (status, body) == (200, b"ready\n")
+    assert headers[b"cache-control"] == b"no-store"
+    ready[0] = False
+    assert ask(app, "/ready")[::2] == (503, b"not ready\n")
+    assert ask(app, "/live")[::2] == (200, b"live\n")
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/stats", "/ready", "/live"])
 def test_head_is_get_without_the_body(path: str) -> None:
     status, headers, _ = ask(APP, path)
     assert ask(APP, path, "HEAD") == (status, headers, b"")
@@ -67,7 +78,7 @@ def test_other_paths(path: str, method: str) -> None:
     assert (status, headers[b"content-length"], body) == (404, b"10", b"not found\n")
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/stats"])
+@pytest.mark.parametrize("path", ["/metrics", "/stats", "/ready", "/live"])
 @pytest.mark.parametrize("method", ["POST", "DELETE", "OPTIONS", "get"])
 def test_other_methods(path: str, method: str) -> None:
     status, headers, _ = ask(APP, path, method)

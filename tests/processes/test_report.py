@@ -9,7 +9,7 @@ import pytest
 
 from fastserver import Config
 from fastserver.metrics.statsd import StatsdReporter
-from fastserver.processes.report import PLACES_PER_WORKER, Report
+from fastserver.processes.report import PLACES_MIN, PLACES_PER_WORKER, Report
 from fastserver.server.monitor import REPORT_S
 
 LOG = logging.getLogger("test.report")
@@ -44,9 +44,11 @@ def count_requests(number: int) -> dict[str, object]:
 
 
 def test_each_worker_gets_a_place_and_one_too_many_only_reads(caplog: pytest.LogCaptureFixture) -> None:
-    report = make_report(count=2)
-    places = [report.claim() for _ in range(2 * PLACES_PER_WORKER)]
-    assert [slot for _, slot in places] == list(range(2 * PLACES_PER_WORKER))
+    count = 1 + PLACES_MIN // PLACES_PER_WORKER
+    report = make_report(count=count)
+    places = [report.claim() for _ in range(count * PLACES_PER_WORKER)]
+    assert [slot for _, slot in places] == list(range(count * PLACES_PER_WORKER))
+    assert places[5] == report.at(5)
     assert caplog.records == []
     board, slot = report.claim()
     assert slot is None

@@ -16,9 +16,11 @@ import pytest
 
 from fastserver.config.bind import TCPBind
 from fastserver.config.model import Config
-from fastserver.processes import supervisor
+from fastserver.processes import crew, spawning
 from fastserver.processes.channel import Channel, Message
+from fastserver.processes.generation import Generation
 from fastserver.processes.supervisor import Supervisor
+from fastserver.server.numbers import WorkerNumbers
 from fastserver.transport.udpgroup import QUICPlace, UDPGroup
 from tests.transport.test_steering import CONSTANTS, make_cid, make_long, make_short
 
@@ -33,8 +35,7 @@ class EchoWorker:
     What the datagram says behind 30 bytes is done: ``leave`` (ask to be retired), ``end``, ``die``.
     """
 
-    def __init__(self, *arguments: object) -> None:
-        *_, channel, _, quic = arguments
+    def __init__(self, *_: object, channel: object, quic: object, **others: object) -> None:
         assert isinstance(channel, Channel)
         assert isinstance(quic, QUICPlace)
         self.channel, self.quic = channel, quic
@@ -109,13 +110,13 @@ class Site:
 def run_supervisor(group: UDPGroup, log_path: Path) -> int:
     log = logging.Logger("tests.supervisor", logging.DEBUG)
     log.addHandler(logging.FileHandler(log_path))
-    return Supervisor("no:app", Config(), [], None, 2, group, log).run()
+    return Supervisor(Generation("no:app", Config(workers=2), [], None, WorkerNumbers(group)), log).run()
 
 
 @pytest.fixture
 def open_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], Site]]:
-    monkeypatch.setattr(supervisor, "Worker", EchoWorker)
-    monkeypatch.setattr(supervisor, "LEAVING_S", 0.01)
+    monkeypatch.setattr(spawning, "Worker", EchoWorker)
+    monkeypatch.setattr(crew, "LEAVING_S", 0.01)
     sites: list[Site] = []
 
     def start(numbers: int) -> Site:
@@ -174,7 +175,7 @@ def test_datagrams_follow_the_workers(open_site: Callable[[int], Site]) -> None:
 
 
 def test_without_a_free_number_the_next_start_waits_for_an_end(open_site: Callable[[int], Site]) -> None:
-    site = open_site(3)
+    site = open_site(3)  # room for one worker beside the two that are asked for
     site.wait(lambda: set(site.meet()) == {0, 1}, "two workers serve")
     assert site.ask_worker(0, b"leave") is not None
     site.wait(lambda: set(site.meet()) == {1, 2}, "the last number is taken")

@@ -27,6 +27,7 @@ def test_each_address_is_bound_for_its_purpose(tmp_path: Path) -> None:
     paths = [str(tmp_path / name) for name in ("app", "lines", "metrics")]
     config = make_config(
         bind=("127.0.0.1:0", f"unix:{paths[0]}"),
+        insecure_bind="127.0.0.1:0",
         protocols=[(f"unix:{paths[1]}", Handler), ("alpn:lines", Handler)],
         metrics_bind=("127.0.0.1:0", f"unix:{paths[2]}"),
         certfile=__file__,
@@ -34,16 +35,17 @@ def test_each_address_is_bound_for_its_purpose(tmp_path: Path) -> None:
     endpoints = open_endpoints(config)
     try:
         assert [(endpoint.purpose, endpoint.binding) for endpoint in endpoints] == [
-            *[(Purpose.APPLICATION, None)] * 2,
+            *[(Purpose.APPLICATION, None)] * 3,
             (Purpose.HANDLER, config.protocols[0]),
             *[(Purpose.METRICS, None)] * 2,
         ]
-        ports = [endpoint.listener.sock.getsockname()[1] for endpoint in (endpoints[0], endpoints[3])]
+        ports = [endpoint.listener.sock.getsockname()[1] for endpoint in (endpoints[0], endpoints[2], endpoints[4])]
         assert [describe_endpoint(endpoint, config) for endpoint in endpoints] == [
             f"https://127.0.0.1:{ports[0]}",
             f"https+unix:{paths[0]}",
+            f"http://127.0.0.1:{ports[1]}",
             f"tls+unix:{paths[1]} ({__name__}:Handler)",
-            f"http://127.0.0.1:{ports[1]}/metrics (metrics)",
+            f"http://127.0.0.1:{ports[2]}/metrics (metrics)",
             f"http+unix:{paths[2]}/metrics (metrics)",
         ]
     finally:

@@ -38,7 +38,7 @@ def claim(numbers: WorkerNumbers) -> QUICPlace:
     return place
 
 
-@pytest.mark.parametrize(("workers", "count"), [(1, 1), (2, 6), (64, 130), (126, 254), (127, 256), (254, 256)])
+@pytest.mark.parametrize(("workers", "count"), [(0, 1), (1, 4), (2, 6), (64, 130), (126, 254), (127, 256), (254, 256)])
 def test_there_are_more_numbers_than_workers(workers: int, count: int) -> None:
     assert count_numbers(workers) == count
     assert workers == 1 or count > workers

@@ -69,22 +69,25 @@ def test_a_name_goes_over_the_address(alpn: str | None, default: WireProtocol, w
 
 
 @pytest.mark.parametrize(
-    ("settings", "names", "default"),
+    ("settings", "has_tls", "names", "default"),
     [
-        ({}, ["h2", "http/1.1"], HTTP1),
-        ({"certfile": "c"}, ["h2", "http/1.1"], HTTP1),
-        ({"h2c": True}, ["h2", "http/1.1"], EITHER),
-        ({"h2c": True, "certfile": "c"}, ["h2", "http/1.1"], HTTP1),
-        ({"http2": False}, ["http/1.1"], HTTP1),
-        ({"http1": False, "h2c": True}, ["h2"], PRIOR),
-        ({"http1": False, "certfile": "c"}, ["h2"], PRIOR),
+        ({}, False, ["h2", "http/1.1"], HTTP1),
+        ({"certfile": "c"}, True, ["h2", "http/1.1"], HTTP1),
+        ({"h2c": True}, False, ["h2", "http/1.1"], EITHER),
+        ({"h2c": True, "certfile": "c"}, True, ["h2", "http/1.1"], HTTP1),
+        ({"h2c": True, "certfile": "c"}, False, ["h2", "http/1.1"], EITHER),
+        ({"http2": False}, False, ["http/1.1"], HTTP1),
+        ({"http1": False, "h2c": True}, False, ["h2"], PRIOR),
+        ({"http1": False, "certfile": "c"}, True, ["h2"], PRIOR),
     ],
 )
-def test_the_versions_that_are_served(settings: dict[str, Any], names: list[str], default: WireProtocol) -> None:
+def test_the_versions_that_are_served(
+    settings: dict[str, Any], has_tls: bool, names: list[str], default: WireProtocol
+) -> None:
     config = Config(**settings)
     assert list(list_http(config).items()) == [(name, HTTP[name]) for name in names]
-    assert choose_default(config) is default
-    pipeline = Extensions().make_pipeline(config, None)
+    assert choose_default(config, has_tls) is default
+    pipeline = Extensions().make_pipeline(config, None, has_tls=has_tls)
     assert [pipeline.choose(alpn) for alpn in (None, "unknown")] == [default] * 2
     assert [pipeline.choose(alpn) for alpn in names] == [HTTP[name] for name in names]
 

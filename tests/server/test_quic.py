@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from fastserver import Config
 from fastserver.config.bind import TCPBind
+from fastserver.config.credentials import read_certificates
 from fastserver.server import quic
 from fastserver.server.endpoints import Endpoint, open_endpoints
 from fastserver.server.quic import (
@@ -66,7 +67,7 @@ def open_and_close(config: Config, workers: int = 1) -> tuple[list[tuple[str, in
     log, records = make_log()
     endpoints = open_endpoints(config)
     try:
-        group = open_group(config, endpoints, workers, log)
+        group = open_group(config, endpoints, workers, log, read_certificates(config))
     finally:
         release(endpoint.listener for endpoint in endpoints)
     if group is None:
@@ -204,6 +205,7 @@ def test_other_addresses_are_none_for_http3(tmp_path: Path) -> None:
         f"unix:{tmp_path / 's'}",
         http3=True,
         metrics_bind="localhost:0",
+        insecure_bind="127.0.0.1:0",
         protocols={"localhost:0": Recorder},
     )
     assert binds == [TCPBind("127.0.0.1", found[0])]
@@ -230,9 +232,15 @@ def test_alt_svc(settings: dict[str, Any], addresses: list[tuple[str, int]], lin
 # What aioquic is told.
 
 
+def configure(config: Config) -> Any:
+    certificates = read_certificates(config)
+    assert certificates is not None
+    return make_configuration(config, certificates)
+
+
 @needs_aioquic
 def test_the_configuration(certfile: str, keyfile: str) -> None:
-    made = make_configuration(
+    made = configure(
         Config(
             certfile=certfile,
             keyfile=keyfile,
@@ -251,20 +259,20 @@ def test_the_configuration(certfile: str, keyfile: str) -> None:
 def test_an_encrypted_key(tmp_path: Path, certfile: str, form: PrivateFormat) -> None:
     key = load_pem_private_key(CERTIFICATE.private_key_pem.bytes(), None)
     locked = write_key(tmp_path, key, b"hunter2", form)
-    made = make_configuration(Config(certfile=certfile, keyfile=locked, keyfile_password="hunter2"))
+    made = configure(Config(certfile=certfile, keyfile=locked, keyfile_password="hunter2"))
     assert made.private_key.public_key() == made.certificate.public_key()
     with pytest.raises(Unavailable, match=r"the private key in .* cannot be used"):
-        make_configuration(Config(certfile=certfile, keyfile=locked, keyfile_password="hunter3"))
+        configure(Config(certfile=certfile, keyfile=locked, keyfile_password="hunter3"))
 
 
 @needs_aioquic
 def test_a_password_that_is_not_needed(certfile: str, keyfile: str) -> None:
-    assert make_configuration(Config(certfile=certfile, keyfile=keyfile, keyfile_password="x")).private_key is not None
+    assert configure(Config(certfile=certfile, keyfile=keyfile, keyfile_password="x")).private_key is not None
 
 
 @needs_aioquic
 def test_certificate_and_key_in_one_file(tmp_path: Path) -> None:
-    made = make_configuration(Config(certfile=write_server_pem(tmp_path)))
+    made = configure(Config(certfile=write_server_pem(tmp_path)))
     assert made.private_key.public_key() == made.certificate.public_key()
 
 
@@ -283,7 +291,7 @@ def test_certificate_and_key_in_one_file(tmp_path: Path) -> None:
 def test_kinds_of_keys(tmp_path: Path, certfile: str, key: Any, is_fit: bool) -> None:
     config = Config(certfile=certfile, keyfile=write_key(tmp_path, key))
     if is_fit:
-        assert make_configuration(config).private_key is not None
+        assert configure(config).private_key is not None
         return
     with pytest.raises(Unavailable, match=r"take one of RSA, P-256, P-384 or Ed25519$"):
-        make_configuration(config)
+        configure(config)

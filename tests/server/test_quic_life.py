@@ -5,6 +5,7 @@ The parts that carry QUIC are fakes; sockets are real.
 
 import asyncio
 import copy
+import datetime
 import logging
 import socket
 import ssl
@@ -18,12 +19,17 @@ import h2.config
 import h2.connection
 import h2.events
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from fastserver import Config, Server
-from fastserver.config.tls import create_ssl_context
+from fastserver.config.credentials import read_certificates
 from fastserver.errors import StartupFailed
 from fastserver.server.endpoints import open_endpoints
 from fastserver.server.quic import QUICService, open_group, open_place
+from fastserver.server.tls import get_certificates, load_tls
 from tests.certificates import AUTHORITY, CERTIFICATE, write_server_pem
 from tests.fakes import make_host, make_log
 from tests.server.applications import Recorder, render_request
@@ -86,16 +92,19 @@ def pick(fields: list[tuple[bytes, bytes]], name: bytes = b"alt-svc") -> list[by
 
 def test_it_is_served_and_announced(parts: FakeParts, settings: dict[str, Any]) -> None:
     async def main() -> None:
-        async with Server(Recorder(), Config(**settings, metrics_bind="127.0.0.1:0")) as server:
+        given = {"metrics_bind": "127.0.0.1:0", "insecure_bind": "127.0.0.1:0"}
+        async with Server(Recorder(), Config(**settings, **given)) as server:
             (port,) = parts.ports
             assert port.calls == ["start"]
             assert server.quic_addresses == [port.sock.getsockname()]
             (_, number) = server.quic_addresses[0]
             assert f"https://127.0.0.1:{number} (HTTP/3, UDP)" in server.urls
-            assert len(server.urls) == 3
+            assert len(server.urls) == 4
             line = f'h3=":{number}"; ma=86400'.encode()
             assert pick(await fetch_fields(server.addresses[0])) == [line]
             assert pick(await fetch_fields(server.addresses[0], "h2")) == [line]
+            # Without TLS nobody is sent elsewhere.
+            assert pick(await fetch_fields(server.addresses[1], "")) == []
             metrics = await fetch_fields(server.metrics_addresses[0], "")
             assert (pick(metrics), len(pick(metrics, b"content-type"))) == ([], 1)
         assert port.calls == ["start", "read", "close"]
@@ -141,28 +150,71 @@ def test_all_else_is_served_without_it(
     assert [line.startswith("HTTP/3 is not served: ") for line in lines] == [True]
 
 
-def test_a_key_that_has_changed_since_the_sockets_were_bound(
-    parts: FakeParts, settings: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_files_are_read_once(parts: FakeParts, settings: dict[str, Any]) -> None:
+    """Before privileges are dropped: a worker needs none of them, over TCP or QUIC."""
     config = Config(**settings)
     log, records = make_log()
-    place = open_place(config, [], log)
+    tls = load_tls(config)
+    place = open_place(config, [], log, get_certificates(tls))
     assert place is not None
     assert records == []
 
     async def main() -> None:
-        endpoints, context = open_endpoints(config), create_ssl_context(config)
-        Path(settings["certfile"]).write_bytes(CERTIFICATE.cert_chain_pems[0].bytes())
-        server = Server(Recorder(), config, endpoints=endpoints, ssl_context=context, quic=place)
-        async with server:
-            assert (server.quic_addresses, parts.ports) == ([], [])
-            assert pick(await fetch_fields(server.addresses[0])) == []
+        endpoints = open_endpoints(config)
+        Path(settings["certfile"]).unlink()
+        async with Server(Recorder(), config, endpoints=endpoints, tls=tls, quic=place) as server:
+            assert len(server.quic_addresses) == len(parts.ports) == 1
+            assert len(pick(await fetch_fields(server.addresses[0]))) == 1
         with pytest.raises(OSError, match="Bad file descriptor"):
             _ = place.group.addresses
 
     run_in_loop(asyncio.new_event_loop, main())
-    (line,) = (record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING)
-    assert line.startswith("HTTP/3 is not served: the private key in ")
+
+
+def test_new_certificates(parts: FakeParts, settings: dict[str, Any], tmp_path: Path) -> None:
+    """Who comes afterwards gets them, by name too; what aioquic cannot use changes nothing."""
+    other = AUTHORITY.issue_cert("a.example")
+    path = tmp_path / "other.pem"
+    other.private_key_and_cert_chain_pem.write_to_path(str(path))
+    settings["sni_cert"] = f"a.example={path}"
+
+    def make_engine(port: Any) -> tuple[Any, ...]:
+        made: tuple[Any, ...] = port.protocol.open(object(), port.host, b"original", b"retried.")[3](object())
+        return made
+
+    async def main() -> None:
+        async with Server(Recorder(), Config(**settings)) as server:
+            (port,) = parts.ports
+            before = make_engine(port)
+            certificate, chain, key, pem = before[-1]("a.EXAMPLE")
+            assert pem == other.cert_chain_pems[0].bytes().decode()
+            assert (certificate.public_key(), chain) == (key.public_key(), [])
+            assert before[-1]("b.example") is None
+            new = AUTHORITY.issue_cert("localhost")
+            new.private_key_and_cert_chain_pem.write_to_path(settings["certfile"])
+            assert server.reload_certificates()
+            after = make_engine(port)
+            assert (before[-2] == after[-2], after[-2]) == (False, new.cert_chain_pems[0].bytes().decode())
+            assert after[2].certificate != before[2].certificate
+            assert after[2].private_key.public_key() == after[2].certificate.public_key()
+            write_p521(path)
+            assert not server.reload_certificates()
+            assert make_engine(port)[2] is after[2]
+            assert len(pick(await fetch_fields(server.addresses[0]))) == 1
+
+    run_in_loop(asyncio.new_event_loop, main())
+
+
+def write_p521(path: Path) -> None:
+    """A certificate that OpenSSL can use and aioquic cannot."""
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a.example")])
+    key = ec.generate_private_key(ec.SECP521R1())
+    now = datetime.datetime.now(datetime.timezone.utc)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + datetime.timedelta(days=1))
+    path.write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        + builder.sign(key, SHA256()).public_bytes(Encoding.PEM)
+    )
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -211,17 +263,19 @@ def test_what_a_connection_is_made_of(parts: FakeParts, settings: dict[str, Any]
             connection, listener = object(), object()
             kind, wired, host, make_engine = port.protocol.open(connection, port.host, b"original", b"retried.")
             assert (kind, wired, host) == ("wire", connection, port.host)
-            engine, heard, configuration, limits, cids, original, retried, make_token = make_engine(listener)
+            engine, heard, configuration, limits, *facts = make_engine(listener)
+            cids, original, retried, make_token, pem, choose = facts
+            assert (pem, choose) == (CERTIFICATE.cert_chain_pems[0].bytes().decode(), None)
             assert (engine, heard, original, retried) == ("engine", listener, b"original", b"retried.")
             assert (limits is host.limits.h3, limits.streams) == (True, 7)
             assert cids.find_worker(cids.make()) == 0
             assert make_token(("127.0.0.1", 1)) != make_token(("127.0.0.1", 1))
             assert configuration.is_client is False
-            wire = SimpleNamespace(engine=SimpleNamespace(cipher_suite=None))
+            wire = SimpleNamespace(engine=SimpleNamespace(cipher_suite=None, server_cert_pem="shown"))
             assert port.protocol.make_tls_facts(wire) is None
             wire.engine.cipher_suite = 0x1303
             assert port.protocol.make_tls_facts(wire) == {
-                "server_cert": CERTIFICATE.cert_chain_pems[0].bytes().decode(),
+                "server_cert": "shown",
                 "client_cert_chain": [],
                 "client_cert_name": None,
                 "client_cert_error": None,
@@ -237,7 +291,9 @@ def test_datagrams_from_worker_to_worker(parts: FakeParts, settings: dict[str, A
     settings["quic_bind"] = ["127.0.0.1:0", "127.0.0.1:0"]
     config = Config(**settings)
     log, _ = make_log()
-    group = open_group(config, [], 2, log)
+    certificates = read_certificates(config)
+    assert certificates is not None
+    group = open_group(config, [], 2, log, certificates)
     assert group is not None
     group.steer({0, 1}, {0, 1})
     # As after a fork: two copies of the group, each of which closes what is the other's.
@@ -245,7 +301,8 @@ def test_datagrams_from_worker_to_worker(parts: FakeParts, settings: dict[str, A
 
     async def main() -> None:
         host = make_host(Recorder(), asyncio.get_running_loop())
-        services = [QUICService(QUICPlace(each, number), config, host) for number, each in enumerate((group, twin))]
+        places = [QUICPlace(each, number) for number, each in enumerate((group, twin))]
+        services = [QUICService(place, config, certificates, host) for place in places]
         for service in services:
             service.start()
         parts.ports[1].forward(1, b"data", ("192.0.2.1", 5), b"\x7f\x00\x00\x01")

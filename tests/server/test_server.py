@@ -7,6 +7,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,38 @@ def test_it_serves_tls(run: Run, tmp_path: Path) -> None:
     (scope,) = app.scopes
     assert scope["scheme"] == "https"
     assert scope["extensions"]["tls"]["server_cert"].startswith("-----BEGIN CERTIFICATE-----")
+
+
+def test_an_insecure_address_beside_tls(run: Run, tmp_path: Path) -> None:
+    """The same application without TLS; HTTP/2 there as ``h2c`` says."""
+    app = Recorder()
+    config, client = make_tls(tmp_path)
+
+    async def main() -> None:
+        async with Server(app, replace(config, insecure_bind=("127.0.0.1:0",), h2c=True)) as server:
+            secure, insecure = server.addresses
+            assert [url.partition("://")[0] for url in server.urls] == ["https", "http"]
+            assert await fetch(secure, ssl=client, server_hostname="localhost") == (200, b"/")
+            assert await fetch(insecure) == (200, b"/")
+            assert await speaks_h2(insecure)
+            with pytest.raises(ssl.SSLError):
+                await fetch(insecure, ssl=client, server_hostname="localhost")
+
+    run(main())
+    assert [(scope["scheme"], "tls" in scope["extensions"]) for scope in app.scopes] == [
+        ("https", True),
+        ("http", False),
+    ]
+
+
+async def speaks_h2(address: Any) -> bool:
+    """Whether the server answers the preface of HTTP/2 with SETTINGS."""
+    reader, writer = await asyncio.open_connection(*address)
+    try:
+        writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0)))
+        return (await reader.readexactly(9))[3:4] == b"\x04"
+    finally:
+        writer.close()
 
 
 def make_tls(tmp_path: Path) -> tuple[Config, ssl.SSLContext]:

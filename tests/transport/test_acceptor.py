@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 import uvloop
 
 from fastserver._speedups.connection import abort
@@ -383,3 +384,120 @@ def test_a_failed_handshake(run: Run, listener: Listener, how: str) -> None:
         await close([], clients)
 
     run(main())
+
+
+@pytest.mark.parametrize("excess", [-1, 0, 1])
+def test_t_2_handshakes_under_way_are_limited(
+    run: Run, listener: Listener, monkeypatch: pytest.MonkeyPatch, excess: int
+) -> None:
+    """Beyond the limit clients wait in the queue, and are served when one of those before them is done."""
+    monkeypatch.setattr(acceptor_module, "HANDSHAKES", 4)
+    monkeypatch.setattr(acceptor_module, "HANDSHAKE_TURN_S", 3600.0)
+    context, client_context = make_contexts()
+
+    async def main() -> None:
+        taken: list[asyncio.BaseTransport] = []
+        acceptor = make_tls(listener, taken, context)
+        acceptor.start()
+        silent = connect(listener, 4 + excess)
+        await wait_until(lambda: len(acceptor.arriving) == min(4, 4 + excess))
+        waiting = asyncio.ensure_future(shake_hands(listener, client_context))
+        if excess < 0:
+            await waiting
+        else:
+            await asyncio.sleep(0.2)  # as many looks at the queue as it takes to let one slip in
+            assert (len(acceptor.arriving), waiting.done()) == (4, False)
+            for client in silent[: 1 + excess]:
+                client.close()
+            await waiting
+        writer = waiting.result()
+        await wait_until(lambda: len(taken) == 1)
+        acceptor.abort()
+        acceptor.close()
+        writer.transport.abort()
+        await close(taken, silent)
+        await wait_until(lambda: not acceptor.arriving)
+
+    run(main())
+
+
+def test_t_2_a_stalled_handshake_gives_its_place_away(
+    run: Run, listener: Listener, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """FI-12: who says nothing keeps nobody out, and one line of the log says so."""
+    monkeypatch.setattr(acceptor_module, "HANDSHAKES", 4)
+    monkeypatch.setattr(acceptor_module, "HANDSHAKE_TURN_S", 0.1)
+    context, client_context = make_contexts()
+
+    async def main() -> None:
+        taken: list[asyncio.BaseTransport] = []
+        acceptor = make_tls(listener, taken, context)
+        acceptor.start()
+        silent = connect(listener, 12)
+        writers = [await shake_hands(listener, client_context) for _ in range(3)]
+        assert len(acceptor.arriving) <= 4
+        # The oldest go first: the first client hears that it is over.
+        silent[0].settimeout(0)
+        await wait_until(lambda: is_over(silent[0]))
+        acceptor.abort()
+        acceptor.close()
+        for writer in writers:
+            writer.transport.abort()
+        await close(taken, silent)
+        await wait_until(lambda: not acceptor.arriving)
+
+    run(main())
+    lines = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert lines == ["4 TLS handshakes are under way: the slowest ones are dropped"]
+
+
+def test_another_certificate_is_for_those_who_come(run: Run, listener: Listener) -> None:
+    """A handshake that is under way, and what is open, goes on with the one that it has."""
+    contexts = [make_contexts() for _ in range(2)]
+
+    async def main() -> None:
+        taken: list[asyncio.BaseTransport] = []
+        acceptor = make_tls(listener, taken, contexts[0][0])
+        acceptor.start()
+        first = await shake_hands(listener, contexts[0][1])
+        acceptor.use_tls(contexts[1][0])
+        second = await shake_hands(listener, contexts[1][1])
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await shake_hands(listener, contexts[0][1])
+        await wait_until(lambda: len(taken) == 2)
+        assert not any(transport.is_closing() for transport in taken)
+        acceptor.close()
+        for writer in (first, second):
+            writer.transport.abort()
+        await close(taken, [])
+        await wait_until(lambda: not acceptor.arriving)
+
+    run(main())
+
+
+def make_contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """A server's with a certificate of its own, and that of a client that trusts no other."""
+    authority = trustme.CA()
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("localhost").configure_cert(server)
+    authority.configure_trust(client)
+    return server, client
+
+
+def make_tls(listener: Listener, taken: list[asyncio.BaseTransport], context: ssl.SSLContext) -> Acceptor:
+    options = {"ssl": context, "ssl_handshake_timeout": 15}
+    return Acceptor(asyncio.get_running_loop(), listener, lambda: Taker(taken), LOG, options)
+
+
+async def shake_hands(listener: Listener, context: ssl.SSLContext) -> asyncio.StreamWriter:
+    _, writer = await asyncio.open_connection(*listener.address, ssl=context, server_hostname="localhost")
+    return writer
+
+
+def is_over(client: socket.socket) -> bool:
+    try:
+        return client.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        return True

@@ -200,6 +200,13 @@ def test_a_unix_socket_has_its_mode_before_anybody_connects(open_binds: Opener, 
     connect(listener).close()
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives files away")
+def test_a_unix_socket_is_given_to_its_owner(open_binds: Opener, tmp_path: Path) -> None:
+    open_binds(f"unix:{tmp_path}/app.sock", uds_permissions=0o620, owner=(65534, 12345))
+    found = os.stat(tmp_path / "app.sock")
+    assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (65534, 12345, 0o620)
+
+
 def test_a_stale_unix_socket_is_replaced(open_binds: Opener, tmp_path: Path) -> None:
     path = tmp_path / "app.sock"
     with socket.socket(socket.AF_UNIX) as dead:
@@ -272,13 +279,15 @@ def test_a_bound_descriptor_is_made_to_listen(open_binds: Opener, tmp_path: Path
 
 def test_descriptors_that_cannot_listen_are_refused(open_binds: Opener, tmp_path: Path) -> None:
     datagram = socket.socket(type=socket.SOCK_DGRAM)
+    packets = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     one, other = socket.socketpair()
     file = os.open(tmp_path / "file", os.O_CREAT | os.O_RDWR)
     closed = os.dup(file)
     os.close(closed)
     try:
         for fd, reason in (
-            (datagram.fileno(), "not a stream socket"),
+            (datagram.fileno(), "a datagram socket; QUIC binds its own, at quic_bind"),
+            (packets.fileno(), "not a stream socket"),
             (one.fileno(), "a connected socket, not a listening one"),
             (file, "not a socket"),
             (closed, "no such file descriptor is open"),
@@ -287,7 +296,7 @@ def test_descriptors_that_cannot_listen_are_refused(open_binds: Opener, tmp_path
                 open_binds(f"fd://{fd}")
         os.fstat(one.fileno())  # a refused descriptor is still its owner's
     finally:
-        close_all([datagram, one, other])
+        close_all([datagram, packets, one, other])
         os.close(file)
 
 
@@ -348,6 +357,11 @@ def test_a_sealed_unix_socket_keeps_its_queue_and_takes_no_more(open_binds: Open
 def test_a_handshake_gets_time_to_end_only_where_it_needs_it(open_binds: Opener, tmp_path: Path) -> None:
     assert [each.get_settle_s() for each in open_binds("127.0.0.1:0", f"unix:{tmp_path}/app.sock")] == [0.0, 0.0]
     assert open_binds("0.0.0.0:0")[0].get_settle_s() == sockets.SETTLE_S
+
+
+def test_a_named_descriptor_that_nobody_handed_over_is_told(open_binds: Opener) -> None:
+    with pytest.raises(BindError, match=r"^cannot use fd://web: no socket of that name was handed over$"):
+        open_binds("fd://web")
 
 
 def test_binds_name_themselves() -> None:

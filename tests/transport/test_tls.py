@@ -6,7 +6,7 @@ import sys
 import pytest
 import trustme
 
-from fastserver.transport.tls import is_fit_for_h2, render_name, tls_facts
+from fastserver.transport.tls import ignore_bad_names, is_fit_for_h2, render_name, tls_facts
 
 AUTHORITY = trustme.CA(organization_name="Roots, Inc.")
 CERTIFICATE = AUTHORITY.issue_cert("localhost")
@@ -205,3 +205,28 @@ def test_a_client_without_a_subject_has_an_empty_name() -> None:
 )
 def test_render_name(subject: Subject, name: str) -> None:
     assert render_name(subject) == name
+
+
+def test_names_that_are_not_ascii_are_not_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python would print a traceback for each; what else cannot be raised is told as before."""
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda fault: told.append(fault.exc_value))
+    ignore_bad_names()
+    server = make_server()
+    server.sni_callback = lambda *_: None
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client_end = make_client().wrap_bio(to_client, to_server, server_hostname="localhost")
+    with pytest.raises(ssl.SSLWantReadError):
+        client_end.do_handshake()
+    arriving = ssl.MemoryBIO()
+    arriving.write(to_server.read().replace(b"localhost", b"l\xffcalhost"))
+    with pytest.raises(ssl.SSLError):
+        server.wrap_bio(arriving, to_client, server_side=True).do_handshake()
+    assert told == []
+
+    class Odd:
+        def __del__(self) -> None:
+            b"\xff".decode("ascii")
+
+    Odd()
+    assert [type(error) for error in told] == [UnicodeDecodeError]

@@ -124,6 +124,11 @@ class H1Connection(Outlet):
             exchange = self._stream.exchange
             exchange.on_drain()
 
+    def end_streams(self):
+        if self._stream is not None:
+            exchange = self._stream.exchange
+            exchange.on_stream_deadline()
+
     # Reading.
 
     def _receive(self, event):

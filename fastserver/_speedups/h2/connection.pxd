@@ -55,6 +55,8 @@ cdef class H2Connection(Outlet):
     cdef _tell_writable(self)
     @cython.locals(stream=H2Stream, exchange=Exchange)
     cdef _tell_drain(self)
+    @cython.locals(stream=H2Stream, exchange=Exchange)
+    cdef _tell_stream_deadline(self)
     cdef _start(self)
     cdef _receive(self, bytes data)
     @cython.locals(frames=long, offset=Py_ssize_t, size=Py_ssize_t)

@@ -165,6 +165,11 @@ class H2Connection(Outlet):
         self._tell_drain()
         self.finish_turn()
 
+    def end_streams(self):
+        if not self.is_silent:
+            self._tell_stream_deadline()
+            self.finish_turn()
+
     # What concerns all streams.
 
     def _check_streams(self, now):
@@ -185,6 +190,12 @@ class H2Connection(Outlet):
             exchange = stream.exchange
             if exchange is not None:
                 exchange.on_drain()
+
+    def _tell_stream_deadline(self):
+        for stream in list(self._streams.values()):
+            exchange = stream.exchange
+            if exchange is not None:
+                exchange.on_stream_deadline()
 
     # Reading.
 

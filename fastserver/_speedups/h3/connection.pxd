@@ -32,6 +32,8 @@ cdef class H3Connection(Intake):
     cdef _check_streams(self, double now)
     @cython.locals(stream=H3Stream, exchange=Exchange)
     cdef _tell_drain(self)
+    @cython.locals(stream=H3Stream, exchange=Exchange)
+    cdef _tell_stream_deadline(self)
     @cython.locals(stream=H3Stream)
     cdef _disconnect_all(self)
 

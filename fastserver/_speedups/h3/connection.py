@@ -143,6 +143,11 @@ class H3Connection(Intake):
         self._tell_drain()
         self.speak()
 
+    def end_streams(self):
+        if not self.is_silent:
+            self._tell_stream_deadline()
+            self.speak()
+
     # What concerns all streams.
 
     def _check_streams(self, now):
@@ -156,6 +161,12 @@ class H3Connection(Intake):
             exchange = stream.exchange
             if exchange is not None:
                 exchange.on_drain()
+
+    def _tell_stream_deadline(self):
+        for stream in list(self.streams.values()):
+            exchange = stream.exchange
+            if exchange is not None:
+                exchange.on_stream_deadline()
 
     def _disconnect_all(self):
         for stream in list(self.streams.values()):

@@ -70,7 +70,9 @@ class Engine(Sender):
     """One connection.
 
     ``cids`` makes connection IDs and their stateless reset tokens; ``make_token(address)`` the token that spares the
-    client a Retry the next time, if it shall have one.
+    client a Retry the next time, if it shall have one.  ``server_cert_pem`` is the certificate of ``configuration``;
+    ``choose(name)`` gives that of a client that asks for ``name``, if it is another one: it, its chain, its key, and it
+    as PEM.
     """
 
     #: Why the connection was given up without a word, an ``End``; ``None`` where it was not.

@@ -91,6 +91,21 @@ NO_SPACE = Space()
 NO_SPACE.discarded = True
 
 
+class NamingContext(tls.Context):
+    """TLS that shows the certificate of the name that a client asks for; ``choose(name)`` finds it."""
+
+    choose = None
+
+    def _server_handle_hello(self, input_buf, initial_buf, handshake_buf):
+        """aioquic takes the certificate before it tells anybody what the client has said."""
+        at = input_buf.tell()
+        chosen = self.choose(tls.pull_client_hello(input_buf).server_name)
+        input_buf.seek(at)
+        if chosen is not None:
+            self.certificate, self.certificate_chain, self.certificate_private_key = chosen
+        super()._server_handle_hello(input_buf, initial_buf, handshake_buf)
+
+
 class FrameShelf:
     """Passes for aioquic's packet builder to the methods of its connection that write one frame."""
 
@@ -131,7 +146,18 @@ class FrameShelf:
 class Handshake(QuicConnection):
     """What the engine keeps and changes of aioquic's handshake, keys, connection IDs and timers."""
 
-    def __init__(self, listener, configuration, limits, cids, original_cid, retry_cid=None, make_token=None):
+    def __init__(
+        self,
+        listener,
+        configuration,
+        limits,
+        cids,
+        original_cid,
+        retry_cid=None,
+        make_token=None,
+        server_cert_pem=None,
+        choose=None,
+    ):
         super().__init__(
             configuration=configuration,
             original_destination_connection_id=original_cid,
@@ -143,6 +169,9 @@ class Handshake(QuicConnection):
         self._limits = limits
         self._make_token = make_token
         self._owes_token = False
+        #: The certificate that the client is shown.
+        self.server_cert_pem = server_cert_pem
+        self._choose = choose
         first = cids.make()
         self._host_cids = [QuicConnectionId(first, 0, cids.make_reset_token(first), True)]
         self.host_cid = self._local_initial_source_connection_id = first
@@ -248,7 +277,7 @@ class Handshake(QuicConnection):
     def _initialize(self, peer_cid):
         """TLS, keys and spaces for the first packet: without tickets, so that nothing comes early (Q-13)."""
         configuration = self._configuration
-        self.tls = context = tls.Context(
+        self.tls = context = (tls.Context if self._choose is None else NamingContext)(
             is_client=False,
             alpn_protocols=configuration.alpn_protocols,
             cipher_suites=configuration.cipher_suites or CIPHER_SUITES,
@@ -257,6 +286,8 @@ class Handshake(QuicConnection):
         context.certificate = configuration.certificate
         context.certificate_chain = configuration.certificate_chain
         context.certificate_private_key = configuration.private_key
+        if self._choose is not None:
+            context.choose = self._choose_certificate
         parameters = self._serialize_transport_parameters()
         context.handshake_extensions = [(tls.ExtensionType.QUIC_TRANSPORT_PARAMETERS, parameters)]
         context.alpn_cb = self._alpn_handler
@@ -271,6 +302,14 @@ class Handshake(QuicConnection):
         self._spaces = {epoch: Space(epoch is ONE_RTT) for epoch in epochs}
         self._space = self._spaces[ONE_RTT]
         self._loss.spaces = list(self._spaces.values())
+
+    def _choose_certificate(self, name):
+        """The certificate, its chain and its key for a client that asks for ``name``; ``None`` for the usual one."""
+        found = self._choose(name)
+        if found is None:
+            return None
+        *chosen, self.server_cert_pem = found
+        return chosen
 
     def _refresh_keys(self):
         """Take the keys and the connection ID that aioquic's connection uses now."""

@@ -53,7 +53,7 @@ cdef class WebSocketExchange(Dialogue):
     cdef bint _is_stalled
     cdef double _stalled_at
     cdef bint _is_connected
-    cdef bint _is_draining
+    cdef bint _is_leaving
     cdef bint _at_eof
     cdef bint _is_lost
     cdef bint _has_returned
@@ -73,6 +73,7 @@ cdef class WebSocketExchange(Dialogue):
 
     cdef begin(self, ASGIApplication application, settings, Sink sink, Request request)
     cdef _open(self, ResponseHead head)
+    cdef _leave(self)
     cdef _deny(self, int status, str reason, tuple fields)
     cdef _deny_by_message(self, str kind, dict fields)
     cdef _begin_response(self)

@@ -72,7 +72,7 @@ class WebSocketExchange(Dialogue):
         self._is_stalled = False
         self._stalled_at = 0.0
         self._is_connected = False
-        self._is_draining = False
+        self._is_leaving = False
         self._at_eof = False
         self._is_lost = False
         self._has_returned = False
@@ -173,11 +173,12 @@ class WebSocketExchange(Dialogue):
         self._arm()
 
     def on_drain(self):
-        if self._state == OPEN:
-            self._close(RESTART, "")
-        else:
-            # A session that is accepted yet is closed at once.
-            self._is_draining = True
+        # Where the whole worker stops, sessions have a deadline of their own.
+        if self._host.streams_over or not self._host.draining:
+            self._leave()
+
+    def on_stream_deadline(self):
+        self._leave()
 
     def on_application_end(self, failure):
         self._sink.release()
@@ -264,8 +265,8 @@ class WebSocketExchange(Dialogue):
             self.on_body(early, True)
         if self._at_eof and self._state == OPEN:
             self._parse()
-        if self._is_draining and self._state == OPEN:
-            self._close(RESTART, "")
+        if self._is_leaving and self._state == OPEN:
+            self._leave()
 
     def _deny(self, status, reason, fields):
         """Answer with a response of this server's own; nothing may follow."""
@@ -408,6 +409,14 @@ class WebSocketExchange(Dialogue):
         return make_received(item)
 
     # Private: the end.
+
+    def _leave(self):
+        """The client shall go on elsewhere; safe to repeat."""
+        if self._state == OPEN:
+            self._close(RESTART, "")
+        else:
+            # A session that is accepted yet is closed at once.
+            self._is_leaving = True
 
     def _meet_end(self, end, code, reason):
         """The client's bytes have come to an end of some kind; it waits for the messages before it."""

@@ -44,6 +44,7 @@ class Timeouts:
         Kind.DURATION,
         "timeouts",
         "Seconds for a whole request head, from its first byte; then 408.",
+        aliases=("http1_header_read_timeout",),
         exclusive=True,
     )
     timeout_request_body_idle: float = setting(

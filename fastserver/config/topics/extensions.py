@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fastserver.config.bind import METRICS_PORT, STATS_PATH
+from fastserver.config.bind import LIVE_PATH, METRICS_PORT, READY_PATH, STATS_PATH
 from fastserver.config.extension import ProtocolBinding
 from fastserver.config.setting import Kind, setting
 from fastserver.config.statsd import STATSD_PORT, WANT_STATSD
@@ -48,7 +48,8 @@ class Metrics:
         "/metrics",
         Kind.TEXT,
         "metrics",
-        f"Path of the metrics in Prometheus' format; they are at {STATS_PATH} as JSON.",
+        f"Path of the metrics in Prometheus' format; they are at {STATS_PATH} as JSON, and {READY_PATH} and "
+        f"{LIVE_PATH} answer probes.",
         metavar="PATH",
     )
     statsd_host: str | None = setting(
@@ -77,7 +78,8 @@ class Metrics:
         None,
         Kind.TEXT,
         "metrics",
-        "Path at which the server itself answers whether it is ready: 200, or 503 once it is stopping.",
+        "Path at which the server itself answers whether it is ready, beside the application: 200, or 503 from a stop "
+        "signal on.",
         metavar="PATH",
         aliases=("health_path",),
         optional=True,

@@ -1,15 +1,13 @@
 """TLS, what responses get from the server, and its logs."""
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
 from fastserver.config import spellings
 from fastserver.config.header import WANT_HEADER
-from fastserver.config.logformat import COMBINED
+from fastserver.config.logformat import AUTO
+from fastserver.config.logsettings import LogSettings
 from fastserver.config.setting import Kind, setting
-
-#: The combined log format of Apache and nginx, then the seconds that the request took.
-ACCESS_LOGFORMAT: Final = f"{COMBINED} %(L)s"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +127,13 @@ class Responses:
 class Logging:
     """What it writes down."""
 
-    access_log: bool = setting(False, Kind.BOOL, "logging", "Whether requests are logged, one line each.")
+    access_log: bool | None = setting(
+        None,
+        Kind.BOOL,
+        "logging",
+        "Whether requests are logged, one line each. Without it they are in development, with reload.",
+        optional=True,
+    )
     access_logfile: str = setting(
         "-",
         Kind.PATH,
@@ -140,12 +144,13 @@ class Logging:
         aliases=("accesslog",),
     )
     access_logformat: str = setting(
-        ACCESS_LOGFORMAT,
+        AUTO,
         Kind.TEXT,
         "logging",
-        "Format of the access log in gunicorn's atoms, or combined, or json.",
+        "Format of the access log in the atoms of gunicorn, hypercorn or granian, or common, combined, json, short. "
+        "auto is short on a terminal, json beside log_format json, else combined and the seconds that it took.",
         metavar="FORMAT",
-        aliases=("access_log_format",),
+        aliases=("access_log_format", "access_log_fmt", "log_fmt"),
     )
     access_log_exclude: tuple[str, ...] = setting(
         (),
@@ -171,18 +176,17 @@ class Logging:
         aliases=("loglevel",),
         choices=("debug", "info", "warning", "error", "critical"),
         spellings=spellings.LEVELS,
-        planned=("trace",),
     )
     log_format: Literal["text", "json"] = setting(
         "text", Kind.CHOICE, "logging", "Form of the error log's lines.", choices=("text", "json")
     )
-    log_config: str | None = setting(
+    log_config: str | LogSettings | None = setting(  # noqa: RUF009  (it is frozen)
         None,
-        Kind.PATH,
+        Kind.LOGGING,
         "logging",
-        "File that configures logging itself: ini, JSON, YAML or TOML, by its ending.",
+        "File that configures logging itself: ini, JSON, YAML or TOML, by its ending; in a program a dictionary too.",
         metavar="FILE",
-        aliases=("logconfig",),
+        aliases=("logconfig", "log_config_json", "logconfig_json", "logconfig_dict"),
         optional=True,
     )
     use_colors: bool | None = setting(

@@ -26,6 +26,7 @@ class Processes:
         Kind.BOOL,
         "processes",
         "Whether the application is imported once, before the workers are forked, so that they share its memory.",
+        aliases=("preload_app",),
     )
     loop: Literal["auto", "asyncio", "uvloop"] = setting(
         "auto",
@@ -36,7 +37,8 @@ class Processes:
         aliases=("worker_class", "asgi_loop"),
         choices=("auto", "asyncio", "uvloop"),
         spellings=spellings.LOOPS,
-        planned=("trio", "zuvloop"),
+        planned=("trio", "zuvloop", "rloop", "winloop"),
+        refused=spellings.GREENLETS,
     )
 
 
@@ -113,9 +115,19 @@ class Supervision:
         aliases=("pid_file", "pid_path", "pidfile"),
         optional=True,
     )
-    user: str | None = setting(
+    name: str | None = setting(
         None,
         Kind.TEXT,
+        "supervision",
+        "What ps and top call the processes: NAME: supervisor, NAME: worker. Without it by their command line.",
+        short="-n",
+        metavar="NAME",
+        aliases=("process_name", "proc_name"),
+        optional=True,
+    )
+    user: str | None = setting(
+        None,
+        Kind.ACCOUNT,
         "supervision",
         "User, by name or number, that the server becomes once its sockets are bound and its certificates are read; "
         "Unix sockets are given to that user.",
@@ -125,7 +137,7 @@ class Supervision:
     )
     group: str | None = setting(
         None,
-        Kind.TEXT,
+        Kind.ACCOUNT,
         "supervision",
         "Group, by name or number, that the server becomes; without it that of user.",
         short="-g",
@@ -150,7 +162,7 @@ class Development:
         False,
         Kind.BOOL,
         "development",
-        "Whether the server starts anew when a file of the application changes.",
+        "Whether the server starts anew when a file of the application changes; it has one worker then.",
         aliases=("use_reloader",),
     )
     reload_dirs: tuple[str, ...] = setting(
@@ -166,7 +178,8 @@ class Development:
         (),
         Kind.REPEAT,
         "development",
-        "Pattern of names of watched files beside *.py, such as *.html; may be given several times.",
+        "Pattern of names of watched files beside *.py, such as *.html, or a file or directory; may be given several "
+        "times.",
         singular="reload_include",
         metavar="PATTERN",
         aliases=("reload_extra_file", "reload_extra_files"),
@@ -178,9 +191,15 @@ class Development:
         "Pattern of names of files and directories that are not watched; may be given several times.",
         singular="reload_exclude",
         metavar="PATTERN",
+        aliases=("reload_ignore_dirs", "reload_ignore_paths"),
     )
     reload_delay: float = setting(
-        0.25, Kind.DURATION, "development", "Seconds between two looks at the files.", exclusive=True
+        0.25,
+        Kind.DURATION,
+        "development",
+        "Seconds between two looks at the files.",
+        aliases=("reload_tick",),
+        exclusive=True,
     )
     debug: bool = setting(
         False,

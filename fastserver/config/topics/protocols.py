@@ -119,14 +119,14 @@ class WebSockets:
         Kind.DURATION,
         "WebSockets",
         "Seconds between the server's pings; 0 is none.",
-        aliases=("websocket_ping_interval",),
+        aliases=("websocket_ping_interval", "ping_interval"),
     )
     ws_ping_timeout: float = setting(
         20.0,
         Kind.DURATION,
         "WebSockets",
         "Seconds in which a client has to answer a ping, else it counts as gone; 0 is no limit.",
-        aliases=("websocket_ping_timeout",),
+        aliases=("websocket_ping_timeout", "ping_timeout"),
     )
     ws_per_message_deflate: bool = setting(
         False,

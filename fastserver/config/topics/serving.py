@@ -24,7 +24,8 @@ class Listening:
         (),
         Kind.REPEAT,
         "listening",
-        "Where to listen without TLS beside bind, in the same forms; may be given several times.",
+        "Where to listen without TLS beside bind, in the same forms; may be given several times. Without certfile it "
+        "is as bind.",
         metavar="ADDRESS",
         aliases=("insecure_binds",),
     )

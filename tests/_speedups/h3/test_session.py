@@ -202,6 +202,8 @@ def test_a_drain_closes_sessions() -> None:
     wire = open_wire(talk)
     stream = connect(wire)
     wire.drain()
+    assert read(wire, stream) == []
+    wire.end_streams()
     assert read(wire, stream) == [closing(1012)]
     say(wire, stream, close(1012), True)
     wire.acknowledge(stream)

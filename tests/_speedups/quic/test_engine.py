@@ -17,6 +17,8 @@ from aioquic.quic.connection import QuicConnection, QuicConnectionId, QuicConnec
 from aioquic.quic.crypto import CryptoContext, CryptoPair
 from aioquic.quic.packet import QuicProtocolVersion
 from aioquic.tls import CipherSuite, Epoch
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from fastserver._speedups.contract import H3Limits
 from fastserver._speedups.quic import engine
@@ -33,8 +35,10 @@ from tests._speedups.quic.pair import (
     Pair,
     connect,
     make_client,
+    make_server_configuration,
     stream_frame,
 )
+from tests.certificates import AUTHORITY
 
 OTHER = ("198.51.100.7", 50001)
 
@@ -541,3 +545,36 @@ def test_a_smaller_payload_limit_of_the_peer_is_kept() -> None:
     pair.server.send(0, bytes(200_000), True)
     pair.run(lambda: 0 in pair.got_end)
     assert max(map(len, pair.datagrams)) == 1300
+
+
+# Certificates by name.
+
+
+def issue_named(name: str) -> tuple[object, list[object], object, str]:
+    """As the engine takes it: the certificate, its chain, its key, and what stands for the PEM."""
+    leaf = AUTHORITY.issue_cert(name)
+    certificate = x509.load_pem_x509_certificate(leaf.cert_chain_pems[0].bytes())
+    return certificate, [], load_pem_private_key(leaf.private_key_pem.bytes(), None), name
+
+
+@pytest.mark.parametrize("name", ["a.example", "localhost"])
+def test_the_certificate_of_the_name_that_a_client_asks_for(name: str) -> None:
+    found = issue_named("a.example")
+    asked = []
+
+    def choose(name: str | None) -> tuple[object, list[object], object, str] | None:
+        asked.append(name)
+        return found if name == "a.example" else None
+
+    configuration = make_server_configuration()
+    client = make_client()
+    client.configuration.server_name = name
+    pair = Pair(client=client)
+    original = client.original_destination_connection_id
+    server = engine.Engine(pair.ear, configuration, pair.limits, pair.cids, original, None, None, "usual", choose)
+    pair.server = server
+    pair.connect()
+    assert asked == [name]
+    wanted, pem = (found[0], found[3]) if name == "a.example" else (configuration.certificate, "usual")
+    assert client.tls._peer_certificate == wanted
+    assert server.server_cert_pem == pem
