@@ -75,4 +75,4 @@ cdef HTTPExchange open_exchange(HTTPApplication application, Sink sink, Request 
 cdef dict make_scope(HTTPApplication application, Request request, Peer peer)
 cdef bytes as_bytes(body)
 @cython.locals(name=bytes, value=bytes)
-cdef bint is_event_stream(ResponseHead head) except -1
+cpdef bint is_event_stream(ResponseHead head) except -1

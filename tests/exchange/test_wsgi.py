@@ -191,3 +191,26 @@ def test_it_waits_for_a_client_that_does_not_read() -> None:
     wire.settle()
     assert len(wire.response().body) == 100_000
     wire.hang_up()
+
+
+@pytest.mark.parametrize(("kind", "ends"), [("text/event-stream; charset=utf-8", True), ("text/plain", False)])
+def test_a_stream_of_events_ends_when_a_stop_has_no_more_time_for_it(kind: str, ends: bool) -> None:
+    results: list[Result] = []
+
+    def app(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        start_response("200 OK", [("Content-Type", kind)])
+        results.append(Result(b"data: x\n\n" for _ in range(1_000_000)))
+        return results[0]
+
+    wire = serve(app)
+    wire.protocol.pause_writing()
+    wire.feed(GET)
+    with wire.loop.running():
+        wire.protocol.end_streams()
+        wire.protocol.end_streams()
+    wire.settle()
+    assert results[0].closed == ends
+    assert wire.out.endswith(b"0\r\n\r\n") == ends
+    wire.vanish()
+    wire.settle()
+    assert results[0].closed == 1

@@ -2,6 +2,7 @@
 cimport cython
 
 from ..contract cimport Application, Host, Peer, Request, ResponseHead, Sink
+from ..http cimport is_event_stream
 from ..kernels cimport read_timer
 from ..rendering cimport inspect_response
 from .environ cimport EnvironMaker
@@ -71,6 +72,7 @@ cdef class WSGIAnswer(Job):
     cdef bint _is_waiting
 
     cdef begin_answer(self, WSGICallable application, Sink sink, Request request)
+    cdef _leave(self)
     cdef _keep(self, bytes data)
     cdef _finish_body(self)
     cpdef take_input(self)
