@@ -67,11 +67,11 @@ cdef class WSGIAnswer(Job):
     cdef int _stage
     cdef long long _taken
     cdef bint _gone
-    cdef bint _is_told_to_end
     cdef object _gate
     cdef bint _is_waiting
 
     cdef begin_answer(self, WSGICallable application, Sink sink, Request request)
+    cdef _leave(self)
     cdef _keep(self, bytes data)
     cdef _finish_body(self)
     cpdef take_input(self)

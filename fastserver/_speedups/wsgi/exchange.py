@@ -13,7 +13,6 @@ from contextvars import copy_context
 
 from ..asgi import is_disconnect
 from ..contract import ClientDisconnected, is_bodyless
-from ..fields import is_event_stream
 from .answer import WSGIAnswer, WSGICallable
 from .bounds import AHEAD_BYTES, JOINED_BYTES, PARTS_PER_TURN
 from .head import make_head
@@ -53,8 +52,9 @@ class WSGIExchange(WSGIAnswer):
             if not self._begin_result():
                 return
         except BaseException as failure:
-            self._fail(failure)
-        self._close(True)
+            self._end_badly(failure)
+        else:
+            self._close(True)
 
     def go_on(self):
         """Without threads: go on with the iterable."""
@@ -62,8 +62,15 @@ class WSGIExchange(WSGIAnswer):
             if not self._pull():
                 return
         except BaseException as failure:
+            self._end_badly(failure)
+        else:
+            self._close(True)
+
+    def _end_badly(self, failure):
+        try:
             self._fail(failure)
-        self._close(True)
+        finally:
+            self._close(True)
 
     def close_result(self):
         self._close(True)
@@ -143,9 +150,6 @@ class WSGIExchange(WSGIAnswer):
             body = part if type(part) is bytes else as_bytes(part)
             if self._gone or (body and not self._send(body)):
                 return True
-            if self._is_told_to_end:
-                self._leave()
-                return True
             if self._pool is None:
                 budget -= 1
                 if not self._sink.is_writable():
@@ -189,16 +193,6 @@ class WSGIExchange(WSGIAnswer):
         self._post(PART, head, body, False)
         return True
 
-    def _leave(self):
-        """The server stops and has no more time for this response.
-
-        A stream of events ends here: its reader drops an event that is not whole.  No other response is whole.
-        """
-        if self._finished:
-            return
-        self._finished = True
-        self._post(LAST if is_event_stream(self._head.fields) else FAULT, None, b"", False)
-
     def _finish(self):
         """The iterable has come to its end."""
         if self._finished:
@@ -221,11 +215,13 @@ class WSGIExchange(WSGIAnswer):
 
     def _fail(self, failure):
         """The application has raised: what is not whole yet will not become so."""
-        if not (self._gone and is_disconnect(failure)):
-            self._application.log_failure(self._request, failure)
+        is_told = not (self._gone and is_disconnect(failure))
+        # The client's answer first: whatever becomes of the log, nobody waits for ever.
         if not self._finished:
             self._finished = True
             self._post(FAULT, None, b"", False)
+        if is_told:
+            self._application.log_failure(self._request, failure)
 
     def _close(self, ended):
         """Call the iterable's ``close``, whatever has happened before."""
