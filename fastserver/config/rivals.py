@@ -206,7 +206,6 @@ TOPICS: Final[Mapping[str, tuple[Rival, ...]]] = {
         _value("backpressure", instead="limit_connections limits the connections of a worker"),
     ),
     "logging and metrics": (
-        _value("logconfig_dict", instead="put it into a JSON file, and name that as log_config"),
         _value("logger_class", instead="log_config says where the logs go, access_logformat what stands in them"),
         _switch("log", same=_YES, instead="log_level=critical leaves next to nothing"),
         _value("verbosity", same=("1",), instead="log_level says how much is logged, access_log whether requests are"),
@@ -242,8 +241,7 @@ HOOKS: Final = frozenset(
 )
 #: What hypercorn's files may hold and this server passes over with a warning.
 HYPERCORN: Final = frozenset(
-    "alt_svc_headers daemon h11_pass_raw_headers logconfig_dict logger_class max_app_queue_size server_names "
-    "verify_flags".split()
+    "alt_svc_headers daemon h11_pass_raw_headers logger_class max_app_queue_size server_names verify_flags".split()
 )
 
 #: The same under each of its keys.

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from fastserver.config import units
 from fastserver.config.errors import ConfigError
+from fastserver.config.logsettings import LogSettings
 
 #: No setting needs more, and the wire keeps sizes and counts as 64-bit numbers.
 MAXIMUM: Final = 1 << 60
@@ -30,6 +31,7 @@ class Kind(Enum):
     OCTAL = "MODE"
     REPEAT = "ITEM"
     OBJECTS = "MODULE:ATTR"
+    LOGGING = "FILE"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +217,12 @@ def _parse_objects(fact: Setting, value: object) -> tuple[object, ...]:
     return tuple(value.items() if isinstance(value, Mapping) else value)
 
 
+def _parse_logging(fact: Setting, value: object) -> str | LogSettings:
+    if isinstance(value, LogSettings):
+        return value
+    return LogSettings(value) if isinstance(value, Mapping) else _parse_path(fact, value)
+
+
 _NUMBERS: Final[Mapping[Kind, Callable[[object], float]]] = {
     Kind.DURATION: units.parse_duration,
     Kind.SIZE: units.parse_size,
@@ -233,6 +241,7 @@ _PARSERS: Final[Mapping[Kind, Callable[[Setting, object], Any]]] = {
     Kind.OCTAL: lambda fact, value: units.parse_octal(value),
     Kind.REPEAT: _parse_repeat,
     Kind.OBJECTS: _parse_objects,
+    Kind.LOGGING: _parse_logging,
 }
 
 
@@ -259,4 +268,5 @@ _WANT: Final[Mapping[Kind, Callable[[Setting], str]]] = {
     Kind.OCTAL: lambda fact: "permission bits in octal such as 660, at most 777",
     Kind.REPEAT: lambda fact: "text, or a list of texts",
     Kind.OBJECTS: lambda fact: f"{fact.metavar or fact.kind.value}, an object in its place, or a list of these",
+    Kind.LOGGING: lambda fact: "a path, or a dictionary as logging.config takes it",
 }

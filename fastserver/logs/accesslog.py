@@ -18,8 +18,10 @@ from fastserver.config.errors import ConfigError
 from fastserver.config.logformat import AUTO, JSON, SHORT, TIMED
 from fastserver.config.model import Config
 from fastserver.logs.atoms import Piece, compile_format, make_json_format, make_short_format
+from fastserver.logs.delegation import DelegatedAccessLog
 from fastserver.logs.errorlog import get_error_log
 from fastserver.logs.formatters import wants_colour
+from fastserver.logs.logconfig import find_access_logger
 from fastserver.logs.logfile import LogFile
 
 __all__ = ["AccessLog", "Record", "compile_exclusions", "make_access_logger"]
@@ -57,7 +59,7 @@ class AccessLog(LineBuffer):
         self._file.close()
 
 
-def make_access_logger(config: Config, loop: Any = None) -> AccessLog | None:
+def make_access_logger(config: Config, loop: Any = None) -> AccessLog | DelegatedAccessLog | None:
     """The access log that ``config`` wants, or ``None``.  With a ``loop`` of asyncio lines are written
     together.
 
@@ -65,6 +67,10 @@ def make_access_logger(config: Config, loop: Any = None) -> AccessLog | None:
     """
     if not config.access_log:
         return None
+    exclusions = compile_exclusions(config.access_log_exclude)
+    name = find_access_logger() if config.log_config is not None else ""
+    if name:
+        return DelegatedAccessLog(name, choose_format(config, False), *exclusions)
     try:
         file = LogFile(config.access_logfile)
     except OSError as error:
@@ -77,7 +83,7 @@ def make_access_logger(config: Config, loop: Any = None) -> AccessLog | None:
         pieces = make_short_format(wants_colour(config.use_colors, file.is_terminal))
     else:
         pieces = compile_format(form)
-    return AccessLog(file, pieces, form == JSON, loop, *compile_exclusions(config.access_log_exclude))
+    return AccessLog(file, pieces, form == JSON, loop, *exclusions)
 
 
 def choose_format(config: Config, is_terminal: bool) -> str:

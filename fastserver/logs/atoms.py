@@ -102,9 +102,9 @@ class _Single(LineBuffer):
         pass
 
 
-def render(pieces: Iterable[Piece], record: Record) -> bytes:
+def render(pieces: Iterable[Piece], record: Record, is_json: bool = False) -> bytes:
     """One line of text, without its end."""
-    buffer = _Single(pieces)
+    buffer = _Single(pieces, is_json)
     buffer.add(*record)
     line: bytes = buffer.take()
     return line[:-1]

@@ -25,6 +25,9 @@ PENDING_LIMIT_BYTES: Final = 1 << 20
 #: What goes into a pipe whole or not at all, even where other processes write to it (POSIX: at least PIPE_BUF).
 CHUNK_BYTES: Final = select.PIPE_BUF if hasattr(select, "PIPE_BUF") else 512
 
+#: What comes between the parts of a line that a pipe took one by one: the rest is no line of its own.
+TORN: Final = b"\n  "
+
 #: Every log of this process that is open, for ``reopen.reopen_logs``.
 OPEN_FILES: Final[WeakSet[LogFile]] = WeakSet()
 
@@ -85,6 +88,11 @@ class LogFile:
                 self._torn = chunk[written - 1] != 0x0A
                 del self._pending[:written]
                 self._failing = False
+                if self._torn and self._is_own and not self._is_regular:
+                    # The pipe is full in the midst of a long line, and another process may write before its rest
+                    # does: that could else begin a line, as whoever made the line so long wants it to.
+                    self._pending[0:0] = TORN
+                    self._torn = False
         except BlockingIOError:
             pass
         except OSError as error:  # a full disk, a pipe without reader
@@ -164,11 +172,13 @@ class LogFile:
             self._is_regular = False
 
     def _next_chunk(self) -> bytes:
-        """What to write next: all, or as many whole lines as a pipe takes together with others' lines between."""
+        """What to write next: all, or as many whole lines as a pipe takes whole; a longer line goes by itself."""
         if self._is_regular or len(self._pending) <= CHUNK_BYTES:
             return bytes(self._pending)
         end = self._pending.rfind(b"\n", 0, CHUNK_BYTES) + 1
-        return bytes(self._pending[: end or CHUNK_BYTES])
+        if not end:
+            end = self._pending.find(b"\n") + 1 if self._is_own else CHUNK_BYTES
+        return bytes(self._pending[:end])
 
     def _put(self, chunk: bytes) -> int:
         if self._socket is not None:

@@ -83,6 +83,7 @@ FAMILIES: Final = tuple(
             "observers {observer} dropped",
             "Events that an observer had no room for.",
         ),
+        ("log_lines_dropped_total", "counter", "log_lines_dropped {log}", "Lines that a log could not take."),
         ("tasks", "gauge", "gauges tasks", "Tasks of applications that have not ended."),
     )
 )

@@ -14,6 +14,7 @@ from fastserver.config.errors import ConfigError
 from fastserver.config.model import Config
 from fastserver.errors import ExitCode
 from fastserver.logs.errorlog import configure_error_log
+from fastserver.logs.setup import configure_logs
 from fastserver.processes.count import count_workers
 from fastserver.processes.generation import open_generation
 from fastserver.processes.reloading import Reread
@@ -47,7 +48,7 @@ def run(app: AnyApp | str, config: Config | None = None, *, reread: Reread | Non
     fill_standard()
     try:
         service = take_service(config)
-        log = configure_error_log(config.error_logfile, config.log_level)
+        log = configure_logs(config)
     except ConfigError as error:
         log_startup_failure(configure_error_log(), str(error))
         return ExitCode.NOT_STARTED

@@ -23,6 +23,7 @@ from fastserver.exchange.spool import Spool
 from fastserver.exchange.wsgifile import open_file
 from fastserver.exchange.wsgifile import send_file as send_wrapped_file
 from fastserver.logs.accesslog import AccessLog
+from fastserver.logs.delegation import DelegatedAccessLog
 from fastserver.server.interface import WSGIApp
 from fastserver.server.monitor import has_readers
 from fastserver.transport.sendfile import send_file
@@ -42,7 +43,7 @@ def make_host(
     app: App | WSGIApp,
     state: dict[str, Any] | None,
     log: Logger,
-    access_log: AccessLog | None,
+    access_log: AccessLog | DelegatedAccessLog | None,
     timed: bool,
 ) -> tuple[Host, ThreadPool | None]:
     """The host of the connections to ``app``, in the running loop, and the threads of ``app`` where it has some.

@@ -15,6 +15,7 @@ from fastserver._speedups.connection import count_streams, survey
 from fastserver._speedups.contract import Host
 from fastserver._speedups.lifecycle import SERVED_STATES, ConnectionState
 from fastserver.config.model import Config
+from fastserver.logs.errorlog import find_handlers
 from fastserver.metrics.application import MetricsApp
 from fastserver.metrics.process import read_cpu_s, read_resident_bytes
 from fastserver.metrics.scoreboard import Board, Scoreboard
@@ -65,6 +66,10 @@ class Monitor:
         host = self._host
         snapshot: Snapshot = host.metrics.snapshot()
         snapshot["observers"] = self._observation.counts()
+        snapshot["log_lines_dropped"] = {
+            "access": host.access_log.dropped if host.access_log is not None else 0,
+            "error": sum(handler.dropped for handler in find_handlers(host.error_log)),
+        }
         sessions = snapshot["websocket"]
         connections = survey(host)
         streams = count_streams(host)

@@ -34,7 +34,9 @@ from fastserver.config.tls import ServerContext
 from fastserver.errors import StartupFailed
 from fastserver.exchange.lifespan import Lifespan
 from fastserver.logs.accesslog import AccessLog, make_access_logger
-from fastserver.logs.errorlog import configure_error_log, find_handlers, get_error_log, revive
+from fastserver.logs.delegation import DelegatedAccessLog
+from fastserver.logs.errorlog import find_handlers, get_error_log, revive
+from fastserver.logs.setup import configure_logs
 from fastserver.observe import Observation
 from fastserver.server.connections import ConnectionTable
 from fastserver.server.ebb import Ebb
@@ -139,7 +141,7 @@ class Server:
         self._observation = Observation(())
         self._ebb = Ebb()
         self._lifespan: Lifespan | None = None
-        self._access_log: AccessLog | None = None
+        self._access_log: AccessLog | DelegatedAccessLog | None = None
         self._acceptors: list[Acceptor] = []
         self._tls_acceptors: list[Acceptor] = []
         self._renewal: Renewal | None = None
@@ -300,7 +302,7 @@ class Server:
     async def _open(self) -> None:
         """Every step of the start, in the order that fails cheaply and loses nothing."""
         config = self.config
-        self._log = configure_error_log(config.error_logfile, config.log_level, embedded=True)
+        self._log = configure_logs(config, embedded=True)
         if self._app is None:
             self._app = self.load()
         revive(self._log)

@@ -50,7 +50,7 @@ def read_to_end(sock: socket.socket) -> bytes:
 def test_sigterm_under_mixed_load_fails_nobody(
     serve: Serve, trust: ssl.SSLContext, h2_trust: ssl.SSLContext, workers: int, delay: str
 ) -> None:
-    arguments = ["--timeout-stream-shutdown", "0.3", "--drain-delay", delay]
+    arguments = ["--timeout-stream-shutdown", "0.3", "--timeout-keep-alive-min", "10", "--drain-delay", delay]
     site = serve(APP, *arguments, tls=True, workers=workers)
     turns = [(ask, trust), (upload, trust), (ask_by_streams, h2_trust), (talk, trust)]
     with Traffic(site.port, *turns) as traffic:
@@ -66,7 +66,7 @@ def test_sigterm_under_mixed_load_fails_nobody(
 
 @one_or_more
 def test_sigterm_under_mixed_load_without_tls_fails_nobody(serve: Serve, workers: int) -> None:
-    site = serve(APP, "--h2c", "--timeout-stream-shutdown", "0.3", workers=workers)
+    site = serve(APP, "--h2c", "--timeout-stream-shutdown", "0.3", "--timeout-keep-alive-min", "10", workers=workers)
     turns = [(ask, None), (upload, None), (ask_by_streams, None), (talk, None)]
     with Traffic(site.port, *turns) as traffic:
         wait_for(lambda: len(traffic.answered) == len(turns), "answers of every kind")

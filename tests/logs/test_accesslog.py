@@ -38,7 +38,7 @@ class Loop:
 
 def log_to(path: Path, text: str = "%(m)s %(s)s", loop: Any = None, **settings: Any) -> AccessLog:
     log = make_access_logger(Config(access_log=True, access_logfile=str(path), access_logformat=text, **settings), loop)
-    assert log is not None
+    assert isinstance(log, AccessLog)
     return log
 
 

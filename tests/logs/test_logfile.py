@@ -136,6 +136,39 @@ def test_many_writers_of_one_pipe_never_mix_their_lines(tmp_path: Path) -> None:
     os.close(reader)
 
 
+def test_a_line_that_a_pipe_takes_in_parts_begins_no_other(tmp_path: Path) -> None:
+    """Another process may write between the parts, so the rest is marked."""
+    file, reader = open_fifo(tmp_path / "pipe")
+    other = LogFile(str(tmp_path / "pipe"))
+    long = b"a" * (3 * CHUNK_BYTES) + b"\n"
+    file.write(long)
+    assert os.read(reader, 1 << 20) == long  # there was room
+    line = b"b" * (CHUNK_BYTES - 1) + b"\n"
+    for _ in range(2000):
+        other.write(line)
+        if other._pending:
+            break
+    other.forget()
+    os.read(reader, 2 * CHUNK_BYTES)
+    file.write(long)
+    read = b""
+    while chunk := _read(reader):
+        read += chunk
+        file.flush()
+    lines = read.split(b"\n")
+    assert b"".join(each.removeprefix(b"  ") for each in lines if each != line[:-1]) == long[:-1]
+    for each in (file, other):
+        each.close()
+    os.close(reader)
+
+
+def _read(reader: int) -> bytes:
+    try:
+        return os.read(reader, 1 << 20)
+    except BlockingIOError:
+        return b""
+
+
 TWO = """
 import os, sys
 from fastserver.logs.logfile import LogFile

@@ -24,6 +24,7 @@ def make_snapshot(pid: int = 7, **changes: Any) -> Snapshot:
         "handshakes_failed": 4,
         "timeouts": {"idle": 2, "write": 0},
         "requests": {"http/1.1": {"2xx": 12, "4xx": 1, "aborted": 2}, "redis": {"2xx": 3}},
+        "log_lines_dropped": {"access": 2, "error": 0},
         "refused_requests": {"http/1.1": {"400": 1, "431": 1}, "h2": {"431": 1}},
         "protocol_faults": {"h2": {"ENHANCE_YOUR_CALM": 2}, "websocket": {"1002": 1}},
         "websocket": {"opened": 9, "closed": 4, "messages_in": 70, "messages_out": 80},

@@ -6,6 +6,7 @@ from typing import Literal
 from fastserver.config import spellings
 from fastserver.config.header import WANT_HEADER
 from fastserver.config.logformat import AUTO
+from fastserver.config.logsettings import LogSettings
 from fastserver.config.setting import Kind, setting
 
 
@@ -179,13 +180,13 @@ class Logging:
     log_format: Literal["text", "json"] = setting(
         "text", Kind.CHOICE, "logging", "Form of the error log's lines.", choices=("text", "json")
     )
-    log_config: str | None = setting(
+    log_config: str | LogSettings | None = setting(  # noqa: RUF009  (it is frozen)
         None,
-        Kind.PATH,
+        Kind.LOGGING,
         "logging",
-        "File that configures logging itself: ini, JSON, YAML or TOML, by its ending.",
+        "File that configures logging itself: ini, JSON, YAML or TOML, by its ending; in a program a dictionary too.",
         metavar="FILE",
-        aliases=("logconfig", "log_config_json", "logconfig_json"),
+        aliases=("logconfig", "log_config_json", "logconfig_json", "logconfig_dict"),
         optional=True,
     )
     use_colors: bool | None = setting(
