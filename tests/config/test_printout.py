@@ -83,13 +83,20 @@ def test_what_follows_from_other_settings_is_a_comment(tmp_path: Path) -> None:
 
 
 def test_what_is_not_shown(tmp_path: Path) -> None:
-    given = {"certfile": "c", "keyfile_password": "hunter2", "env": ["TOKEN=hunter2"], "observers": [print, "m:a"]}
+    given = {
+        "certfile": "c",
+        "keyfile_password": "hunter2",
+        "env": ["TOKEN=hunter2"],
+        "observers": [print, "m:a"],
+        "logconfig_dict": {"version": 1, "hunter2": {}},
+    }
     names = {"keyfile_password": "FASTSERVER_KEYFILE_PASSWORD"}
     text = render(load(Layer(given, names, place="x.py"), {}, find=False))
     assert "hunter2" not in text
     assert '# keyfile_password = "***"  # FASTSERVER_KEYFILE_PASSWORD, not shown\n' in text
     assert '# env = ["TOKEN=***"]  # x.py: env, values are not shown\n' in text
     assert "# observers =  # x.py: observers, an object\n" in text
+    assert "# log_config =  # x.py: logconfig_dict, an object\n" in text
     (tmp_path / "fastserver.toml").write_text(text)
     assert load(Layer(), {}, directory=str(tmp_path)).config == Config(certfile="c")
 
