@@ -74,10 +74,9 @@ def test_every_setting_has_a_line_that_says_where_it_is_from() -> None:
 
 
 def test_what_follows_from_other_settings_is_a_comment(tmp_path: Path) -> None:
-    first = load(Layer({"header": ["Server: mine"], "reload": True}), {}, find=False)
+    first = load(Layer({"header": ["Server: mine"]}), {}, find=False)
     text = render(first)
-    for line in ("# server_header = false", "# access_log = true"):
-        assert f"{line}  # follows from the others\n" in text
+    assert "# server_header = false  # follows from the others\n" in text
     (tmp_path / "fastserver.toml").write_text(text)
     assert load(Layer(), {}, directory=str(tmp_path)).config == first.config
 

@@ -73,7 +73,6 @@ def test_a_real_file_of_gunicorn(here: Path) -> None:
         name="mine",
         max_requests=1000,
         max_requests_jitter=50,
-        name="mine",
     )
     assert loaded.start.app == "main:app"
     assert loaded.environment == {"A": "b"}
