@@ -33,12 +33,17 @@ def _from_path_list(value: Any) -> Any:
     return value
 
 
+def _from_dictionary(value: Any) -> Any:
+    return None if value == {} else value  # gunicorn's default
+
+
 #: What to make of a value under a name of which the unit is not ours: granian's are MiB and milliseconds.
 CONVERSIONS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "workers_max_rss": _from_mebibytes,
     "reload_tick": _from_milliseconds,
     "http1_header_read_timeout": _from_milliseconds,
     "pythonpath": _from_path_list,
+    "logconfig_dict": _from_dictionary,
 }
 
 

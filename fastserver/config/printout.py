@@ -39,7 +39,7 @@ def render(loaded: Loaded) -> str:
 
 def render_toml(fact: Setting, value: Any) -> str | None:
     """``value`` of a setting as TOML has it; ``None`` where it cannot be written: nothing, or an object."""
-    if value is None:
+    if not isinstance(value, (bool, int, float, str, tuple)):
         return None
     if isinstance(value, tuple):
         items = [_name_item(item) for item in value]

@@ -19,6 +19,7 @@ from fastserver.config.bind import TCPBind
         ({"reload_tick": "1s"}, {"reload_delay": 1}),
         ({"http1_header_read_timeout": "30000"}, {"timeout_request_header": 30}),
         ({"pythonpath": "src"}, {"app_dir": "src"}),
+        ({"logconfig_dict": {}}, {}),
         ({"protocol": "http"}, {}),
         ({"protocols": ["http", "a:1=m:P"]}, {"protocols": "a:1=m:P"}),
         ({"worker_class": "sync"}, {"threads": 1}),

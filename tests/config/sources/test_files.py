@@ -7,6 +7,7 @@ import pytest
 
 from fastserver.config.errors import ConfigError
 from fastserver.config.load import load
+from fastserver.config.logsettings import LogSettings
 from fastserver.config.model import Config
 from fastserver.config.sources.files import find_file, read_file
 from fastserver.config.sources.layer import Layer
@@ -125,17 +126,24 @@ def test_keys_of_hypercorn_that_are_missing_here_are_warned_of(here: Path) -> No
         "verify_flags": "VERIFY_CRL_CHECK_LEAF",
     }
     text = "\n".join(f"{key} = {str(value).lower() if value is True else value!r}" for key, value in keys.items())
-    (here / "h.toml").write_text(text + "\n[logconfig_dict]\nversion = 1\n")
+    (here / "h.toml").write_text(text)
     loaded = load(Layer({"config": "h.toml"}), {})
     assert loaded.config == Config()
     warned = [line.split(" is passed over: ")[0] for line in loaded.warnings]
-    assert sorted(warned) == sorted(f"h.toml: {key}" for key in (*keys, "logconfig_dict"))
+    assert sorted(warned) == sorted(f"h.toml: {key}" for key in keys)
     with pytest.raises(ConfigError, match=r"^verify_flags: not supported yet$"):
         Config.from_mapping(verify_flags="x")
     with pytest.warns(UserWarning, match=r"is passed over: ") as caught:
         assert Config.from_toml("h.toml") == Config()
     assert {str(warning.message) for warning in caught} == set(loaded.warnings)
     assert {warning.filename for warning in caught} == {__file__}  # where it was asked for
+
+
+def test_logging_may_be_a_table(here: Path) -> None:
+    (here / "h.toml").write_text("[logconfig_dict]\nversion = 1\n")
+    found = Config.from_toml("h.toml").log_config
+    assert isinstance(found, LogSettings)
+    assert found.mapping == {"version": 1}
 
 
 def test_a_real_file_of_hypercorn(here: Path) -> None:
