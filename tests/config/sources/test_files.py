@@ -125,11 +125,11 @@ def test_keys_of_hypercorn_that_are_missing_here_are_warned_of(here: Path) -> No
         "verify_flags": "VERIFY_CRL_CHECK_LEAF",
     }
     text = "\n".join(f"{key} = {str(value).lower() if value is True else value!r}" for key, value in keys.items())
-    (here / "h.toml").write_text(text + "\n[logconfig_dict]\nversion = 1\n")
+    (here / "h.toml").write_text(text)
     loaded = load(Layer({"config": "h.toml"}), {})
     assert loaded.config == Config()
     warned = [line.split(" is passed over: ")[0] for line in loaded.warnings]
-    assert sorted(warned) == sorted(f"h.toml: {key}" for key in (*keys, "logconfig_dict"))
+    assert sorted(warned) == sorted(f"h.toml: {key}" for key in keys)
     with pytest.raises(ConfigError, match=r"^verify_flags: not supported yet$"):
         Config.from_mapping(verify_flags="x")
     with pytest.warns(UserWarning, match=r"h\.toml: server_names is passed over: "):
