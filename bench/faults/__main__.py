@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from bench.faults.injectors import FAULTS, Fault, choose_faults
-from bench.faults.report import describe_run, merge, render
+from bench.faults.report import describe_machine, describe_run, merge, place, render
 from bench.faults.rig import NotStarted, Rig, find_faketime, scratch
 from bench.faults.server import SERVERS, Lacking, Server, choose_servers
 from bench.faults.verdict import Skip, Verdict, Word
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
 #: One fault on one server may take so long; a server that hangs must not hold up the others.
 FAULT_S = 420.0
 CYCLES, QUICK_CYCLES = 20, 2
@@ -42,6 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--resume", type=Path, help="a file of figures: what is in it is not run again, and is in the report"
     )
     parser.add_argument("--apart", action="store_true", help="never cleartext and TLS in one server, even where it can")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/reliability.md")
     parser.add_argument("--keep", action="store_true", help="keep logs and certificates of each server, and say where")
     return parser
 
@@ -143,6 +145,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     verdicts = run(options, servers, faults)
     document = _write(options, verdicts)
     print(render(document))
+    if options.write:
+        text = PAGE.read_text()
+        PAGE.write_text(place(text, f"{describe_machine(document)}\n\n{render(document)}"))
     print(f"\nfigures in {options.json}")
     if not verdicts:
         return 3

@@ -90,14 +90,19 @@ class H2Connection:
     async def _wait_room(self) -> bool:
         """Until the server allows one more stream; ``False`` where the connection takes no more."""
         while self.usable:
-            if len(self._streams) < self._h2.remote_settings.max_concurrent_streams and await self._wire.is_open():
-                return self.usable
+            if await self._wire.is_open() and self.usable and self._has_room():
+                return True
             if self._wire.received:
                 self._on_change()
             self._opened.clear()
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._opened.wait(), 0.01)
         return False
+
+    def _has_room(self) -> bool:
+        """Whether the server allows one more stream."""
+        allowed = self._h2.remote_settings.max_concurrent_streams
+        return max(len(self._streams), self._h2.open_outbound_streams) < allowed
 
     def _send_head(self, stream_id: int, stream: _Stream) -> None:
         request, ident = stream.request, stream.attempt.ident

@@ -20,6 +20,10 @@ from bench.faults.ws import WSClient, run_session
 RETRY_S = 0.02
 #: Streams of one HTTP/2 connection that are under way at once.
 STREAMS = 10
+#: A client that keeps its connection and seldom asks: just when an idle connection may be given up.
+SELDOM_S = 1.2
+#: Within so long a lane that pauses notices that the load is over.
+_NOTICE_S = 0.2
 SLOW_UPLOAD = Request("/upload", upload=262144, chunked=True, parts=4, pause_s=0.03)
 #: How long the "late" client says nothing after its connect.
 LATE_S = 0.2
@@ -31,6 +35,7 @@ class Mix:
 
     kept: int = 12
     fresh: int = 4
+    seldom: int = 6
     late: int = 2
     large: int = 1
     upload: int = 2
@@ -46,10 +51,10 @@ class Mix:
         return Mix(**values)
 
 
-_LANES = ("kept", "fresh", "late", "large", "upload", "slow_upload", "stream", "pipelined", "ws", "h2")
+_LANES = ("kept", "fresh", "seldom", "late", "large", "upload", "slow_upload", "stream", "pipelined", "ws", "h2")
 
 #: For faults that need some traffic, and not all of its kinds.
-LIGHT = Mix(kept=6, fresh=2, late=0, large=0, upload=1, slow_upload=0, stream=1, pipelined=0, ws=1, h2=0)
+LIGHT = Mix(kept=6, fresh=2, seldom=2, late=0, large=0, upload=1, slow_upload=0, stream=1, pipelined=0, ws=1, h2=0)
 
 
 @dataclass(slots=True)
@@ -79,6 +84,8 @@ class Load:
             self._lane(f"http{mark} kept", 0.03, lambda: Request("/get", {"ms": ms(), "size": 1024}))
         for _ in range(mix.fresh):
             self._lane(f"http{mark} fresh", 0.03, lambda: Request("/get", {"ms": ms(), "size": 1024}), fresh=True)
+        for _ in range(mix.seldom):
+            self._lane(f"http{mark} seldom", SELDOM_S, lambda: Request("/get", {"ms": ms()}))
         for _ in range(mix.late):
             self._add(self._run_late(f"http{mark} late"))
         for _ in range(mix.large):
@@ -136,13 +143,16 @@ class Load:
         refused = attempt.outcome is Outcome.REFUSED
         if self._over or (refused and self._ends_refused()):
             return False
-        await asyncio.sleep(RETRY_S if refused else self._random.uniform(0, 2 * pace_s))
+        pause_s = RETRY_S if refused else self._random.uniform(0, 2 * pace_s)
+        while pause_s > 0 and not self._over:
+            await asyncio.sleep(min(pause_s, _NOTICE_S))
+            pause_s -= _NOTICE_S
         return not self._over
 
     async def _run(self, kind: str, pace_s: float, make: Callable[[], Request], fresh: bool) -> None:
         client = H1Client(self.target, self._context, self.answer_s)
         self._clients.append(client)
-        await asyncio.sleep(self._random.uniform(0, pace_s))
+        await asyncio.sleep(min(0.3, self._random.uniform(0, pace_s)))
         while True:
             attempt = await client.perform(self.book.open(kind), make())
             if fresh:

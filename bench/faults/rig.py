@@ -17,7 +17,14 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.x509.oid import NameOID
 
 from bench.faults.h1 import H1Client, Request
 from bench.faults.load import Load, Mix
@@ -49,15 +56,27 @@ class Front:
     BOTH = "both"
 
 
-def make_certificate(directory: Path, days: int = 2) -> tuple[Path, Path]:
-    """A new key and certificate for localhost in ``directory``; an expired one for less than a day."""
+def make_certificate(directory: Path) -> tuple[Path, Path]:
+    """A new key and certificate for localhost in ``directory``."""
     certificate, key = directory / "cert.pem", directory / "key.pem"
     argv = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-    argv += ["-days", str(days), "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"]
+    argv += ["-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"]
     subprocess.run(
         [*argv, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True, timeout=START_S
     )
     return certificate, key
+
+
+def expire_certificate(directory: Path) -> None:
+    """Make the certificate in ``directory`` one that ended yesterday, for the same key."""
+    key = load_pem_private_key((directory / "key.pem").read_bytes(), None)
+    assert isinstance(key, EllipticCurvePrivateKey)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(timezone.utc)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(now - timedelta(days=3)).not_valid_after(now - timedelta(days=1))
+    certificate = builder.sign(key, hashes.SHA256())
+    (directory / "cert.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
 
 
 def read_serial(certificate: Path) -> str:

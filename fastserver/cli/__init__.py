@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _start(Launch(argv))
     except (UsageError, ConfigError) as error:
-        print(f"fastserver: error: {error}", file=sys.stderr)
+        _tell(f"error: {error}")
         return ExitCode.USAGE
     except SystemExit as stop:  # argparse, after --help and --version
         return stop.code if isinstance(stop.code, int) else 0
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _start(launch: Launch) -> int:
     line = launch.read()
     for warning in line.loaded.warnings:
-        print(f"fastserver: warning: {warning}", file=sys.stderr)
+        _tell(f"warning: {warning}")
     if line.start.print_config:
         sys.stdout.write(render(line.loaded))
         if not line.start.check_config:
@@ -55,3 +55,9 @@ def _start(launch: Launch) -> int:
     from fastserver.processes.run import run  # late: --help and a usage error need no server
 
     return run(line.app, line.config, reread=launch.reread)
+
+
+def _tell(text: str) -> None:
+    """One line on standard error, whatever a user has typed."""
+    line = "".join(character if character.isprintable() else "?" for character in text)
+    print(f"fastserver: {line}", file=sys.stderr)

@@ -7,6 +7,7 @@ meant) and keeps canonical values.  It reads no environment and no file; ``load`
 Invariant: a ``Config`` that exists is usable, as far as can be known without opening a file or a socket.
 """
 
+import inspect
 import os
 import ssl
 import warnings
@@ -240,7 +241,7 @@ class Config(
         except ConfigError as error:
             raise ConfigError(layer.spell(error.key), error.problem) from None
         for line in layer.warnings:
-            warnings.warn(line, stacklevel=4)
+            _warn(line)
         meaning = translate(keywords, SETTINGS, beneath.values)
         own = frozenset(meaning.values)
         meaning.values = {**beneath.values, **meaning.values}
@@ -254,7 +255,7 @@ class Config(
     @classmethod
     def _mean(cls, meaning: Meaning) -> "Config":
         for name, note in meaning.notes:
-            warnings.warn(f"{name} {note}", stacklevel=4)
+            _warn(f"{name} {note}")
         return cls(**meaning.values)
 
     @property
@@ -294,6 +295,14 @@ class Config(
     def header_fields(self) -> tuple[tuple[str, str], ...]:
         """``header`` as pairs of name and value, in the same order."""
         return tuple(parse_header(text) for text in self.header)
+
+
+def _warn(line: str) -> None:
+    """A ``UserWarning`` at the place outside this module that has asked for the configuration."""
+    level, frame = 1, inspect.currentframe()
+    while frame is not None and frame.f_globals is globals():
+        level, frame = level + 1, frame.f_back
+    warnings.warn(line, stacklevel=level)
 
 
 #: Every setting by its key, in the order of the model.

@@ -20,9 +20,9 @@ import selectors
 import socket
 import struct
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from enum import Enum
-from logging import Logger
+from logging import DEBUG, INFO, Logger
 from typing import Any, Final, Protocol
 
 from fastserver.config.setting import quote
@@ -101,7 +101,8 @@ class _State(Enum):
 class Client:
     """One connection."""
 
-    def __init__(self, control: ControlSocket, sock: socket.socket, now: float) -> None:
+    def __init__(self, control: ControlSocket, sock: socket.socket, uid: int | None, now: float) -> None:
+        self.uid = uid
         self._control = control
         self._sock = sock
         self._request = b""
@@ -170,7 +171,7 @@ class Client:
         if end or len(line) > REQUEST_LIMIT_BYTES or (not data and line):
             self._state = _State.WAITING
             self.due = math.inf
-            self._control.carry_out(line, Reply(self))
+            self._control.carry_out(line, Reply(self), self.uid)
         elif not data:
             self.close()
 
@@ -215,6 +216,7 @@ class ControlSocket:
         self._log = log
         self._clients: set[Client] = set()
         self._commands: Mapping[str, Command] = {}
+        self._quiet: Collection[str] = ()
         self._selector = selectors.DefaultSelector()
         self._resume_at = math.inf
         mask = os.umask(0o177)  # beside fchmod, which only Linux heeds before bind
@@ -231,9 +233,13 @@ class ControlSocket:
             self.close()
             raise BindError(f"cannot listen on control_socket {self.path}: {explain(error)}") from None
 
-    def attach(self, watcher: Watcher, commands: Mapping[str, Command]) -> None:
-        """Serve ``commands``, by name, in the loop of ``watcher``; who has connected until now is served too."""
+    def attach(self, watcher: Watcher, commands: Mapping[str, Command], quiet: Collection[str] = ()) -> None:
+        """Serve ``commands``, by name, in the loop of ``watcher``; who has connected until now is served too.
+
+        The log has a line for each that is carried out, but for those that are ``quiet``.
+        """
         self._commands = commands
+        self._quiet = quiet
         self._selector.register(self._sock, selectors.EVENT_READ, self._accept)
         watcher.watch(self, self.act)
 
@@ -283,13 +289,15 @@ class ControlSocket:
 
     # What its clients call.
 
-    def carry_out(self, line: bytes, reply: Reply) -> None:
-        """Have a request carried out; whatever is wrong with it is its client's to hear."""
+    def carry_out(self, line: bytes, reply: Reply, uid: int | None) -> None:
+        """Have a request of the user ``uid`` carried out; whatever is wrong with it is its client's to hear."""
         try:
             name, request = _parse(line)
             command = self._commands.get(name)
             if command is None:
                 raise Refused(f"there is no command {quote(name)}: want one of {', '.join(sorted(self._commands))}")
+            level = DEBUG if name in self._quiet else INFO
+            self._log.log(level, "control socket: %s, by user %s", name, "unknown" if uid is None else uid)
             command(request, reply)
         except Refused as error:
             reply.fail(str(error))
@@ -323,10 +331,10 @@ class ControlSocket:
             self._resume_at = time.monotonic() + PAUSE_S
             return
         sock.setblocking(False)
-        client = Client(self, sock, time.monotonic())
+        uid = get_peer_uid(sock)
+        client = Client(self, sock, uid, time.monotonic())
         is_full = len(self._clients) >= CLIENTS_MAX
         self._clients.add(client)
-        uid = get_peer_uid(sock)
         if uid not in (None, 0, os.geteuid()):
             self._log.warning("control socket: user %d was turned away", uid)
             Reply(client).fail(f"user {uid} is not allowed: want root, or user {os.geteuid()}")

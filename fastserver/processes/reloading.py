@@ -174,7 +174,7 @@ class Reloader:
         try:
             app, config = self._reread() if self._reread is not None else (former.app, former.config)
             target = open_generation(app, config, self._log, former)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a configuration in Python may raise what it likes
             self._tell(False, str(error) or type(error).__name__, started)
             return
         known = {listener.sock for listener in self.held}

@@ -90,7 +90,7 @@ class Service:
         supervisor.chores.append(self._tick)
         supervisor.at_fork.append(self._forget)
         if self._control is not None:
-            self._control.attach(supervisor, self._operator.commands)
+            self._control.attach(supervisor, self._operator.commands, quiet=("status",))
 
     def close(self, code: int) -> None:
         """The server has ended with ``code``; safe to repeat."""

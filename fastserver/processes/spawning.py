@@ -19,7 +19,7 @@ from fastserver.processes.blackbox import DUMP_SIGNAL, BlackBox
 from fastserver.processes.channel import Channel
 from fastserver.processes.generation import Generation
 from fastserver.processes.heartbeat import Pulse
-from fastserver.processes.parent import follow_parent
+from fastserver.processes.parent import FUSE_SIGNAL, arm_fuse, follow_parent
 from fastserver.processes.signals import STOP_SIGNALS
 from fastserver.processes.standard import flush_standard
 from fastserver.processes.worker import Worker
@@ -87,7 +87,7 @@ def serve_and_exit(
         if post.box is not None:
             post.box.watch()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {DUMP_SIGNAL, signal.SIGCHLD, *ORDERS})
-        if not follow_parent(post.parent, signal.SIGTERM):
+        if not follow_parent(post.parent, FUSE_SIGNAL if arm_fuse() else signal.SIGTERM):
             os._exit(ExitCode.OK)
         shed()
         worker = Worker(
@@ -99,7 +99,6 @@ def serve_and_exit(
             place=post.place,
             quic=post.quic,
             pulse=post.pulse,
-            parent=post.parent,
             loaded=loaded,
         )
         code = worker.run()
@@ -117,6 +116,7 @@ def drop_parent_state(log: logging.Logger) -> None:
     # stop a worker are for the time when it has no handlers, at its very end.
     for signum in (*STOP_SIGNALS, *ORDERS):
         signal.signal(signum, lambda signum, frame: None)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # it ends orphans: see parent.arm_fuse
     for handler in find_handlers(log):
         handler.forget_pending()
     atexit._clear()  # what the parent's program has registered is the parent's to do

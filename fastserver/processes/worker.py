@@ -66,7 +66,7 @@ class Interrupted(BaseException):
 class Worker:
     """Serves ``app`` until it is told to stop.
 
-    ``channel`` leads to a supervisor, the process ``parent``; ``pulse`` is where it looks for signs of life, ``place``
+    ``channel`` leads to a supervisor; ``pulse`` is where it looks for signs of life, ``place``
     where it wants the counters, and ``quic`` has the UDP sockets and
     the number with which QUIC is served (see ``Server``).  ``notifier`` is for a process that has no supervisor.
     """
@@ -81,7 +81,6 @@ class Worker:
         place: Place | None = None,
         quic: QUICPlace | None = None,
         pulse: Pulse | None = None,
-        parent: int = 0,
         loaded: Server | None = None,
         notifier: Notifier | None = None,
     ) -> None:
@@ -89,7 +88,6 @@ class Worker:
         self._listeners = [endpoint.listener for endpoint in endpoints]
         self._channel = channel
         self._pulse = pulse
-        self._parent = parent
         self._loaded = loaded
         self._grace_s: float | None = None
         self._is_orphaned = False
@@ -241,9 +239,6 @@ class Worker:
             raise Interrupted
         if signum == getattr(signal, "SIGQUIT", None) or (self._signals > 1 and self._channel is None):
             self._force(loop, signum)
-        elif self._channel is not None and os.getppid() != self._parent:
-            self._watch_end(ORPHAN_S, ExitCode.FAULT)
-            loop.call_soon_threadsafe(self._on_orphaned)
         elif self._channel is not None:
             loop.call_soon_threadsafe(self._channel.send, Message.LEAVING, TELL_S)
         else:
@@ -259,9 +254,11 @@ class Worker:
 
     def _renew(self) -> None:
         """In the loop, of a server that is alone: as much of a reload as a process can do to itself."""
+        self._notifier.reloading("reloading")
         reopen_logs()
         if self._server.reload_certificates():
             self._log.info("SIGHUP: certificates are read anew; for new code and settings start with --workers")
+        self._notifier.ready("serves")
 
     def _force(self, loop: asyncio.AbstractEventLoop, signum: int) -> None:
         if self._forced:

@@ -53,8 +53,7 @@ def open_endpoints(config: Config, owner: Owner | None = None, former: Sequence[
     opened: list[Listener] = []
     try:
         for binds, purpose, binding, is_insecure in groups:
-            names = {str(bind) for bind in binds}
-            taken = [each.listener for each in former if each.listener.name in names]
+            taken = [each.listener for each in former if _is_wanted(each, binds, purpose, is_insecure)]
             kept = {listener.name for listener in taken}
             fresh = open_listeners(
                 [bind for bind in binds if str(bind) not in kept],
@@ -70,6 +69,14 @@ def open_endpoints(config: Config, owner: Owner | None = None, former: Sequence[
         release(opened)
         raise
     return endpoints
+
+
+def _is_wanted(former: Endpoint, binds: Sequence[Bind], purpose: Purpose, is_insecure: bool) -> bool:
+    """Whether the socket of ``former`` is for one of ``binds``: port 0 is another one for each purpose."""
+    name = former.listener.name
+    if name not in map(str, binds):
+        return False
+    return (former.purpose, former.is_insecure) == (purpose, is_insecure) or not name.endswith(":0")
 
 
 def list_alpn(config: Config) -> list[str]:

@@ -14,7 +14,7 @@ from bench.faults.injectors.crashes import Kill, is_excused
 from bench.faults.injectors.reloads import count_least_ready
 from bench.faults.load import Mix
 from bench.faults.outcome import Attempt, Outcome
-from bench.faults.report import merge, render
+from bench.faults.report import merge, place, render
 from bench.faults.server import SERVERS, Lacking, Wants, choose_servers
 from bench.faults.truth import END, READY, START, STOPPED, Sighting, Truth, TruthReader, Witness
 from bench.faults.verdict import Verdict, Word
@@ -178,8 +178,8 @@ def test_names_are_checked() -> None:
     assert [fault.name for fault in choose_faults("7,fi-3")] == ["FI-7", "FI-3"]
     with pytest.raises(ValueError, match="no server 'nginx'"):
         choose_servers("fastserver,nginx")
-    with pytest.raises(ValueError, match="no fault 'FI-99'"):
-        choose_faults("FI-99")
+    with pytest.raises(ValueError, match="no fault 'FI-NONE'"):
+        choose_faults("none")
 
 
 def test_a_smaller_load_keeps_each_kind() -> None:
@@ -216,6 +216,17 @@ def test_the_table_has_a_row_for_each_fault_and_a_column_for_each_server() -> No
     assert "FI-7" not in table
 
 
+def test_the_table_finds_its_place_and_says_over_how_many_requests_nothing_failed() -> None:
+    passed = Verdict("FI-3", "fastserver", figures={"requests": 11149})
+    text = place("before\n<!-- table -->\nold\n<!-- end of table -->\nafter", render(document(passed)))
+    assert "| 0 of 11,149 |" in text
+    assert "old" not in text
+    assert text.startswith("before\n<!-- table -->\n|")
+    assert text.endswith("|\n<!-- end of table -->\nafter")
+    with pytest.raises(ValueError, match="no marks"):
+        place("nothing", "table")
+
+
 def test_a_resumed_run_keeps_what_is_there_and_the_newer_of_two() -> None:
     old, new = document(Verdict("FI-1", "fastserver"), Verdict("FI-3", "uvicorn")), document(Verdict("FI-3", "uvicorn"))
     new["verdicts"][0]["brief"] = "new"
@@ -226,9 +237,9 @@ def test_a_resumed_run_keeps_what_is_there_and_the_newer_of_two() -> None:
 
 def test_a_wrong_option_is_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        main(["--faults", "FI-99"])
+        main(["--faults", "none"])
     assert ended.value.code == 2
-    assert "no fault 'FI-99'" in capsys.readouterr().err
+    assert "no fault 'FI-NONE'" in capsys.readouterr().err
 
 
 def test_a_resumed_run_that_is_complete_runs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

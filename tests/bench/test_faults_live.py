@@ -18,8 +18,10 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("name", ["FI-1", "FI-3", "FI-7", "FI-9", "FI-14", "FI-15", "FI-26"])
+@pytest.mark.parametrize("name", ["FI-1", "FI-3", "FI-7", "FI-9", "FI-14", "FI-15", "FI-24", "FI-26"])
 def test_this_server_stands_it(name: str, tmp_path: Path) -> None:
     options = build_parser().parse_args(["--quick", "--scale", "0.5"])
     verdict = asyncio.run(try_fault(FAULTS[name], SERVERS["fastserver"], options, tmp_path))
+    if verdict.word is Word.SKIPPED:
+        pytest.skip(verdict.brief)
     assert verdict.word is Word.PASS, "\n".join([*verdict.reasons, *verdict.evidence, str(verdict.figures)])

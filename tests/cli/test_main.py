@@ -5,6 +5,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from fastserver import cli
 from fastserver.config import Config, ConfigError
@@ -14,6 +16,26 @@ from fastserver.config import Config, ConfigError
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The applications that ``main`` has given to ``run``."""
+    apps: list[str] = []
+
+    def run(app: str, config: Config, reread: object) -> int:
+        apps.append(app)
+        return 0
+
+    def check(line: cli.CommandLine) -> int:
+        apps.append(line.app)
+        return 0
+
+    for name, function in (("fastserver.processes.run", run), ("fastserver.cli.check", check)):
+        module = ModuleType(name)
+        setattr(module, function.__name__, function)
+        monkeypatch.setitem(sys.modules, name, module)
+    return apps
 
 
 def test_other_programs_by_their_first_word(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,3 +129,33 @@ def test_variables_on_the_line_add_up(here: Path) -> None:
         "B": "2",
         "C": "3",
     }
+
+
+WORDS = ["m:app", "--", "-", "", "=", "--=", "--no-", "-1", "9", "yes", "auto", "a=b", "x.toml", "é", "\0", "a\nb"]
+PIECES = st.one_of(
+    st.sampled_from(sorted(cli.create_parser().flags - {"-h", "--help", "-v", "--version"})),
+    st.sampled_from(WORDS),
+    st.text(alphabet=st.characters(exclude_characters="hv", exclude_categories=["Cs"]), max_size=6),
+)
+ARGUMENTS = st.lists(
+    st.builds(lambda one, joined, two: f"{one}={two}" if joined else one, PIECES, st.booleans(), PIECES)
+)
+
+
+@given(argv=ARGUMENTS)
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+def test_any_line_is_served_or_answered_in_one_line(
+    argv: list[str], served: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    served.clear()
+    capsys.readouterr()
+    code = cli.main(argv)
+    out, err = capsys.readouterr()
+    errors = [line for line in err.split("\n") if not line.startswith("fastserver: warning: ")]
+    if code == 2:
+        assert (len(errors), served) == (2, [])
+        assert errors[0].startswith("fastserver: error: ")
+    else:
+        assert code == 0
+        assert errors == [""]
+        assert served or out.startswith("# Settings") or out == "configuration is fine\n"

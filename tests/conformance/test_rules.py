@@ -1,6 +1,7 @@
 """Every rule of ``docs/threats.md`` has a test whose name says so, in each file that its line names.
 
-The tests are called ``test_h1_<number>_...``, ``test_h2_...``, ``test_ws_...`` and ``test_q_...``; one may name two.
+The tests are called ``test_h1_<number>_...``, ``test_h2_...``, ``test_ws_...``, ``test_q_...`` and ``test_t_...``; one
+may name two.
 """
 
 import ast
@@ -13,9 +14,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "threats.md").read_text("utf-8")
 #: | code | what it is | where it is held | tests |
-_LINE = re.compile(r"^\| (H1|H2|WS|Q|FI)-(\d+) \| .* \| .* \| (.*) \|$", re.MULTILINE)
-_CODE = re.compile(r"\b(H1|H2|WS|Q|FI)-(\d+)\b")
-_NAME = re.compile(r"_(h1|h2|ws|q)_(\d+)(?=_)")
+_LINE = re.compile(r"^\| (H1|H2|WS|Q|T|FI)-(\d+) \| .* \| .* \| (.*) \|$", re.MULTILINE)
+_CODE = re.compile(r"\b(H1|H2|WS|Q|T|FI)-(\d+)\b")
+_NAME = re.compile(r"_(h1|h2|ws|q|t)_(\d+)(?=_)")
 
 Rule = tuple[str, int]
 
@@ -53,7 +54,7 @@ def test_no_test_names_a_rule_without_a_line() -> None:
     assert set(TESTS) <= set(RULES)
 
 
-@pytest.mark.parametrize("group", ["H1", "H2", "WS", "Q"])
+@pytest.mark.parametrize("group", ["H1", "H2", "WS", "Q", "T"])
 def test_no_rule_is_left_out(group: str) -> None:
     numbers = [number for name, number in RULES if name == group]
     assert numbers == list(range(1, len(numbers) + 1))

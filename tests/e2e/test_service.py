@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import pwd
+import re
 import signal
 import socket
 import stat
@@ -179,10 +180,9 @@ def test_a_life_is_told(workers: int, manager: Manager) -> None:
         server.wait_listening()
         facts = ask(server.port)
         assert not {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"} & facts["environ"].keys()
-        if workers:
-            server.send(signal.SIGHUP)
-            assert int(manager.wait("RELOADING")["MONOTONIC_USEC"]) > 0
-            assert manager.wait("READY")["STATUS"] == "2 workers"
+        server.send(signal.SIGHUP)
+        assert int(manager.wait("RELOADING")["MONOTONIC_USEC"]) > 0
+        assert manager.wait("READY")["STATUS"] == said["STATUS"]
         server.send(signal.SIGTERM)
         assert manager.wait("STOPPING")["STOPPING"] == "1"
         assert server.wait_exit() == 0
@@ -409,6 +409,13 @@ def open_directory() -> Iterator[Path]:
         yield Path(name)
 
 
+def rotate(path: Path) -> None:
+    """As logrotate does it, with ``create 0640 nobody``."""
+    path.rename(path.with_suffix(".1"))
+    path.touch()
+    os.chown(path, NOBODY.pw_uid, NOBODY.pw_gid)
+
+
 @one_or_two
 def test_a_server_becomes_its_user(workers: int, python: str, open_directory: Path) -> None:
     logs, path = open_directory / "error.log", open_directory / "app.sock"
@@ -426,7 +433,7 @@ def test_a_server_becomes_its_user(workers: int, python: str, open_directory: Pa
     ]
     if workers:
         arguments += ["--workers", str(workers), "--control-socket", str(open_directory / "control")]
-    arguments += ["--pid", str(open_directory / "pid")]
+    arguments += ["--pid", str(open_directory / "pid"), "--access-logfile", str(open_directory / "access.log")]
     with ServerProcess(APP, *arguments, bind=f"unix:{path}", python=python) as server:
         wait_until(lambda: logs.exists() and "listening on" in logs.read_text())
         facts = ask(str(path))
@@ -438,11 +445,15 @@ def test_a_server_becomes_its_user(workers: int, python: str, open_directory: Pa
         status = Path(f"/proc/{server.process.pid}/status").read_text()
         assert f"\nUid:\t{NOBODY.pw_uid}\t{NOBODY.pw_uid}\t{NOBODY.pw_uid}\t{NOBODY.pw_uid}\n" in status
         assert "\nCapEff:\t0000000000000000\n" in status
-        for name in ("error.log", "app.sock", *(["control"] if workers else [])):
+        for name in ("error.log", "access.log", "app.sock", *(["control"] if workers else [])):
             found = os.stat(open_directory / name)
             assert (found.st_uid, found.st_gid) == (NOBODY.pw_uid, NOBODY.pw_gid), name
         assert stat.S_IMODE(os.stat(path).st_mode) == 0o660
         assert os.stat(open_directory / "pid").st_uid == 0
+        rotate(logs)
+        server.send(signal.SIGUSR1)
+        server.send(signal.SIGHUP)
+        wait_until(lambda: re.search("reloaded in|read anew|reopened", logs.read_text()) is not None)
         if workers:
             assert order("reload", "--socket", str(open_directory / "control")) == 0
             assert ask(str(path))["pid"] != facts["pid"]
@@ -451,6 +462,7 @@ def test_a_server_becomes_its_user(workers: int, python: str, open_directory: Pa
             server.send(signal.SIGTERM)
         assert server.wait_exit() == 0
     assert "ERROR" not in logs.read_text()
+    assert "GET / HTTP/1.1" in (open_directory / "access.log").read_text()
     assert (open_directory / "pid").read_text() == ""  # its directory is root's
 
 

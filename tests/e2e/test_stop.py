@@ -50,7 +50,7 @@ def read_to_end(sock: socket.socket) -> bytes:
 def test_sigterm_under_mixed_load_fails_nobody(
     serve: Serve, trust: ssl.SSLContext, h2_trust: ssl.SSLContext, workers: int, delay: str
 ) -> None:
-    arguments = ["--timeout-stream-shutdown", "0.3", "--drain-delay", delay]
+    arguments = ["--timeout-stream-shutdown", "0.3", "--timeout-keep-alive-min", "10", "--drain-delay", delay]
     site = serve(APP, *arguments, tls=True, workers=workers)
     turns = [(ask, trust), (upload, trust), (ask_by_streams, h2_trust), (talk, trust)]
     with Traffic(site.port, *turns) as traffic:
@@ -66,7 +66,7 @@ def test_sigterm_under_mixed_load_fails_nobody(
 
 @one_or_more
 def test_sigterm_under_mixed_load_without_tls_fails_nobody(serve: Serve, workers: int) -> None:
-    site = serve(APP, "--h2c", "--timeout-stream-shutdown", "0.3", workers=workers)
+    site = serve(APP, "--h2c", "--timeout-stream-shutdown", "0.3", "--timeout-keep-alive-min", "10", workers=workers)
     turns = [(ask, None), (upload, None), (ask_by_streams, None), (talk, None)]
     with Traffic(site.port, *turns) as traffic:
         wait_for(lambda: len(traffic.answered) == len(turns), "answers of every kind")
@@ -222,6 +222,22 @@ def test_streams_of_http3_are_told_too(serve: Serve, authority: str) -> None:
         answer = peer.wait_answer(stream)
         assert bytes(answer.body) == b"data: 1\n\ndata: bye\n\n"
         assert (answer.ended, answer.reset) == (True, None)
+    assert site.server.wait_exit() == 0
+    assert "ERROR" not in site.server.text
+
+
+@pytest.mark.parametrize("threads", ["2", "0"])
+def test_streams_of_wsgi_end_behind_their_next_part(serve: Serve, threads: str) -> None:
+    """There is no way to tell the application but ``close``: events end cleanly, anything else is cut."""
+    site = serve("tests.e2e.stopping:wsgi", "--threads", threads, "--timeout-stream-shutdown", "0.3")
+    with Client(site.port) as events, Client(site.port) as text:
+        for client, path in ((events, "/events"), (text, "/text")):
+            client.send(f"GET {path} HTTP/1.1\r\nhost: h\r\n\r\n".encode())
+            client.read_until(b"data: 1\n\n")
+        site.server.send(signal.SIGTERM)
+        assert read_to_end(events.sock).endswith(b"\r\n0\r\n\r\n")
+        assert not read_to_end(text.sock).endswith(b"\r\n0\r\n\r\n")
+        site.server.wait_log("^closed$", count=2)
     assert site.server.wait_exit() == 0
     assert "ERROR" not in site.server.text
 

@@ -268,14 +268,14 @@ def test_a_server_ends_with_its_terminal() -> None:
 @on_linux
 @pytest.mark.parametrize("options", [(), ("--preload",)], ids=["", "preload"])
 def test_nothing_outlives_a_killed_supervisor(options: tuple[str, ...]) -> None:
-    with start(*options, app=STUCK, workers=2) as server:
-        pids = server.wait_ready(2)
+    with start(*options, app=STUCK, workers=3) as server:
+        pids = server.wait_ready(3)
         port = server.port
         session = list_session(server.process.pid)
         assert session >= {*pids, server.process.pid}
         waiting = send_request(port, "/wait")
-        blocked = send_request(port, "/sleep_in_python")
-        time.sleep(0.2)
+        blocked = [send_request(port, path) for path in ("/sleep_in_python", "/count_in_c")]
+        time.sleep(0.5)
         server.send(signal.SIGKILL)
         started = time.monotonic()
         for pid in session - {server.process.pid}:
@@ -283,7 +283,8 @@ def test_nothing_outlives_a_killed_supervisor(options: tuple[str, ...]) -> None:
         assert time.monotonic() - started < PATIENCE_S
         assert server.wait_exit() == -signal.SIGKILL
         waiting.close()
-        blocked.close()
+        for client in blocked:
+            client.close()
         with start(app=STUCK, bind=f"127.0.0.1:{port}") as successor:
             successor.wait_listening()
             assert ask(port)

@@ -300,7 +300,7 @@ def read_rss(pid: int) -> int:
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs /proc")
 def test_t_3_memory_of_idle_and_of_stalled_connections(files: Files) -> None:
-    """FI-12, FI-22: 64 KiB for an idle connection, 128 KiB for a handshake that never ends; measured in docs/tls.md."""
+    """FI-12: 64 KiB for an idle connection, 128 KiB for a handshake that never ends; measured in docs/tls.md."""
     count = 300
     with ServerProcess(APP, *files.arguments).wait_listening() as server:
         context = make_client()

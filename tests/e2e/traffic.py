@@ -116,6 +116,6 @@ class Traffic:
                 self.answered[turn.__name__] += turn(self._port, context)
             except ConnectionRefusedError:
                 return
-            except (OSError, EOFError, AssertionError) as error:
+            except Exception as error:  # whatever it is, a client was failed
                 self.failures.append(f"{turn.__name__}: {error!r}")
                 return

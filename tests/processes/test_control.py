@@ -44,7 +44,9 @@ class Loop:
         self.path = str(path)
         self.replies: list[Reply] = []
         self.clients: list[socket.socket] = []
-        self.control.attach(self, {"echo": self.echo, "wait": self.wait, "refuse": refuse, "break": fail})
+        self.control.attach(
+            self, {"echo": self.echo, "wait": self.wait, "refuse": refuse, "break": fail}, quiet=("refuse",)
+        )
 
     def watch(self, readable: Any, act: Callable[[], None]) -> None:
         self.poll = select.poll()
@@ -199,6 +201,13 @@ def test_who_is_gone_does_not_stop_the_work(loop: Loop) -> None:
 )
 def test_what_cannot_be_is_answered(loop: Loop, data: bytes, error: str) -> None:
     assert loop.receive(loop.connect(data)) == [refused(error)]
+
+
+def test_the_log_has_who_has_ordered_what(loop: Loop, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, LOG.name)
+    for command in ("echo", "refuse", "none\n"):
+        loop.ask({"command": command})
+    assert [record.getMessage() for record in caplog.records] == [f"control socket: echo, by user {os.geteuid()}"]
 
 
 # Bounds.

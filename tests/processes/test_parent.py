@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from fastserver.processes.parent import adopt_orphans, follow_parent
+from fastserver.processes.parent import FUSE_SIGNAL, adopt_orphans, arm_fuse, follow_parent
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="as Linux has it")
 
@@ -58,3 +58,18 @@ def test_an_orphan_becomes_the_child_of_who_adopts() -> None:
             code = os.waitstatus_to_exitcode(os.waitpid(-1, 0)[1])
         os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+
+
+def test_a_fuse_ends_a_process_that_runs_no_python() -> None:
+    out, into = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.write(into, b"armed" if arm_fuse() else b"not armed")
+        sum(range(1 << 50))
+        os._exit(0)
+    assert read_line(out) == "armed"
+    os.kill(pid, FUSE_SIGNAL)
+    assert os.waitpid(pid, os.WNOHANG)[0] == 0  # it does not end at once
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGALRM
+    os.close(out)
+    os.close(into)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from bench.faults.load import Load, Mix
 from bench.faults.outcome import Outcome
-from bench.faults.rig import Front, Loads, Rig, Site, make_certificate, read_serial
+from bench.faults.rig import Front, Loads, Rig, Site, expire_certificate, make_certificate, read_serial
 
 #: Handshakes foremost.
-MIX = Mix(kept=4, fresh=6, late=0, large=0, upload=1, slow_upload=0, stream=0, pipelined=0, ws=1, h2=1)
+MIX = Mix(kept=4, fresh=6, seldom=0, late=0, large=0, upload=1, slow_upload=0, stream=0, pipelined=0, ws=1, h2=1)
 #: Within so long of the reload a new certificate has to be shown.
 SHOW_S = 15.0
 
@@ -41,11 +41,18 @@ def _empty(site: Site, other: Path) -> None:
     site.wants.certificate.write_bytes(b"")
 
 
+def _expire(site: Site, other: Path) -> None:
+    expire_certificate(other)
+    _copy(other / "key.pem", site.wants.key)
+    _copy(other / "cert.pem", site.wants.certificate)
+
+
 BAD: dict[str, Callable[[Site, Path], None]] = {
     "a key that does not match": _mismatch,
     "a truncated certificate": _truncate,
     "files half written": _halve,
     "an empty certificate": _empty,
+    "an expired certificate": _expire,
 }
 
 

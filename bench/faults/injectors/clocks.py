@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.faults.h1 import AnswerReader, Request
 from bench.faults.load import LIGHT
 from bench.faults.outcome import Outcome
-from bench.faults.rig import Rig, Site
+from bench.faults.rig import NotStarted, Rig, Site
 from bench.faults.truth import READY
 from bench.faults.verdict import Skip
 from bench.faults.wire import connect
@@ -29,7 +29,15 @@ async def jump_clock(rig: Rig) -> None:
         "FAKETIME_TIMESTAMP_FILE": str(stamp),
         "FAKETIME_NO_CACHE": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "NO_FAKE_STAT": "1",  # the times of files are the kernel's, and stay so
     }
+    try:
+        await _jump(rig, env, stamp)
+    except NotStarted as error:  # nothing has jumped yet: gunicorn's heartbeat file, for one, is not to be had so
+        raise Skip(f"it does not start below libfaketime: {error}") from error
+
+
+async def _jump(rig: Rig, env: dict[str, str], stamp: Path) -> None:
     async with rig.serve(env=env) as site:
         before = site.workers()
         loads = site.load(LIGHT, rig.scale)
@@ -37,15 +45,12 @@ async def jump_clock(rig: Rig) -> None:
             _write(stamp, f"{jump_s:+d}s\n")
             await asyncio.sleep(2.2)
             date_s = await _read_date(site)
-            off_s = None if date_s is None else date_s - (time.time() + jump_s)
-            if off_s is None:
+            if date_s is None:
                 rig.verdict.figures["date"] = "none"
-            else:
-                rig.verdict.check(
-                    abs(off_s) <= 2.0,
-                    f"2 s after a jump by {jump_s:+d} s the date is off by {off_s:.0f} s",
-                    "stale date",
-                )
+                continue
+            off_s = date_s - (time.time() + jump_s)
+            text = f"2 s after a jump by {jump_s:+d} s the date is off by {off_s:.0f} s"
+            rig.verdict.check(abs(off_s) <= 2.0, text, "stale date")
         book = await loads.finish(10.0)
         rig.judge(site, book, what="while the clock jumped")
         rig.verdict.check(site.workers() == before, "workers were replaced", "workers are replaced")

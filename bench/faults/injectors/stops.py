@@ -97,7 +97,7 @@ async def stop_with_late_clients(rig: Rig) -> None:
             await asyncio.gather(*jobs)
             for client in clients:
                 client.close()
-            early = [attempt for attempt in attempts if attempt.sent < began]
+            early = [attempt for attempt in attempts if 0 < attempt.sent < began]
             rig.verdict.add(**{"asked before the signal": len(early)})
             await site.process.wait_exit(site.wants.grace_s + STOP_MARGIN_S)
             rig.judge(site, book, what="that had connected before SIGTERM")
