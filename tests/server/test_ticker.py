@@ -66,7 +66,7 @@ def test_deadlines_are_looked_at_often_enough(settings: dict[str, Any], tick_s: 
 def test_a_clock_that_jumps_moves_the_date_at_the_next_tick_and_no_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     """FI-24: an hour forwards, an hour back, and a smeared leap second; ticks are at most a second apart."""
     wall_s = 1_000_000_000.0
-    monkeypatch.setattr(module.time, "time", lambda: wall_s)
+    monkeypatch.setattr("fastserver.server.ticker.time.time", lambda: wall_s)
     loop = HandLoop()
     host = make_host(ignore, loop)
     ticker = Ticker([host], get_tick_s(Config()), lambda _: None)
