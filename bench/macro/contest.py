@@ -29,6 +29,7 @@ GENERATORS: dict[Wire, Callable[[ServerProcess, Workload, int, Load], Burst]] = 
     Wire.H2: h2load.run_burst,
     Wire.H3: h3load.run_burst,
     Wire.WS: wsload.run_burst,
+    Wire.WSGI: wrk.run_burst,
 }
 #: Bursts with a fault after which a server is left out of a workload.
 PATIENCE = 3

@@ -81,7 +81,22 @@ _UVICORN = Server(
 )
 
 _NGINX = (HERE / "nginx.conf").read_text()
+_NGINX_WSGI = ("wsgi-plaintext", "wsgi-browser", "wsgi-json")
 _NGINX_TLS = "http {\n    ssl_certificate {cert};\n    ssl_certificate_key {key};"
+
+
+def _serve_wsgi(name: str, distribution: str, *argv: str) -> Server:
+    """A server of the WSGI application; nothing else is measured with it."""
+    return Server(name, argv, {Wire.WSGI: ()}, version=_distribution(distribution))
+
+
+#: Threads of each server that has some.
+_THREADS = "8"
+_WSGI = "bench.macro.wsgi:app"
+_OWN_WSGI = (
+    *("{python}", "-m", "fastserver", _WSGI, "-b", "127.0.0.1:{port}", "--workers", "1", "--loop", "uvloop"),
+    "--threads",
+)
 
 _TABLE = (
     _OWN,
@@ -139,8 +154,9 @@ _TABLE = (
             Wire.H1: ("{dir}/h1.conf",),
             Wire.H2C: ("{dir}/h2c.conf",),
             Wire.H2: ("{dir}/h2.conf",),
+            Wire.WSGI: ("{dir}/h1.conf",),
         },
-        workloads=("plaintext", "browser", "json", "body", "h2-many", "h2-wide", "h2-browser", "h2-tls"),
+        workloads=(*_NGINX_WSGI, "plaintext", "browser", "json", "body", "h2-many", "h2-wide", "h2-browser", "h2-tls"),
         version=("nginx", "-v"),
         files={
             "h1.conf": _NGINX.replace("{listen}", ""),
@@ -148,6 +164,25 @@ _TABLE = (
             "h2.conf": _NGINX.replace("{listen}", " ssl http2").replace("http {", _NGINX_TLS),
             "body": BODY,
         },
+    ),
+    replace(_serve_wsgi("wsgi", "fastserver", *_OWN_WSGI, _THREADS), version=_OWN.version),
+    replace(_serve_wsgi("wsgi-inline", "fastserver", *_OWN_WSGI, "0"), version=_OWN.version),
+    _serve_wsgi(
+        *("gunicorn", "gunicorn", "{python}", "-m", "gunicorn", _WSGI, "-b", "127.0.0.1:{port}", "-k", "gthread"),
+        *("--threads", _THREADS, "--workers", "1", "--keep-alive", "600", "--log-level", "warning"),
+    ),
+    _serve_wsgi(
+        *("granian-wsgi", "granian", "{python}", "-m", "granian", _WSGI, "--interface", "wsgi", "--host", "127.0.0.1"),
+        *("--port", "{port}", "--workers", "1", "--runtime-threads", "1", "--blocking-threads", _THREADS),
+        *("--http", "1", "--no-ws", "--backlog", "16384", "--log-level", "warning"),
+    ),
+    _serve_wsgi(
+        *("peregrine-wsgi", "peregrine-server", "peregrine", _WSGI, "--host", "127.0.0.1", "--port", "{port}"),
+        *("--keep-alive", "600000", "--wsgi-threads", _THREADS),
+    ),
+    _serve_wsgi(
+        *("peregrine-wsgi-1", "peregrine-server", "peregrine", _WSGI, "--host", "127.0.0.1", "--port", "{port}"),
+        *("--keep-alive", "600000"),
     ),
     Server(
         name="floor",

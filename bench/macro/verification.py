@@ -113,6 +113,7 @@ _CLIENTS: dict[Wire, Callable[[Workload, int, float], None]] = {
     Wire.H2: verify_http2,
     Wire.H3: verify_http3,
     Wire.WS: verify_websocket,
+    Wire.WSGI: verify_http1,
 }
 
 

@@ -38,6 +38,7 @@ class Wire(Enum):
     H2 = "h2"
     H3 = "h3"
     WS = "ws"
+    WSGI = "wsgi"
 
     @property
     def title(self) -> str:
@@ -56,6 +57,7 @@ _TITLES = {
     Wire.H2: "HTTP/2 over TLS",
     Wire.H3: "HTTP/3",
     Wire.WS: "WebSockets",
+    Wire.WSGI: "WSGI over HTTP/1.1",
 }
 
 
@@ -121,6 +123,10 @@ def _ws(name: str, size: int, **rest: Any) -> Workload:
     return Workload(name, "/ws", None, **{"post_bytes": size, "wire": Wire.WS, "connections": 32, **rest})
 
 
+def _wsgi(name: str, path: str, answer: bytes | None, **rest: Any) -> Workload:
+    return Workload(name, path, answer, wire=Wire.WSGI, **rest)
+
+
 # A browser's request has neither a connection nor a host field on HTTP/2 and 3 (RFC 9113 section 8.2.2).
 _H2_FIELDS = tuple((name.lower(), value) for name, value in BROWSER_FIELDS if name != "Connection")
 _MIB = 1024 * 1024
@@ -151,6 +157,12 @@ _TABLE = (
     _ws("wsz-125", 125, text=True, deflated=True),
     _ws("wsz-4k", 4096, deflated=True),
     _ws("wsz-1m", _MIB, connections=4, deflated=True),
+    _wsgi("wsgi-plaintext", "/plaintext", PLAINTEXT),
+    _wsgi("wsgi-browser", "/plaintext", PLAINTEXT, fields=BROWSER_FIELDS),
+    _wsgi("wsgi-json", "/json", json.dumps(DOCUMENT).encode()),
+    _wsgi("wsgi-echo", "/echo", None, post_bytes=4096),
+    _wsgi("wsgi-stream", "/stream", CHUNK * CHUNKS, sized=False),
+    _wsgi("wsgi-sleep", "/sleep", PLAINTEXT),
 )
 
 WORKLOADS: dict[str, Workload] = {workload.name: workload for workload in _TABLE}

@@ -15,6 +15,7 @@ cdef class Peer:
     cdef readonly str scheme
     cdef readonly object alpn
     cdef readonly object tls
+    cdef public tuple cgi
 
 
 @cython.final

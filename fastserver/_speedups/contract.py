@@ -47,7 +47,7 @@ class Peer:
     """Facts about one connection: ``client`` and ``server`` as ASGI has them, ``scheme`` and ALPN name.
 
     They never change, and where compiled cannot be changed.  ``tls`` is the ASGI ``tls`` extension's dictionary, or
-    ``None`` on a plain connection.
+    ``None`` on a plain connection.  ``cgi`` is where the application's side keeps the same facts as it wants them.
     """
 
     def __init__(self, client=None, server=None, scheme="http", alpn=None, tls=None):
@@ -56,6 +56,7 @@ class Peer:
         self.scheme = scheme
         self.alpn = alpn
         self.tls = tls
+        self.cgi = None
 
 
 class H2Limits:

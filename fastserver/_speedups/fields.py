@@ -5,6 +5,7 @@ Below the names stands the grammar that their Python twins share; the extensions
 """
 
 import re
+from collections.abc import Iterable
 
 #: The version of most requests.  Whoever compares with this very object has its answer without a look at the text.
 HTTP_1_1 = "1.1"
@@ -86,3 +87,11 @@ def parse_length(value: bytes) -> int:
         return -1
     length = int(digits or b"0")
     return length if length <= _LARGEST_LENGTH else -1
+
+
+def is_event_stream(fields: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether a response with these fields is a stream of events (HTML, section 9.2)."""
+    for name, value in fields:
+        if name.lower() == b"content-type":
+            return value.partition(b";")[0].strip().lower() == b"text/event-stream"
+    return False

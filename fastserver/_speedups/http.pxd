@@ -74,5 +74,3 @@ cdef HTTPExchange open_exchange(HTTPApplication application, Sink sink, Request 
 @cython.locals(scope=dict)
 cdef dict make_scope(HTTPApplication application, Request request, Peer peer)
 cdef bytes as_bytes(body)
-@cython.locals(name=bytes, value=bytes)
-cdef bint is_event_stream(ResponseHead head) except -1

@@ -15,6 +15,7 @@ as it stands has ended it: its reader drops what is not a whole event.  Of anyth
 from .asgi import Constants, is_disconnect
 from .contract import ClientDisconnected, is_bodyless
 from .dialogue import READY, ASGIApplication, Dialogue, WaitingForRoom, send_in_loop
+from .fields import is_event_stream
 from .kernels import current_thread, read_timer
 from .rendering import inspect_fields, inspect_response
 from .task import CancelledError
@@ -113,7 +114,12 @@ class HTTPExchange(Dialogue):
             self._application.log_unfinished(self._request, _EXPECTED[self._state])
         if is_over:
             return
-        if failure is None and self._is_told_to_end and self._state <= SENDING_BODY and is_event_stream(self._head):
+        if (
+            failure is None
+            and self._is_told_to_end
+            and self._state <= SENDING_BODY
+            and is_event_stream(self._head.fields)
+        ):
             self._head.trailers = False
             self._send_part(b"", False)
         elif self._state <= HEAD_HELD and not (self._at_eof and failure is None):
@@ -384,14 +390,6 @@ def as_bytes(body):
     if isinstance(body, (bytes, bytearray, memoryview)):
         return bytes(body)
     raise TypeError(f"body must be bytes, not {body!r}")
-
-
-def is_event_stream(head):
-    """Whether a response is a stream of events (HTML, section 9.2)."""
-    for name, value in head.fields:
-        if name.lower() == b"content-type":
-            return value.partition(b";")[0].strip().lower() == b"text/event-stream"
-    return False
 
 
 _KINDS = frozenset(f"http.response.{name}" for name in ("start", "body", "trailers", "early_hint", "pathsend"))

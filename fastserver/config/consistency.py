@@ -67,7 +67,6 @@ def canonicalise(config: "Config") -> dict[str, Any]:
     headers = {name.lower() for name, _ in _parse_each("header", config.header, parse_header, WANT_HEADER)}
     protocols: Iterable[object] = config.protocols
     return {
-        "access_log": config.reload if config.access_log is None else config.access_log,
         "log_level": "debug" if config.debug else config.log_level,
         "root_path": _normalise_root_path(config.root_path),
         "server_header": config.server_header and "server" not in headers,

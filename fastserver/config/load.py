@@ -17,7 +17,7 @@ from fastserver.config.sources.dotenv import parse_assignments, read_env_file
 from fastserver.config.sources.environment import read_environment, read_uvicorn
 from fastserver.config.sources.files import find_file, read_file
 from fastserver.config.sources.layer import Layer
-from fastserver.config.sources.python import Surroundings
+from fastserver.config.sources.python import Site
 from fastserver.config.topics.start import Start
 
 _APP_DIR: Final = ("app_dir", *SETTINGS["app_dir"].aliases)
@@ -97,7 +97,7 @@ def load(
         spec = find_file(directory)
     file = None
     if spec is not None:
-        file = read_file(spec, Surroundings(directory, _find_app_dir(settled), settled.variables))
+        file = read_file(spec, Site(directory, _find_app_dir(settled), settled.variables))
         settled = sources.settle(directory, file)
         if settled.start.chdir != start.chdir:  # the file's: only now
             directory = _enter(settled.start, settled.origins, directory)

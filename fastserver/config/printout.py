@@ -63,10 +63,10 @@ def _render_setting(key: str, fact: Setting, value: Any, origin: str | None, def
         yield f"# {key} =  # {_comment(origin) if origin else 'none'}"
     elif (text := render_toml(fact, value)) is None:
         yield f"# {key} =  # {_comment(origin or '')}, an object"
-    elif origin is None and value == default:
-        yield f"# {key} = {text}  # default"
+    elif origin is None:
+        yield f"# {key} = {text}  # {'default' if value == default else 'follows from the others'}"
     else:
-        yield f"{key} = {text}  # {_comment(origin or 'follows from another setting')}"
+        yield f"{key} = {text}  # {_comment(origin)}"
 
 
 def _name_item(item: object) -> str | None:

@@ -13,7 +13,6 @@ import select
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import IO, Final
@@ -35,9 +34,12 @@ main(order)
 """
 
 
-def start_lookout(selection: Selection, delay_s: float) -> subprocess.Popen[bytes]:
-    """Start the process; read its ``stdout``, and close its ``stdin`` when it is not needed any more."""
-    order = {"path": sys.path, "delay_s": delay_s, "since_s": time.time(), "selection": asdict(selection)}
+def start_lookout(selection: Selection, delay_s: float, since_s: float) -> subprocess.Popen[bytes]:
+    """Start the process; read its ``stdout``, and close its ``stdin`` when it is not needed any more.
+
+    What has changed since the Unix time ``since_s``, before it looks first, is told too.
+    """
+    order = {"path": sys.path, "delay_s": delay_s, "since_s": since_s, "selection": asdict(selection)}
     return subprocess.Popen(
         [sys.executable, "-I", "-c", _CODE, json.dumps(order)],
         stdin=subprocess.PIPE,

@@ -29,4 +29,5 @@ def adapt(config: Config) -> Config:
         timeout_stream_shutdown=min(config.timeout_stream_shutdown, STREAMS_S),
         timeout_keep_alive_min=min(config.timeout_keep_alive_min, STREAMS_S),
         drain_delay=0.0,
+        access_log=config.access_log is None or config.access_log,
     )

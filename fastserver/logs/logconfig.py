@@ -79,11 +79,15 @@ def apply_log_config(spec: str | LogSettings, *, again: bool = True) -> bool:
     """
     if again or spec != _APPLIED.spec:
         log = get_error_log()
+        before = log.level, log.propagate
         log.setLevel(logging.NOTSET)
         log.propagate = True
         try:
             names = _configure(spec)
         except Exception as error:  # whatever a parser or a factory that it names raises
+            log.disabled = False
+            log.setLevel(before[0])
+            log.propagate = before[1]
             raise ConfigError("log_config", f"{_show(spec)} cannot be used: {_explain(error)}") from None
         log.disabled = False  # dictConfig switches off what it does not name
         _APPLIED.spec = spec

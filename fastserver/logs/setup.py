@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
+from typing import Final
 
 from fastserver.config.model import Config
 from fastserver.logs.errorlog import configure_error_log, find_handlers, get_error_log
 from fastserver.logs.logconfig import apply_log_config, clean_for_others, forget_log_config
+
+#: The settings that ``configure_logs`` reads.
+LOG_KEYS: Final = ("error_logfile", "log_level", "log_format", "use_colors", "log_config")
 
 
 def configure_logs(config: Config, *, embedded: bool = False) -> logging.Logger:

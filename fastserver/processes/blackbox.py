@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import faulthandler
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -27,6 +28,9 @@ TEXT_LIMIT_BYTES: Final = 256 * 1024
 TASKS_LIMIT: Final = 100
 DEPTH_LIMIT: Final = 20
 
+#: Frames below a worker's first: what its parent was doing when it forked.
+_ANCESTORS: Final = re.compile(r"(?<= in serve_and_exit)(\n  File [^\n]*)+")
+
 
 class BlackBox:
     """The file of one worker; both processes have it open, and share its position."""
@@ -41,6 +45,7 @@ class BlackBox:
         """All that was written since the last time, without its last line end."""
         size = os.fstat(self._fd).st_size
         text = os.pread(self._fd, min(size, TEXT_LIMIT_BYTES), 0).decode("utf-8", "replace").rstrip()
+        text = _ANCESTORS.sub("", text)
         os.ftruncate(self._fd, 0)
         os.lseek(self._fd, 0, os.SEEK_SET)
         return f"{text}\n... and more" if size > TEXT_LIMIT_BYTES else text

@@ -14,7 +14,7 @@ import signal
 import socket
 import time
 from logging import Logger
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from fastserver.processes.blackbox import BlackBox, open_blackbox
 from fastserver.processes.channel import Channel, Message, open_channel
@@ -26,6 +26,9 @@ from fastserver.processes.template import Order
 from fastserver.processes.workers import MOVES, Slot, WorkerProcess, WorkerState
 from fastserver.server.monitor import Place
 from fastserver.transport.sockets import Listener
+
+if TYPE_CHECKING:
+    from fastserver.transport.udpgroup import QUICPlace
 
 #: What a worker gets beyond ``timeout_graceful_shutdown`` to end by itself.
 KILL_MARGIN_S: Final = 5.0
@@ -216,22 +219,42 @@ class Crew:
                 self._log.warning("every worker number of QUIC is in use: the next worker starts when another is gone")
             slot.due = math.inf
             return None
-        place = self.report.claim() if self.report is not None else None
-        pulse, box = self._board.claim(), open_blackbox()
-        ours, theirs = open_channel()
-        post = Post(theirs, os.getpid(), pulse, box, place, quic)
-        pid = self._fork(generation, post, ours)
-        theirs.close()
-        worker = WorkerProcess(pid or 0, ours, slot, generation, time.monotonic(), place, quic, pulse=pulse, box=box)
-        if pid is None:
-            self._give_back(worker)
-            slot.due = time.monotonic() + RETRY_S
+        try:
+            box = open_blackbox()
+        except OSError as error:
+            self._put_off(slot, generation, quic, error)
             return None
+        try:
+            ours, theirs = open_channel()
+        except OSError as error:
+            box.close()
+            self._put_off(slot, generation, quic, error)
+            return None
+        place = self.report.claim() if self.report is not None else None
+        pulse = self._board.claim()
+        worker = WorkerProcess(0, ours, slot, generation, time.monotonic(), place, quic, pulse=pulse, box=box)
+        try:
+            pid = self._fork(generation, Post(theirs, os.getpid(), pulse, box, place, quic), ours)
+        except OSError as error:
+            self._give_back(worker)
+            self._put_off(slot, generation, None, error)
+            return None
+        finally:
+            theirs.close()
+        worker.pid = pid
         self.workers[pid] = worker
         self._selector.register(ours, selectors.EVENT_READ, lambda: self._on_message(worker))
         return worker
 
-    def _fork(self, generation: Generation, post: Post, ours: Channel) -> int | None:
+    def _put_off(self, slot: Slot, generation: Generation, quic: QUICPlace | None, error: OSError) -> None:
+        """The system has no process, descriptor or memory for a worker now."""
+        self._log.error("cannot start a worker: %s; trying again in %g s", error.strerror or error, RETRY_S)
+        if quic is not None and generation.numbers is not None:
+            generation.numbers.release(quic)
+        slot.due = time.monotonic() + RETRY_S
+
+    def _fork(self, generation: Generation, post: Post, ours: Channel) -> int:
+        """The process id.  ``OSError`` where there can be none."""
         if generation.template is not None:
             assert post.box is not None
             order = Order(

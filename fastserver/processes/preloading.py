@@ -11,7 +11,7 @@ from typing import Any
 from fastserver.processes.generation import Generation
 from fastserver.processes.parent import adopt_orphans
 from fastserver.processes.template import Template
-from fastserver.processes.workers import get_backoff_s
+from fastserver.processes.workers import BACKOFF_LAST_S, get_backoff_s
 
 
 class Preloading:
@@ -42,7 +42,13 @@ class Preloading:
         if not adopt_orphans():
             self._fail(generation, "preload: the system does not let this process adopt orphans", "")
             return
-        template = self._templates[generation] = generation.template = self._make(generation)
+        try:
+            template = self._make(generation)
+        except OSError as error:  # no process or descriptor for it
+            if not self._fail(generation, f"preload: cannot fork: {error.strerror or error}", ""):
+                self._due[generation] = time.monotonic() + BACKOFF_LAST_S
+            return
+        self._templates[generation] = generation.template = template
         self._watch(template, lambda: self._on_readable(template))
 
     def tick(self, now: float) -> float:

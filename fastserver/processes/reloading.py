@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from fastserver.config.errors import ConfigError
 from fastserver.config.model import Config
-from fastserver.logs.errorlog import configure_error_log
+from fastserver.logs.setup import LOG_KEYS, configure_logs
 from fastserver.processes.crew import Crew, find_unused
 from fastserver.processes.generation import Generation, open_generation
 from fastserver.processes.rollover import ReloadResult, Rollover
@@ -174,7 +174,7 @@ class Reloader:
         try:
             app, config = self._reread() if self._reread is not None else (former.app, former.config)
             target = open_generation(app, config, self._log, former)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a configuration in Python may raise what it likes
             self._tell(False, str(error) or type(error).__name__, started)
             return
         known = {listener.sock for listener in self.held}
@@ -200,9 +200,9 @@ class Reloader:
 
     def _follow_log(self, former: Config, config: Config) -> None:
         """Have this process write its log where the workers do."""
-        if (former.error_logfile, former.log_level) != (config.error_logfile, config.log_level):
+        if config.log_config is not None or any(getattr(former, key) != getattr(config, key) for key in LOG_KEYS):
             try:
-                configure_error_log(config.error_logfile, config.log_level)
+                configure_logs(config)
             except ConfigError as error:
                 self._log.error("the supervisor's log goes on as it was: %s", error)
 

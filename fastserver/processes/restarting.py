@@ -10,6 +10,7 @@ import json
 import math
 import os
 import signal
+import time
 from typing import IO, Any, Final
 
 from fastserver.development.lookout import start_lookout
@@ -36,7 +37,7 @@ class Restarter:
         self._leaving: list[WorkerProcess] = []
         self._received = b""
         selection = select(config)
-        self._lookout = start_lookout(selection, config.reload_delay)
+        self._lookout = start_lookout(selection, config.reload_delay, time.time())
         stdin, stdout = self._lookout.stdin, self._lookout.stdout
         assert stdin is not None
         assert stdout is not None

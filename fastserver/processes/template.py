@@ -116,8 +116,8 @@ class Template:
             self.reason = self.reason or f"the template process [{self.pid}] has died"
             self.state = TemplateState.GONE
 
-    def spawn(self, order: Order, channel: int, box: int) -> int | None:
-        """The process id of a new worker, which gets copies of both descriptors; ``None`` where that was in vain."""
+    def spawn(self, order: Order, channel: int, box: int) -> int:
+        """The process id of a new worker, which gets copies of both descriptors.  ``OSError``: the template is gone."""
         packet = json.dumps({"pulse": order.pulse, "place": order.place, "quic": order.quic}).encode()
         try:
             self.sock.settimeout(FORK_S)
@@ -129,10 +129,9 @@ class Template:
             with contextlib.suppress(OSError):
                 self.sock.setblocking(False)
         if not answer or "pid" not in answer:
-            self._log.error("the template process [%d] has started no worker", self.pid)
             self.state = TemplateState.GONE
             self.reason = f"the template process [{self.pid}] does not answer"
-            return None
+            raise OSError(self.reason)
         return int(answer["pid"])
 
     def close(self) -> None:

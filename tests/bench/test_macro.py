@@ -1,6 +1,7 @@
 """``bench.macro``: what it reads from the kernel and from load generators, how it sums up, what it prints."""
 
 import asyncio
+import io
 import json
 import shutil
 import ssl
@@ -23,6 +24,7 @@ from bench.macro.server import SERVERS, expand, parse_server
 from bench.macro.unhooked import HOOKS, strip
 from bench.macro.workload import BROWSER_FIELDS, WORKLOADS, Wire, Workload, build_body, choose_workloads, deflate
 from bench.macro.wrk import command, find_fault, parse_summary
+from bench.macro.wsgi import app as wsgi_app
 
 STAT = "4711 ({name}) S 4700 4711 4699 34816 -1 4194304 1 0 0 0 250 150 7 9 20 0 3 0 12345 1000 100"
 NO_ERRORS = {"connect": 0, "read": 0, "write": 0, "timeout": 0, "status": 0}
@@ -350,7 +352,7 @@ def test_the_certificate_can_be_used(tmp_path: Path) -> None:
 def test_workloads_are_chosen_by_name_or_wire_in_the_order_of_the_table() -> None:
     assert [one.name for one in choose_workloads(["ws-125", "json"])] == ["json", "ws-125"]
     assert {one.wire for one in choose_workloads(["h1"])} == {Wire.H1}
-    assert choose_workloads(["all"]) == choose_workloads(["h1", "h2c", "h2", "h3", "ws"]) == list(WORKLOADS.values())
+    assert choose_workloads(["all"]) == choose_workloads([wire.value for wire in Wire]) == list(WORKLOADS.values())
     with pytest.raises(ValueError, match="no workload called h4"):
         choose_workloads(["h4"])
 
@@ -391,7 +393,8 @@ def call(workload: Workload, body: bytes) -> tuple[dict[bytes, bytes], bytes, in
     return dict(start["headers"]), b"".join(message["body"] for message in rest), len(rest)
 
 
-REQUESTS = [workload for workload in WORKLOADS.values() if workload.wire is not Wire.WS]
+REQUESTS = [workload for workload in WORKLOADS.values() if workload.wire not in (Wire.WS, Wire.WSGI)]
+WSGI_REQUESTS = [workload for workload in WORKLOADS.values() if workload.wire is Wire.WSGI]
 
 
 @pytest.mark.parametrize("workload", REQUESTS, ids=lambda workload: workload.name)
@@ -401,6 +404,17 @@ def test_the_application_answers_each_workload_as_it_is_verified(workload: Workl
     assert body == (posted if workload.answer is None else workload.answer)
     assert fields.get(b"content-length") == (str(len(body)).encode() if workload.sized else None)
     assert (parts > 10) == (not workload.sized or len(body) > 1 << 20)
+
+
+@pytest.mark.parametrize("workload", WSGI_REQUESTS, ids=lambda workload: workload.name)
+def test_the_wsgi_application_answers_each_workload_as_it_is_verified(workload: Workload) -> None:
+    posted = build_body(workload)
+    heads: list[Any] = []
+    environ = {"PATH_INFO": workload.path, "wsgi.input": io.BytesIO(posted)}
+    body = b"".join(wsgi_app(environ, lambda status, headers: heads.append((status, dict(headers)))))
+    assert body == (posted if workload.answer is None else workload.answer)
+    assert [status for status, _ in heads] == ["200 OK"]
+    assert heads[0][1].get("Content-Length") == (str(len(body)) if workload.sized else None)
 
 
 def test_the_application_sends_messages_back_until_the_client_has_gone() -> None:

@@ -98,6 +98,7 @@ SERVERS: dict[str, dict[str, str]] = {
     },
     "granian": {
         "runs": """
+            --interface asgi |
             --host ::1 | --port 9 | --uds /run/a | --uds-permissions 660 | --http auto | --ws | --no-ws |
             --workers 2 | --blocking-threads 4 | --loop uvloop | --backlog 100 |
             --http1-header-read-timeout 30000 | --http1-keep-alive | --no-http1-pipeline-flush |
@@ -122,7 +123,7 @@ SERVERS: dict[str, dict[str, str]] = {
             --reload-ignore-worker-failure
         """,
         "refused": """
-            --interface asgi | --backpressure 9 | --http1-buffer-size 9000 | --no-http1-keep-alive |
+            --backpressure 9 | --http1-buffer-size 9000 | --no-http1-keep-alive |
             --http2-adaptive-window | --http2-keep-alive-interval 9 | --http2-keep-alive-timeout 9 |
             --http2-max-send-buffer-size 9000 | --no-log | --ssl-crl a | --no-respawn-failed-workers |
             --static-path-route /s | --static-path-mount s | --static-path-dir-to-file i |

@@ -195,7 +195,7 @@ ORIGINS = ["https://a", "https://b"]
             "m:app --timeout-keep-alive 5 --timeout-graceful-shutdown 9",
             {"timeout_keep_alive": 5, "timeout_graceful_shutdown": 9},
         ),
-        ("m:app --log-level warning --no-access-log", {"log_level": "warning"}),
+        ("m:app --log-level warning --no-access-log", {"log_level": "warning", "access_log": False}),
         ("m:app --log-level INFO --access-log", {"access_log": True}),
         ("--access-log m:app", {"access_log": True}),
         ("m:app --root-path /x --factory", {"root_path": "/x", "factory": True}),

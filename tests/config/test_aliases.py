@@ -215,15 +215,15 @@ def test_the_singular_of_a_list() -> None:
 @pytest.mark.parametrize(
     ("given", "access_log"),
     [
-        ({}, False),
-        ({"accesslog": None}, False),
+        ({}, None),
+        ({"accesslog": None}, None),
         ({"accesslog": "-"}, True),
         ({"access_logfile": "/x"}, True),
         ({"access_logfile": "/x", "access_log": False}, False),
         ({"access_log": None, "access_logfile": "/x"}, True),
     ],
 )
-def test_a_log_file_switches_the_access_log_on(given: dict[str, Any], access_log: bool) -> None:
+def test_a_log_file_switches_the_access_log_on(given: dict[str, Any], access_log: bool | None) -> None:
     assert Config.from_mapping(given).access_log is access_log
 
 

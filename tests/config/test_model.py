@@ -116,7 +116,7 @@ EXPECTED_DEFAULTS: dict[str, Any] = {
     "server_header": True,
     "date_header": True,
     "header": (),
-    "access_log": False,
+    "access_log": None,
     "access_logfile": "-",
     "access_logformat": "auto",
     "access_log_exclude": (),

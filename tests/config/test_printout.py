@@ -73,6 +73,15 @@ def test_every_setting_has_a_line_that_says_where_it_is_from() -> None:
         assert line in lines
 
 
+def test_what_follows_from_other_settings_is_a_comment(tmp_path: Path) -> None:
+    first = load(Layer({"header": ["Server: mine"], "reload": True}), {}, find=False)
+    text = render(first)
+    for line in ("# server_header = false", "# access_log = true"):
+        assert f"{line}  # follows from the others\n" in text
+    (tmp_path / "fastserver.toml").write_text(text)
+    assert load(Layer(), {}, directory=str(tmp_path)).config == first.config
+
+
 def test_what_is_not_shown(tmp_path: Path) -> None:
     given = {"certfile": "c", "keyfile_password": "hunter2", "env": ["TOKEN=hunter2"], "observers": [print, "m:a"]}
     names = {"keyfile_password": "FASTSERVER_KEYFILE_PASSWORD"}

@@ -23,7 +23,7 @@ class Process:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.process = start_lookout(Selection((str(root),)), 0.05)
+        self.process = start_lookout(Selection((str(root),)), 0.05, time.time())
 
     def read(self) -> list[str]:
         """The names of what has changed."""

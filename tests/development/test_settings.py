@@ -12,7 +12,7 @@ from fastserver.development.settings import GRACE_S, STREAMS_S, adapt
 def test_without_reload_they_are_as_they_are() -> None:
     config = Config(workers=4, drain_delay=3)
     assert adapt(config) is config
-    assert (config.access_log, config.log_level) == (False, "info")
+    assert (config.access_log, config.log_level) == (None, "info")
 
 
 def test_with_reload_there_is_one_worker_that_ends_soon(tmp_path: Path) -> None:

@@ -25,3 +25,11 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     ids = [value for name, value in scope["headers"] if name == b"x-request-id"]
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
     await send({"type": "http.response.body", "body": b",".join(ids)})
+
+
+def wsgi(environ: Any, start_response: Any) -> list[bytes]:
+    if environ["PATH_INFO"] == "/fail":
+        environ["wsgi.errors"].write("one\r\n2026-01-01 forged\x1b[2J\n")
+        raise ValueError("bad\n2026-01-01 forged\x1b[2J")
+    start_response("200 OK", [("content-type", "text/plain")])
+    return [environ.get("HTTP_X_REQUEST_ID", "").encode()]

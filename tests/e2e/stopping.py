@@ -2,6 +2,9 @@
 
 import asyncio
 import os
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from tests.e2e.applications import Message, Receive, Send
 
@@ -108,3 +111,15 @@ WAYS = {
     "/deaf": _say_events_deaf,
     "/upload": _read_upload,
 }
+
+
+def wsgi(environ: dict[str, Any], start_response: Callable[..., object]) -> Iterator[bytes]:
+    """Goes on for ever, as events or as text."""
+    kind = "text/event-stream" if environ["PATH_INFO"] == "/events" else "text/plain"
+    start_response("200 OK", [("Content-Type", kind)])
+    try:
+        while True:
+            yield b"data: 1\n\n"
+            time.sleep(0.01)
+    finally:
+        tell("closed")

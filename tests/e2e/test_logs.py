@@ -16,12 +16,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import websockets
 
 from tests.e2e.processes import PATIENCE_S, ROOT, ServerProcess
 
 APP = "tests.e2e.logged_application:app"
+WSGI = "tests.e2e.logged_application:wsgi"
 HEAD = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} [+-]\d{4} \[\d+\] [A-Z]+ ")
 
 
@@ -107,8 +109,35 @@ def test_a_request_has_one_id_everywhere(tmp_path: Path) -> None:
         server.wait_log(rf"ERROR exception in the application: GET /fail \(request {failed}\)$")
 
 
-def test_what_an_application_raises_forges_no_line() -> None:
-    with ServerProcess(APP) as server:
+@pytest.mark.parametrize("threads", ["0", "2"])
+def test_a_wsgi_application_has_the_id_too(threads: str, tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    flags = ("--request-id", "--threads", threads, "--access-logfile", str(path), "--access-logformat", "%(s)s %(id)s")
+    with ServerProcess(WSGI, *flags) as server:
+        server.wait_listening()
+        _, body, headers = ask(server.port, "/", **{"x-request-id": "mine-1"})
+        assert (body, headers.get_all("x-request-id")) == (b"mine-1", ["mine-1"])
+        assert ask(server.port, "/fail", **{"x-request-id": "mine-2"})[0] == 500
+        assert read_lines(path, 2) == ["200 mine-1", "500 mine-2"]
+        server.wait_log(r"ERROR exception in the application: GET /fail \(request mine-2\)$")
+
+
+def test_over_http2_too(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    flags = ("--h2c", "--request-id", "--access-logfile", str(path), "--access-logformat", "%(H)s %(s)s %(id)s")
+    with ServerProcess(APP, *flags) as server:
+        server.wait_listening()
+        with httpx.Client(http1=False, http2=True, base_url=f"http://127.0.0.1:{server.port}") as client:
+            for given in ("mine-1", "mine-2"):
+                response = client.get("/", headers={"x-request-id": given})
+                assert (response.text, response.headers["x-request-id"]) == (given, given)
+            assert len(client.get("/").text) == 32
+        assert [line[:13] for line in read_lines(path, 3)[:2]] == ["HTTP/2 200 mi"] * 2
+
+
+@pytest.mark.parametrize("app", [APP, WSGI])
+def test_what_an_application_raises_forges_no_line(app: str) -> None:
+    with ServerProcess(app) as server:
         server.wait_listening()
         ask(server.port, "/fail")
         server.wait_log("forged")
@@ -116,8 +145,8 @@ def test_what_an_application_raises_forges_no_line() -> None:
         server.wait_exit()
         heads = [line for line in server.log if HEAD.match(line)]
         assert all(line.startswith("  ") for line in server.log if line not in heads)
-        assert not any("forged" in head for head in heads)
-        assert r"forged \x1b[2J\u202e" in server.text
+        assert all(" ERROR 2026-01-01 forged" in head for head in heads if "forged" in head)  # wsgi.errors, by lines
+        assert re.search(r"forged ?\\x1b\[2J", server.text)
         assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", server.text)
 
 

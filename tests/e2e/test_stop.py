@@ -226,6 +226,22 @@ def test_streams_of_http3_are_told_too(serve: Serve, authority: str) -> None:
     assert "ERROR" not in site.server.text
 
 
+@pytest.mark.parametrize("threads", ["2", "0"])
+def test_streams_of_wsgi_end_behind_their_next_part(serve: Serve, threads: str) -> None:
+    """There is no way to tell the application but ``close``: events end cleanly, anything else is cut."""
+    site = serve("tests.e2e.stopping:wsgi", "--threads", threads, "--timeout-stream-shutdown", "0.3")
+    with Client(site.port) as events, Client(site.port) as text:
+        for client, path in ((events, "/events"), (text, "/text")):
+            client.send(f"GET {path} HTTP/1.1\r\nhost: h\r\n\r\n".encode())
+            client.read_until(b"data: 1\n\n")
+        site.server.send(signal.SIGTERM)
+        assert read_to_end(events.sock).endswith(b"\r\n0\r\n\r\n")
+        assert not read_to_end(text.sock).endswith(b"\r\n0\r\n\r\n")
+        site.server.wait_log("^closed$", count=2)
+    assert site.server.wait_exit() == 0
+    assert "ERROR" not in site.server.text
+
+
 def test_a_worker_that_retires_tells_its_streams(serve: Serve) -> None:
     """Its clients shall come back to another one, and it shall not live on for their sake."""
     site = serve(APP, "--timeout-stream-shutdown", "0.3", workers=2)

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -228,3 +229,9 @@ def route(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
 app = validator(route)
 #: The same without the validator, whose iterator hides what the server knows: lists, and files.
 bare = route
+
+
+def no_disk() -> Any:
+    """A factory, for a process that has nowhere to put temporary files."""
+    tempfile.tempdir = "/nonexistent"
+    return app

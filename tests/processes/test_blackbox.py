@@ -33,6 +33,14 @@ def test_what_was_written_is_taken_once(box: BlackBox) -> None:
     assert box.take() == ""
 
 
+def test_what_the_parent_was_doing_is_left_out(box: BlackBox) -> None:
+    mine = 'Current thread 0x1 (most recent call first):\n  File "app.py", line 1 in app\n'
+    first = '  File "spawning.py", line 9 in serve_and_exit\n'
+    parents = '  File "crew.py", line 3 in _fork\n  File "supervisor.py", line 4 in run\n'
+    os.write(box.fileno(), f"{mine}{first}{parents}\nTasks of asyncio: 0\n".encode())
+    assert box.take() == f"{mine}{first}\nTasks of asyncio: 0"
+
+
 def test_what_is_too_much_is_cut(box: BlackBox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blackbox, "TEXT_LIMIT_BYTES", 10)
     for length, text in ((9, "x" * 9), (10, "x" * 10), (11, "x" * 10 + "\n... and more")):

@@ -134,3 +134,17 @@ def test_without_orphans_to_adopt_there_is_no_template(site: Site, monkeypatch: 
     site.preloading.prepare(make_generation())
     assert site.made == []
     assert "does not let this process adopt orphans" in site.failures[0]
+
+
+def test_a_fork_that_fails_is_tried_again(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    generation = make_generation()
+
+    def refuse(generation: Generation) -> Any:
+        raise OSError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(site.preloading, "_make", refuse)
+    site.preloading.prepare(generation)
+    assert site.failures == ["preload: cannot fork: Resource temporarily unavailable"]
+    monkeypatch.setattr(site.preloading, "_make", site.make)
+    site.preloading.tick(site.preloading.tick(0.0))
+    assert len(site.made) == 1

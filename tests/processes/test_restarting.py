@@ -1,4 +1,4 @@
-"""Lines of the log about files; the rest is ``tests/e2e/test_reload.py``."""
+"""Lines of the log about files; the rest is ``tests/e2e/test_development.py``."""
 
 from pathlib import Path
 

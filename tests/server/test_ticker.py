@@ -61,3 +61,20 @@ def test_a_stopped_one_does_not_tick() -> None:
 )
 def test_deadlines_are_looked_at_often_enough(settings: dict[str, Any], tick_s: float) -> None:
     assert get_tick_s(Config(**settings)) == pytest.approx(tick_s)
+
+
+def test_a_clock_that_jumps_moves_the_date_at_the_next_tick_and_no_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """FI-24: an hour forwards, an hour back, and a smeared leap second; ticks are at most a second apart."""
+    wall_s = 1_000_000_000.0
+    monkeypatch.setattr(module.time, "time", lambda: wall_s)
+    loop = HandLoop()
+    host = make_host(ignore, loop)
+    ticker = Ticker([host], get_tick_s(Config()), lambda _: None)
+    ticker.start()
+    for jump_s, date in ((3600, b"02:46:41"), (-7200, b"00:46:42"), (0.5, b"00:46:43")):
+        now = loop.now
+        wall_s += jump_s + 1.0
+        loop.advance(1.0)
+        assert host.clock.date_field == b"date: Sun, 09 Sep 2001 " + date + b" GMT\r\n"
+        assert host.clock.now - now <= 1.0
+    ticker.stop()

@@ -71,6 +71,7 @@ cdef class WSGIAnswer(Job):
     cdef bint _is_waiting
 
     cdef begin_answer(self, WSGICallable application, Sink sink, Request request)
+    cdef _leave(self)
     cdef _keep(self, bytes data)
     cdef _finish_body(self)
     cpdef take_input(self)

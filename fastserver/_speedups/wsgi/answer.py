@@ -11,6 +11,8 @@ from contextvars import copy_context
 from io import BytesIO
 
 from ..contract import Application
+from ..fields import is_event_stream
+from ..identity import describe
 from ..kernels import read_timer
 from ..rendering import inspect_response
 from .bounds import RETRY_AFTER_S
@@ -104,7 +106,24 @@ class WSGIAnswer(Job):
     def on_eof(self):
         """The client may still be reading."""
 
+    def on_stream_deadline(self):
+        """A stream of events is ended here and now, for its application may sit in ``next()`` for long.
+
+        It finds out with its next part.  Any other response has an end of its own, and the whole grace for it.
+        """
+        if self._state != SENDING_BODY or self._gone:
+            return
+        if self._sent_head.content_length < 0 and is_event_stream(self._sent_head.fields):
+            self._sink.write(b"", False)
+            self._complete()
+            self._leave()
+
     def on_disconnect(self):
+        self._leave()
+        self._account()
+
+    def _leave(self):
+        """Nobody is there for what the application still says."""
         self._gone = True
         if self._stage <= RECEIVING or (self._stage == QUEUED and self._pool.discard(self)):
             self._end()
@@ -113,7 +132,6 @@ class WSGIAnswer(Job):
         elif self._stage == RUNNING:
             self.go_on_soon()
         self._wake_waiter()
-        self._account()
 
     def on_application_end(self, failure):
         """Nothing: no task drives this exchange."""
@@ -222,13 +240,15 @@ class WSGIAnswer(Job):
 
     # What came of it, in the loop's thread.
 
+    def begin_turn(self):
+        self._sink.cork()
+
+    def end_turn(self):
+        self._sink.uncork()
+
     def deliver(self, step, head, body, ended):
         if not self._gone and step != NOTHING:
-            self._sink.cork()
-            try:
-                self._take_step(step, head, body)
-            finally:
-                self._sink.uncork()
+            self._take_step(step, head, body)
         if ended:
             self._end()
 
@@ -437,4 +457,7 @@ class WSGICallable(Application):
 
     def log_failure(self, request, failure):
         target = request.raw_path.decode("ascii", "backslashreplace")
-        self.host.error_log.error("exception in the application: %s %s", request.method, target, exc_info=failure)
+        facts = describe(self.host, request)
+        self.host.error_log.error(
+            "exception in the application: %s %s", request.method, target, exc_info=failure, extra=facts
+        )

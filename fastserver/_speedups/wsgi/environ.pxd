@@ -11,16 +11,15 @@ cdef int NAMES
 @cython.final
 cdef class EnvironMaker:
     cdef readonly dict template
-    cdef dict _ports
 
     @cython.locals(
         environ=dict, pair=tuple, key=str, value=str, name=bytes, size=Py_ssize_t, path=str, raw_path=bytes,
-        address=tuple,
+        facts=tuple,
     )
     cpdef dict make(self, Request request, Peer peer, body, long long length)
     cdef _add_again(self, dict environ, str key, str value)
-    cdef str _name_port(self, port)
     cdef _name_server(self, dict environ, Peer peer)
 
 
+cdef tuple _describe_peer(Peer peer)
 cdef str _name_key(bytes name)

@@ -44,7 +44,6 @@ class EnvironMaker:
             "wsgi.run_once": False,
             **constants,
         }
-        self._ports: dict = {}
 
     def make(self, request, peer, body, length):
         """The environment of ``request``; ``body`` is its ``wsgi.input``, of ``length`` bytes, -1 where it has none."""
@@ -69,10 +68,13 @@ class EnvironMaker:
         if peer.scheme != "http":
             environ["wsgi.url_scheme"] = peer.scheme
         environ["wsgi.input"] = body
-        if peer.client is not None:
-            address = tuple(peer.client)
-            environ["REMOTE_ADDR"] = address[0]
-            environ["REMOTE_PORT"] = str(address[1])
+        facts = peer.cgi
+        if facts is None:
+            facts = peer.cgi = _describe_peer(peer)
+        environ["REMOTE_ADDR"] = facts[0]
+        environ["REMOTE_PORT"] = facts[1]
+        environ["SERVER_NAME"] = facts[2]
+        environ["SERVER_PORT"] = facts[3]
         for pair in request.headers:
             name = pair[0]
             key = _KEYS.get(name)
@@ -91,34 +93,30 @@ class EnvironMaker:
             environ["CONTENT_LENGTH"] = str(length)
         elif length > 0 and request.content_length < 0:
             environ["CONTENT_LENGTH"] = str(length)
-        self._name_server(environ, peer)
+        if not facts[2]:
+            self._name_server(environ, peer)
         return environ
 
     def _add_again(self, environ, key, value):
         """A field that comes again: one list (RFC 9110 section 5.3), and crumbs of cookies one cookie."""
         environ[key] = environ[key] + ("; " if key == "HTTP_COOKIE" else ",") + value
 
-    def _name_port(self, port):
-        name = self._ports.get(port)
-        if name is None:
-            if len(self._ports) >= 64:
-                self._ports.clear()
-            name = self._ports[port] = str(port)
-        return name
-
     def _name_server(self, environ, peer):
         """SERVER_NAME and SERVER_PORT, which are never empty: a Unix socket has what the client calls it."""
-        address = peer.server
-        if address is not None and address[1] is not None:
-            environ["SERVER_NAME"] = address[0]
-            environ["SERVER_PORT"] = self._name_port(address[1])
-            return
         host = environ.get("HTTP_HOST", "")
         name, colon, port = host.rpartition(":")
         if not colon or "]" in port:
             name, port = host, ""
         environ["SERVER_NAME"] = name or "localhost"
         environ["SERVER_PORT"] = port or ("443" if peer.scheme == "https" else "80")
+
+
+def _describe_peer(peer):
+    """REMOTE_ADDR, REMOTE_PORT, SERVER_NAME and SERVER_PORT of a connection, as far as it has them."""
+    client = peer.client or ("", "")
+    server = peer.server or ("", None)
+    name, port = ("", "") if server[1] is None else (server[0], str(server[1]))
+    return (client[0], str(client[1]), name, port)
 
 
 def _name_key(name):

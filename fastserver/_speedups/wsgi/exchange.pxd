@@ -46,6 +46,8 @@ cdef class WSGIExchange(WSGIAnswer):
     cdef bint _send(self, bytes body) except -1
     @cython.locals(head=ResponseHead, bodyless=bint)
     cdef _finish(self)
+    cdef _end_badly(self, failure)
+    @cython.locals(is_told=bint)
     cdef _fail(self, failure)
     cdef _close(self, bint ended)
     @cython.locals(head=ResponseHead)

@@ -52,8 +52,9 @@ class WSGIExchange(WSGIAnswer):
             if not self._begin_result():
                 return
         except BaseException as failure:
-            self._fail(failure)
-        self._close(True)
+            self._end_badly(failure)
+        else:
+            self._close(True)
 
     def go_on(self):
         """Without threads: go on with the iterable."""
@@ -61,8 +62,15 @@ class WSGIExchange(WSGIAnswer):
             if not self._pull():
                 return
         except BaseException as failure:
+            self._end_badly(failure)
+        else:
+            self._close(True)
+
+    def _end_badly(self, failure):
+        try:
             self._fail(failure)
-        self._close(True)
+        finally:
+            self._close(True)
 
     def close_result(self):
         self._close(True)
@@ -207,11 +215,13 @@ class WSGIExchange(WSGIAnswer):
 
     def _fail(self, failure):
         """The application has raised: what is not whole yet will not become so."""
-        if not (self._gone and is_disconnect(failure)):
-            self._application.log_failure(self._request, failure)
+        is_told = not (self._gone and is_disconnect(failure))
+        # The client's answer first: whatever becomes of the log, nobody waits for ever.
         if not self._finished:
             self._finished = True
             self._post(FAULT, None, b"", False)
+        if is_told:
+            self._application.log_failure(self._request, failure)
 
     def _close(self, ended):
         """Call the iterable's ``close``, whatever has happened before."""

@@ -4,6 +4,7 @@ from ..contract cimport ResponseHead
 from ..rendering cimport inspect_response
 
 cdef dict _NAMES
+cdef dict _STATUSES
 cdef int NAMES
 
 
@@ -11,3 +12,4 @@ cdef int NAMES
 cpdef ResponseHead make_head(status, headers)
 cdef bytes _encode_name(str name)
 cdef int _read_status(str status) except -1
+cdef int _parse_status(str status) except -1

@@ -9,6 +9,9 @@ from .bounds import NAMES
 #: Names that applications use, as bytes; each was looked at when it was met.
 _NAMES: dict = {}
 
+#: Status lines that were looked at before.
+_STATUSES: dict = {}
+
 #: Fields of one connection, not of the response (RFC 2616 section 13.5.1, which PEP 3333 goes by).
 _HOP_BY_HOP = frozenset(
     "connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer trailers "
@@ -23,9 +26,10 @@ def make_head(status, headers):
     if type(headers) is not list:
         raise TypeError(f"the headers of a response must be a list, not {headers!r}")
     pairs = []
-    for pair in headers:
-        if type(pair) is not tuple or len(pair) != 2:
-            raise TypeError(f"a header must be a tuple (name, value), not {pair!r}")
+    for item in headers:
+        if type(item) is not tuple or len(item) != 2:
+            raise TypeError(f"a header must be a tuple (name, value), not {item!r}")
+        pair = item
         name = pair[0] if type(pair[0]) is str else _as_text(pair[0], "header name")
         text = pair[1] if type(pair[1]) is str else _as_text(pair[1], f"value of header {name!r}")
         known = _NAMES.get(name)
@@ -40,7 +44,16 @@ def make_head(status, headers):
 
 
 def _read_status(status):
-    """The number of a status such as ``200 OK``."""
+    """The number of a status such as ``200 OK``; remembered, for there are few."""
+    number = _STATUSES.get(status)
+    if number is None:
+        number = _parse_status(status)
+        if len(_STATUSES) < NAMES:
+            _STATUSES[status] = number
+    return number
+
+
+def _parse_status(status):
     if len(status) < 4 or status[3] != " " or not status[:3].isdigit() or not status.isascii():
         raise ValueError(f"status must be three digits, a space and a reason, not {status!r}")
     if not status.isprintable():

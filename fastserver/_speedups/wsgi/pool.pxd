@@ -11,6 +11,8 @@ cdef class Job(Exchange):
 
     cpdef run(self)
     cpdef deliver(self, int step, ResponseHead head, bytes body, bint ended)
+    cpdef begin_turn(self)
+    cpdef end_turn(self)
     cpdef expire(self)
 
 
@@ -44,7 +46,8 @@ cdef class ThreadPool:
     cpdef _flush(self)
     cpdef _wake_one(self)
     cpdef post(self, Job job, int step, ResponseHead head, bytes body, bint ended)
-    @cython.locals(item=tuple, job=Job, count=Py_ssize_t)
+    @cython.locals(item=tuple, job=Job, last=Job, count=Py_ssize_t)
     cpdef _drain(self)
+    cdef _run(self, Job job)
     @cython.locals(job=Job)
     cpdef _work(self)

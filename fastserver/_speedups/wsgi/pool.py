@@ -20,6 +20,7 @@ time.  So no job waits while all threads sleep.
 
 from _thread import allocate_lock
 from collections import deque
+from contextlib import suppress
 from contextvars import Context
 from threading import Thread
 
@@ -36,6 +37,14 @@ class Job(Exchange):
 
     def deliver(self, step, head, body, ended):
         """What ``post`` was given, in the loop's thread."""
+        raise NotImplementedError
+
+    def begin_turn(self):
+        """``deliver`` is about to be called, once or more."""
+        raise NotImplementedError
+
+    def end_turn(self):
+        """Everything was delivered that stood together."""
         raise NotImplementedError
 
     def expire(self):
@@ -154,14 +163,27 @@ class ThreadPool:
             self._wake_one()
 
     def _drain(self):
-        """Deliver what the threads have posted; what comes meanwhile waits for the loop's next turn."""
+        """Deliver what the threads have posted; what comes meanwhile waits for the loop's next turn.
+
+        What stands together of one job leaves together.
+        """
         self._is_told = False
         count = len(self._done)
-        while count > 0:
-            count -= 1
-            item = self._done.popleft()
-            job = item[0]
-            job.deliver(item[1], item[2], item[3], item[4])
+        last = None
+        try:
+            while count > 0:
+                count -= 1
+                item = self._done.popleft()
+                job = item[0]
+                if job is not last:
+                    if last is not None:
+                        last.end_turn()
+                    last = job
+                    job.begin_turn()
+                job.deliver(item[1], item[2], item[3], item[4])
+        finally:
+            if last is not None:
+                last.end_turn()
 
     # What any thread calls.
 
@@ -207,6 +229,14 @@ class ThreadPool:
                 if not self.closed:
                     raise
 
+    def _run(self, job):
+        try:
+            job.run()
+        except BaseException as failure:
+            # The log itself has failed, say: a thread outlives that.
+            with suppress(BaseException):
+                self._host.error_log.error("a thread could not finish a request", exc_info=failure)
+
     def _work(self):
         """The life of a thread."""
         lock = allocate_lock()
@@ -222,7 +252,7 @@ class ThreadPool:
                     return
                 if self._queue:
                     self._wake_one()
-                job.run()
+                self._run(job)
                 job = None
             self._idle.append(lock)
             if self._queue:

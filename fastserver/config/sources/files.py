@@ -13,7 +13,7 @@ from fastserver.config.aliases import list_names, suggest
 from fastserver.config.errors import ConfigError
 from fastserver.config.model import SETTINGS
 from fastserver.config.sources.layer import Layer
-from fastserver.config.sources.python import Surroundings, read_module, read_python
+from fastserver.config.sources.python import Site, read_module, read_python
 from fastserver.config.sources.reading import read_text
 from fastserver.config.topics.start import NOT_IN_FILES, START_NAMES
 
@@ -25,7 +25,7 @@ else:
 OWN: Final = "fastserver.toml"
 PYPROJECT: Final = "pyproject.toml"
 WANT: Final = "x.toml, x.py, file:x.py or python:module"
-_HERE: Final = Surroundings()
+_HERE: Final = Site()
 
 
 def find_file(directory: str) -> str | None:
@@ -38,7 +38,7 @@ def find_file(directory: str) -> str | None:
     return None
 
 
-def read_file(spec: str, there: Surroundings = _HERE) -> Layer:
+def read_file(spec: str, there: Site = _HERE) -> Layer:
     """What the file or module says that ``spec`` names (see ``WANT``), relative to the directory ``there``.
 
     ``ConfigError`` names the file, and the key where one is at fault.

@@ -26,12 +26,12 @@ from fastserver.config.topics.start import NOT_IN_FILES, START_NAMES
 
 _MODULE: Final = "__config__"
 #: Names that people give to variables of their own; in TOML they are settings.
-_COMMON: Final = frozenset({"name", "http", "static", "log", "metrics", "env", "header", "headers"})
+_COMMON: Final = frozenset({"http", "static", "log", "metrics"})
 _HOOK: Final = "is never called: server hooks are not supported; the application's lifespan or its import does the like"
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class Site:
     """Where Python is run: the directory, that of the application, and variables beside those of the process."""
 
     directory: str = "."
@@ -39,7 +39,7 @@ class Surroundings:
     variables: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_python(path: str, name: str, there: Surroundings) -> Layer:
+def read_python(path: str, name: str, there: Site) -> Layer:
     """The settings among the names of the file at ``path``, which is run ``there``.
 
     ``ConfigError`` calls it ``name``; what it raises is told with its line.
@@ -54,7 +54,7 @@ def read_python(path: str, name: str, there: Surroundings) -> Layer:
     return select(vars(module), name)
 
 
-def read_module(spec: str, there: Surroundings) -> Layer:
+def read_module(spec: str, there: Site) -> Layer:
     """The settings among the names of a module, or of an object in it (``package.module.Object``)."""
     place = f"python:{spec}"
     if not spec or any(not part.isidentifier() for part in spec.split(".")):
@@ -93,6 +93,8 @@ def _is_meant(name: str, value: Any, names: Mapping[str, Any]) -> bool:
         return False
     if key == "app":
         return value is None or isinstance(value, str)
+    if name == "env":
+        return isinstance(value, (list, tuple))
     takes_objects = name in ("ssl_context", "ssl_context_factory", "logger_class") or any(
         fact.kind is Kind.OBJECTS and name in (setting, fact.singular) for setting, fact in SETTINGS.items()
     )
@@ -100,7 +102,7 @@ def _is_meant(name: str, value: Any, names: Mapping[str, Any]) -> bool:
 
 
 @contextlib.contextmanager
-def _run(place: str, there: Surroundings) -> Iterator[None]:
+def _run(place: str, there: Site) -> Iterator[None]:
     """Run the block ``there``, with the modules of both directories to import, and leave nothing behind.
 
     What it puts into the environment itself stays, as with gunicorn.

@@ -27,7 +27,6 @@ from pathlib import Path
 
 host = "0.0.0.0"
 port = os.environ.get("PORT", "8080")
-name = "mine"
 bind = f"{host}:{port}"
 workers = 2 + 1
 worker_class = "gthread"
@@ -71,14 +70,15 @@ def test_a_real_file_of_gunicorn(here: Path) -> None:
         error_logfile="/tmp/error.log",
         log_level="warning",
         preload=True,
+        name="mine",
         max_requests=1000,
         max_requests_jitter=50,
+        name="mine",
     )
     assert loaded.start.app == "main:app"
     assert loaded.environment == {"A": "b"}
     assert [line.partition(" is ")[0] for line in loaded.warnings] == [
         "gunicorn.conf.py: post_fork",
-        "gunicorn.conf.py: proc_name",
         "gunicorn.conf.py: worker_tmp_dir",
     ]
     with pytest.warns(UserWarning, match="is passed over"):
@@ -114,7 +114,8 @@ def test_faults(here: Path, text: str, line: str) -> None:
         ({"host": "x", "port": 2}, {"host": "x", "port": 2}),
         ({"app": object(), "application": 1}, {}),
         ({"app": "m:a"}, {"app": "m:a"}),
-        ({"name": "x", "http": 1, "static": 2, "env": "prod", "headers": 3, "config": {}}, {}),
+        ({"http": 1, "static": 2, "log": print, "env": "prod", "config": {}}, {}),
+        ({"env": ["A=b"], "header": "A: b", "name": "x"}, {"env": ["A=b"], "header": "A: b", "name": "x"}),
         ({"os": os, "workers": 2, "__file__": "x"}, {"workers": 2}),
         ({"observer": len, "observers": None}, {"observer": len, "observers": None}),
         (
