@@ -53,7 +53,7 @@ async def obstruct_logs(rig: Rig) -> None:
     rig.verdict.figures["p99, ms"] = round(1000 * usual_s, 1)
     failed, requests = rig.verdict.figures.get("failed", 0), rig.verdict.figures.get("requests", 0)
     if failed:
-        rig.verdict.brief = f"{failed} of {requests} failed"
+        rig.verdict.brief = f"{failed:,} of {requests:,}"
     try:
         await _reopen(rig)
     except Lacking as error:
