@@ -18,14 +18,17 @@ from bench.faults.wire import make_context
 IMPORTS = 10
 #: What the failure of a start may take.
 FAIL_S = 10.0
+#: Requests that wait for ever: of WSGI, where each has a thread, fewer than a worker's.
+ASGI_HANGS, WSGI_HANGS = 50, 4
 #: Seconds of silence after which a worker is to be replaced, and what the replacement may take beyond.
 SILENCE_S, MARGIN_S = 3, 8.0
 
 
 async def raise_everywhere(rig: Rig) -> None:
     """FI-17."""
-    for where, generation, env in (("import", "broken", {}), ("startup", "one", {"FAULTS_FAIL": "startup"})):
-        await _fail_start(rig, where, generation, env)
+    await _fail_start(rig, "import", "broken", {})
+    if not rig.server.wsgi:  # which has no lifespan
+        await _fail_start(rig, "startup", "one", {"FAULTS_FAIL": "startup"})
     async with rig.serve(rig.widest) as site:
         for what in RAISABLE:
             for where in ("before", "started", "middle", "after"):
@@ -33,6 +36,8 @@ async def raise_everywhere(rig: Rig) -> None:
                     await _raise_one(rig, site, what, where)
         if "h2" in site.server.tls and site.wants.tls_port and site.is_alive():
             await _raise_h2(rig, site)
+    if rig.server.wsgi:
+        return
     async with rig.serve(env={"FAULTS_FAIL": "shutdown"}) as site:
         code = await rig.stop(site)
         rig.verdict.figures["exit code of a failed shutdown"] = code
@@ -63,7 +68,7 @@ async def _raise_one(rig: Rig, site: Site, what: str, where: str) -> None:
     name = f"{what} {where}"
     if where == "before":
         good = attempt.outcome is Outcome.OK
-    elif where == "after":
+    elif where == "after" and not site.server.wsgi:  # a WSGI body has ended when its iterator says so, and it raises
         good = attempt.outcome is Outcome.WRONG and "status 200" in attempt.detail
     else:
         good = attempt.outcome in (Outcome.CUT, Outcome.ENDED, Outcome.RESET) or (
@@ -94,7 +99,8 @@ async def _raise_h2(rig: Rig, site: Site) -> None:
 async def hang_everywhere(rig: Rig) -> None:
     """FI-18: one that waits for ever is nobody's concern; one that blocks the loop is found, dumped and replaced."""
     async with rig.serve() as site:
-        waiting = [asyncio.ensure_future(site.ask(Request("/hang"), answer_s=20)) for _ in range(50)]
+        count = WSGI_HANGS if rig.server.wsgi else ASGI_HANGS
+        waiting = [asyncio.ensure_future(site.ask(Request("/hang"), answer_s=20)) for _ in range(count)]
         await asyncio.sleep(0.2)
         loads = site.load(LIGHT, rig.scale)
         await asyncio.sleep(1.5)
@@ -104,6 +110,8 @@ async def hang_everywhere(rig: Rig) -> None:
         site.process.destroy()
         await asyncio.gather(*waiting, return_exceptions=True)
     for path, name in (("/block", "block_the_loop"), ("/spin", "hold_the_gil")):
+        if path == "/block" and rig.server.wsgi:
+            continue  # a thread that sleeps blocks no loop
         try:
             await _block(rig, path, name)
         except Lacking as error:

@@ -74,7 +74,7 @@ async def rotate(rig: Rig) -> None:
         rig.judge(site, await loads.finish(10.0), what="while certificates changed")
     failed, requests = rig.verdict.figures.get("failed", 0), rig.verdict.figures.get("requests", 0)
     if failed and "ends" not in rig.verdict.brief:
-        rig.verdict.brief = f"{failed} of {requests} failed"
+        rig.verdict.brief = f"{failed:,} of {requests:,}"
 
 
 def _load(rig: Rig, site: Site) -> Loads:
@@ -103,7 +103,7 @@ async def _replace(rig: Rig, site: Site, name: str) -> None:
 
 async def _spoil(rig: Rig, site: Site, name: str, spoil: Callable[[Site, Path], None]) -> None:
     """Bad files, a reload, and everything goes on as it was; then the good ones are put back."""
-    kept = (site.wants.certificate.read_bytes(), site.wants.key.read_bytes())
+    before = (site.wants.certificate.read_bytes(), site.wants.key.read_bytes())
     serial = read_serial(site.wants.certificate)
     other = site.directory / name.replace(" ", "-")
     other.mkdir()
@@ -116,14 +116,15 @@ async def _spoil(rig: Rig, site: Site, name: str, spoil: Callable[[Site, Path], 
     if alive:
         attempt = await site.ask(tls=True)
         rig.verdict.check(
-            attempt.outcome is Outcome.OK and attempt.serial == serial,
-            f"{name}: {attempt.describe()}" + ("" if attempt.serial == serial else ", not the old certificate"),
-            "a bad certificate ends service",
+            attempt.outcome is Outcome.OK, f"{name}: {attempt.describe()}", "a bad certificate ends service"
         )
+        if attempt.outcome is Outcome.OK:
+            kept = attempt.serial == serial
+            rig.verdict.check(kept, f"{name}: it is shown to clients", f"shows {name}")
         news = site.process.read_log()[said:]
         rig.verdict.check(bool(news.strip()), f"{name}: not a word in the log")
-    site.wants.certificate.write_bytes(kept[0])
-    site.wants.key.write_bytes(kept[1])
+    site.wants.certificate.write_bytes(before[0])
+    site.wants.key.write_bytes(before[1])
     rig.say(f"certificate, {name}: {'goes on' if alive else 'ended'}")
 
 

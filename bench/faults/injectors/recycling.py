@@ -27,7 +27,7 @@ async def recycle_under_load(rig: Rig) -> None:
         rig.verdict.figures["lacking"] = ", ".join(lacking)
     failed, requests = rig.verdict.figures.get("failed", 0), rig.verdict.figures.get("requests", 0)
     if failed:
-        rig.verdict.brief = f"{failed} of {requests} failed"
+        rig.verdict.brief = f"{failed:,} of {requests:,}"
 
 
 async def _recycle(rig: Rig, kind: str) -> None:

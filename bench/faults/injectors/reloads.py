@@ -21,7 +21,7 @@ async def reload_under_load(rig: Rig) -> None:
         await _reload_many(rig, front, share)
     failed, requests = rig.verdict.figures.get("failed", 0), rig.verdict.figures.get("requests", 0)
     if failed:
-        rig.verdict.brief = f"{failed} of {requests} failed"
+        rig.verdict.brief = f"{failed:,} of {requests:,}"
     await _reload_broken(rig)
 
 

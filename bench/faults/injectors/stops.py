@@ -46,7 +46,7 @@ def _summarise(verdict: Verdict) -> None:
     """One line for the table, and one reason for each kind of many."""
     failed, requests = verdict.figures.get("failed", 0), verdict.figures.get("requests", 0)
     if failed:
-        verdict.brief = f"{failed} of {requests} failed"
+        verdict.brief = f"{failed:,} of {requests:,}"
 
 
 def _check_exit(verdict: Verdict, site: Site, code: int | None, took_s: float) -> None:
