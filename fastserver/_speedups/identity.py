@@ -30,9 +30,15 @@ def parse_traceparent(value):
 
 
 def describe(host, request):
-    """What the error log tells of a request beside the message: its id and its trace, where it has them."""
+    """What the error log tells of a request beside the message: its id and its trace, where it has them.
+
+    An application may have put anything into the list of headers, which its scope shares.
+    """
     facts = {}
-    for name, value in request.headers:
+    for field in request.headers:
+        if type(field) is not tuple or len(field) != 2:
+            continue
+        name, value = field
         if name == NAME and host.has_request_ids:
             facts["request_id"] = value.decode("latin-1")
         elif name == b"traceparent" and "trace_id" not in facts:

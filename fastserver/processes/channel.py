@@ -2,7 +2,7 @@
 
 ====================  ==========================================================================================
 worker to supervisor  ``loaded`` (the application is imported); ``ready``; ``failed {"reason": ..., "details": ...}``;
-                      ``leaving`` (it got SIGTERM, what now?)
+                      ``leaving`` (it got SIGTERM, what now?); ``left`` (it is retired and accepts no more)
 supervisor to worker  ``withdraw`` (the health check says 503); ``stop`` (the server ends, its sockets are sealed);
                       ``retire {"sealed": [...]}`` (the other workers go on; they do not serve the endpoints of these
                       indexes); ``reopen`` (the log files)
@@ -27,6 +27,7 @@ class Message(Enum):
     READY = "ready"
     FAILED = "failed"
     LEAVING = "leaving"
+    LEFT = "left"
     WITHDRAW = "withdraw"
     STOP = "stop"
     RETIRE = "retire"

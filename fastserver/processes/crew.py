@@ -311,6 +311,8 @@ class Crew:
                 self.move(worker, WorkerState.READY)
             elif message is Message.LEAVING and worker.state in (WorkerState.STARTING, WorkerState.READY):
                 worker.retire_at = min(worker.retire_at, time.monotonic() + LEAVING_S)
+            elif message is Message.LEFT:
+                worker.has_left = True
             elif message is Message.FAILED:
                 worker.reason, worker.details = facts["reason"], facts["details"]
 

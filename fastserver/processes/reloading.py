@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from logging import Logger
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from fastserver.config.errors import ConfigError
 from fastserver.config.model import Config
@@ -24,6 +24,9 @@ from fastserver.typing import AnyApp
 
 if TYPE_CHECKING:
     from fastserver.server.numbers import WorkerNumbers
+
+#: Seconds that a reload waits for retired workers to say that they accept no more.
+LEFT_S: Final = 2.0
 
 #: Gives the application and the configuration as they are now; a ``ValueError`` of one line says why it cannot.
 Reread: TypeAlias = Callable[[], tuple[AnyApp | str, Config]]
@@ -55,6 +58,8 @@ class Reloader:
         self._keep = keep
         self._settled = settled
         self._is_asked = False
+        self._ended: Rollover | None = None  # all its workers serve, and some that are retired may still accept
+        self._ended_at = 0.0
         self._waiters: list[Callable[[ReloadResult], None]] = []
         self._following: list[Callable[[ReloadResult], None]] = []  # who wait for the reload after the present one
 
@@ -68,7 +73,9 @@ class Reloader:
 
     def go_on(self) -> bool:
         """Begin what is asked for, and relieve the next workers: whether a reload has begun."""
-        has_begun = self._is_asked and self.roll is None
+        if self._ended is not None and self._is_left():
+            self._settle()
+        has_begun = self._is_asked and self.roll is None and self._ended is None
         if has_begun:
             self._is_asked = False
             self._begin()
@@ -100,6 +107,8 @@ class Reloader:
     def abandon(self, reason: str) -> None:
         """No reload any more, since the server stops."""
         self._is_asked = False
+        if self._ended is not None:
+            self._settle()
         if self.roll is not None or self._waiters or self._following:
             self._waiters += self._following
             self._following = []
@@ -195,8 +204,19 @@ class Reloader:
                 self._log.info("listening on %s", url)
         self.take_unused()
         self.release_unused()
+        self._ended, self._ended_at = roll, time.monotonic()
+
+    def _is_left(self) -> bool:
+        """Whether none that is retired accepts any more; who is too busy to hear of it is not waited for."""
+        leaving = [each for each in self._crew.list_workers(WorkerState.RETIRING) if not each.has_left]
+        return not leaving or time.monotonic() - self._ended_at > LEFT_S
+
+    def _settle(self) -> None:
+        """Nobody is served by the former generation any more, but for what was open."""
+        assert self._ended is not None
+        started, self._ended = self._ended.started, None
         count = len(self._crew.slots)
-        self._tell(True, f"{count} worker{'s' if count > 1 else ''}", roll.started)
+        self._tell(True, f"{count} worker{'s' if count > 1 else ''}", started)
 
     def _follow_log(self, former: Config, config: Config) -> None:
         """Have this process write its log where the workers do."""

@@ -101,6 +101,7 @@ class Worker:
             quic=quic,
             timed=False,
             on_tick=self._on_tick if pulse is not None else None,
+            on_left=self._on_left if channel is not None else None,
         )
         self._notifier = notifier if notifier is not None else Notifier()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -310,6 +311,10 @@ class Worker:
     def _on_tick(self, host: Host) -> None:
         if self._pulse is not None:
             self._pulse.beat(count_requests(host.metrics), read_resident_bytes())
+
+    def _on_left(self) -> None:
+        if self._channel is not None:
+            self._channel.send(Message.LEFT, TELL_S)
 
     def _report_ready(self) -> None:
         if self._channel is None:

@@ -45,7 +45,8 @@ class WorkerProcess:
 
     ``place`` is where it publishes its counters, ``quic`` its number among the workers that serve QUIC.
     At ``pulse`` it shows signs of life, read into ``vitals`` from time to time, and ``box`` has what it says of itself.
-    ``is_successor`` while it starts for a place in which another serves.  Times are monotonic seconds; ``why`` it is
+    ``is_successor`` while it starts for a place in which another serves; ``has_left`` once it is retired and accepts
+    no more.  Times are monotonic seconds; ``why`` it is
     replaced, and ``reason`` and ``details`` for which it did not start, are for the log.
     """
 
@@ -65,6 +66,7 @@ class WorkerProcess:
     silence: Silence = field(default_factory=Silence)
     allowance: Allowance | None = None
     is_successor: bool = False
+    has_left: bool = False
     why: str = ""
     reason: str = ""
     details: str = ""

@@ -92,7 +92,8 @@ class Server:
     counted: a scoreboard and the slot on it that was claimed for this server.  ``timed=False`` spares the timing of
     requests where nobody can read it: no metrics, and a caller who does not ask ``get_stats``.
     ``quic`` is where HTTP/3 is served; with given ``endpoints`` it is served there or not at all.  ``on_tick`` is
-    called at every tick, once a second or more often, while requests are answered.
+    called at every tick, once a second or more often, while requests are answered, ``on_left`` when a stop has closed
+    the sockets.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class Server:
         quic: QUICPlace | None = None,
         timed: bool = True,
         on_tick: Callable[[Host], None] | None = None,
+        on_left: Callable[[], None] | None = None,
     ) -> None:
         self.config = config if config is not None else Config()
         self.addresses: list[tuple[str, int] | str] = []
@@ -122,6 +124,7 @@ class Server:
         self._quic: QUICService | None = None
         self._timed = timed
         self._on_tick = on_tick
+        self._on_left = on_left
         self._endpoints = list(endpoints or [])
         self._borrowed = endpoints is not None
         self._tls = tls
@@ -453,6 +456,8 @@ class Server:
         self._close_sockets()
         if self._quic is not None:
             self._quic.stop_admitting(is_retiring=shared)
+        if self._on_left is not None:
+            self._on_left()
         drain(host)
         schedule, told_at = self._schedule, 0.0
         while self._is_busy(host) and (now := time.monotonic()) < schedule.cut_at:

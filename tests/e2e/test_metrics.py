@@ -152,7 +152,7 @@ def test_every_worker_answers_for_all_and_for_no_request_of_its_own() -> None:
 def test_the_page_is_asked_for_like_any_other(tmp_path: Path) -> None:
     path = str(tmp_path / "metrics.sock")
     arguments = (*METRICS, "--metrics-bind", f"unix:{path}", "--metrics-path", "/prom", "--access-log")
-    with start(*arguments) as server:
+    with start(*arguments, workers=0) as server:
         _, found = wait_up(server, 1, 3)
         address = found["metrics"]
         assert fetch(path, "/prom")[0] == 200

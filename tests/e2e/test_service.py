@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 
 from fastserver import ctl
+from fastserver.config.setting import quote
 from fastserver.transport.sockets import UNIX_PATH_LIMIT_BYTES
 from tests.e2e.processes import PATIENCE_S, ROOT, Load, ServerProcess
 from tests.e2e.test_processes import run_load
@@ -213,7 +214,7 @@ def test_a_pid_file_is_there_for_as_long_as_the_server(workers: int, tmp_path: P
             assert second.wait_exit() == 3
         (line,) = second.log
         assert line.endswith(
-            f"startup failed: pid: '{path}' is held by a server that runs, process {server.process.pid}"
+            f"startup failed: pid: {quote(str(path))} is held by a server that runs, process {server.process.pid}"
         )
         server.process.kill()
         server.process.wait()
@@ -232,8 +233,8 @@ LONG = "x" * (UNIX_PATH_LIMIT_BYTES + 1)
 @pytest.mark.parametrize(
     ("flag", "name", "reason"),
     [
-        ("--pid", "none/file", "pid: '{path}' cannot be written: No such file or directory"),
-        ("--pid", "directory", "pid: '{path}' cannot be written: Is a directory"),
+        ("--pid", "none/file", "pid: {quoted} cannot be written: No such file or directory"),
+        ("--pid", "directory", "pid: {quoted} cannot be written: Is a directory"),
         ("--control-socket", "none/file", "cannot bind control_socket {path}: its directory does not exist"),
         ("--control-socket", "directory", "cannot bind control_socket {path}: the path exists and is not a socket"),
         (
@@ -249,7 +250,7 @@ def test_paths_that_cannot_be(workers: int, flag: str, name: str, reason: str, t
     with ServerProcess(APP, "--workers", str(workers), flag, str(path), bind=f"unix:{tmp_path}/app") as server:
         assert server.wait_exit() == 3
     (line,) = server.log
-    assert line.endswith(f"startup failed: {reason.format(path=path)}")
+    assert line.endswith(f"startup failed: {reason.format(path=path, quoted=quote(str(path)))}")
     assert os.listdir(tmp_path) == ["directory"]
 
 

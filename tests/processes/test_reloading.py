@@ -33,7 +33,7 @@ class FakeCrew:
         return worker
 
     def list_workers(self, *states: WorkerState) -> list[WorkerProcess]:
-        return [each for each in self.workers if each.state is not WorkerState.GONE]
+        return [each for each in self.workers if each.state in (states or {*WorkerState} - {WorkerState.GONE})]
 
     def list_generations(self) -> list[Generation]:
         return [slot.generation for slot in self.slots]
@@ -89,6 +89,12 @@ class Site:
             self.crew.move(former, WorkerState.RETIRING)
         self.reloader.note_ready(worker)
 
+    def leave(self) -> bool:
+        """Those that are retired accept no more, and the supervisor has heard it: whether a reload has begun."""
+        for worker in self.crew.list_workers(WorkerState.RETIRING):
+            worker.has_left = True
+        return self.reloader.go_on()
+
     def die(self, slot: Slot, reason: str) -> bool:
         worker = slot.successor
         assert worker is not None
@@ -128,6 +134,9 @@ def test_all_slots_get_a_worker_of_the_new_generation(make_site: Any) -> None:
     assert site.reloader.generation is target
     assert site.reloader.roll is None
     assert site.crew.retired == [1, 2]
+    site.reloader.go_on()
+    assert heard == []  # who comes now may still be served by the former generation
+    site.leave()
     assert heard == site.results == [site.reloader.last]
     assert (heard[0].ok, heard[0].reason) == (True, "2 workers")
     assert site.kept == {target}
@@ -184,6 +193,7 @@ def test_workers_are_added_and_removed(make_site: Any) -> None:
         site.reloader.go_on()
         site.get_ready(next(slot for slot in site.crew.slots if slot.successor is not None))
     assert len(site.crew.slots) == 3
+    site.leave()
     assert site.results[-1].ok
     site.config = Config(bind="127.0.0.1:0", workers=1)
     site.reloader.ask()
@@ -191,6 +201,7 @@ def test_workers_are_added_and_removed(make_site: Any) -> None:
     site.get_ready(site.crew.slots[0])
     assert len(site.crew.slots) == 1
     assert len(site.crew.retired) == 4
+    site.leave()
     assert [result.reason for result in site.results] == ["3 workers", "1 worker"]
 
 
@@ -202,11 +213,12 @@ def test_orders_during_a_reload_are_one_more(make_site: Any) -> None:
     for name in ("second", "third"):
         site.reloader.ask(lambda result, name=name: heard.append(name))
     site.get_ready(site.crew.slots[0])
+    assert heard == []
+    assert site.leave()
     assert heard == ["first"]
-    assert site.reloader.go_on()
     site.get_ready(site.crew.slots[0])
+    assert not site.leave()
     assert heard == ["first", "second", "third"]
-    assert not site.reloader.go_on()
     assert len(site.results) == 2
 
 
@@ -265,6 +277,7 @@ def test_a_slot_that_cannot_start_now_is_tried_again(make_site: Any) -> None:
     site.crew.can_start = True
     site.reloader.go_on()
     site.get_ready(site.crew.slots[0])
+    site.leave()
     assert site.results[-1].ok
 
 
