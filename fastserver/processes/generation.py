@@ -22,7 +22,7 @@ from fastserver.processes.count import count_workers
 from fastserver.processes.surroundings import Surroundings
 from fastserver.server.endpoints import Endpoint, describe_endpoint, open_endpoints
 from fastserver.server.quic import describe_group, list_binds, open_group
-from fastserver.server.renewal import warn_of_expired
+from fastserver.server.renewal import check_successor, warn_of_expired
 from fastserver.server.tls import TLSMaterial, get_certificates, load_tls
 from fastserver.transport.sockets import Listener, Owner, release
 from fastserver.typing import AnyApp
@@ -119,7 +119,10 @@ def open_generation(
         raise ConfigError("preload", "it needs Linux")
     config = resolve_dev_cert(config, time.time(), log.info)
     tls = load_tls(config)
-    warn_of_expired(tls, log, time.time())
+    if former is None:
+        warn_of_expired(tls, log, time.time())
+    else:
+        check_successor(tls, former.tls, time.time())
     taken = former.endpoints if former is not None else ()
     endpoints = open_endpoints(config, owner, taken)
     try:

@@ -103,27 +103,16 @@ class Renewal:
         known = self._tls.certificates
         if certificates.digest == known.digest:
             return
-        changed = [each for each in certificates.list_all() if each not in known.list_all()]
+        changed = list_new(certificates, known)
         for each in changed:
-            self._check_validity(each, wall_s)
+            if each.validity is not None and each.validity.not_before > wall_s:
+                self._refused_until = each.validity.not_before
+            check_validity(each, wall_s)
         self._adopt(certificates, self._tls.make_context(certificates))
         for each in changed:
             self._tell(f"new certificate in {quote(each.certfile)}: {describe(each)}")
         if certificates.ca_pem != known.ca_pem:
             self._tell(f"new authorities in {quote(self._tls.config.ca_certs)}")
-
-    def _check_validity(self, credentials: Credentials, wall_s: float) -> None:
-        validity = credentials.validity
-        if validity is None:
-            return
-        certfile = quote(credentials.certfile)
-        if validity.not_after <= wall_s:
-            end = render_time(validity.not_after)
-            raise ConfigError(credentials.cert_key, f"the certificate in {certfile} has expired on {end}")
-        if validity.not_before > wall_s:
-            self._refused_until = validity.not_before
-            begin = render_time(validity.not_before)
-            raise ConfigError(credentials.cert_key, f"the certificate in {certfile} is not valid before {begin}")
 
     def _doubt(self, facts: object, error: ConfigError, now: float) -> None:
         """Something cannot be used: it may be half written, so it is looked at again for a while."""
@@ -159,6 +148,32 @@ def warn_of_expired(tls: TLSMaterial | None, log: Logger, wall_s: float) -> None
         if validity is not None and validity.not_after <= wall_s:
             end = render_time(validity.not_after)
             log.warning("the certificate in %s has expired on %s", quote(each.certfile), end)
+
+
+def check_successor(tls: TLSMaterial | None, former: TLSMaterial | None, wall_s: float) -> None:
+    """Raises ``ConfigError`` where ``tls`` has a certificate out of its time that ``former``, which serves, has not."""
+    if tls is not None and former is not None:
+        for each in list_new(tls.certificates, former.certificates):
+            check_validity(each, wall_s)
+
+
+def list_new(certificates: Certificates, known: Certificates) -> list[Credentials]:
+    """Those of ``certificates`` that ``known`` has not."""
+    return [each for each in certificates.list_all() if each not in known.list_all()]
+
+
+def check_validity(credentials: Credentials, wall_s: float) -> None:
+    """Raises ``ConfigError`` for a certificate that is out of its time; one whose time cannot be told passes."""
+    validity = credentials.validity
+    if validity is None:
+        return
+    certfile = quote(credentials.certfile)
+    if validity.not_after <= wall_s:
+        end = render_time(validity.not_after)
+        raise ConfigError(credentials.cert_key, f"the certificate in {certfile} has expired on {end}")
+    if validity.not_before > wall_s:
+        begin = render_time(validity.not_before)
+        raise ConfigError(credentials.cert_key, f"the certificate in {certfile} is not valid before {begin}")
 
 
 def describe(credentials: Credentials) -> str:

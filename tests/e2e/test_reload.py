@@ -7,10 +7,12 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 
+from tests.certificates import AUTHORITY
 from tests.e2e.processes import PATIENCE_S, Load, ServerProcess
 from tests.e2e.test_processes import ask, is_alive, run_load, start
 
@@ -317,6 +319,20 @@ def test_the_number_of_workers_changes(settled: Callable[..., ServerProcess]) ->
     assert reload(server).endswith("1 worker")
     assert server.text.count("one too many") == 3
     assert ask(server.port)
+
+
+def test_an_expired_certificate_does_not_take_the_place_of_a_good_one(
+    settled: Callable[..., ServerProcess], certificate: str, tmp_path: Path
+) -> None:
+    expired = tmp_path / "expired.pem"
+    old = AUTHORITY.issue_cert("localhost", not_after=datetime(2020, 1, 2, 3, 4, tzinfo=timezone.utc))
+    expired.write_bytes(old.private_key_and_cert_chain_pem.bytes())
+    server = settled(bind="127.0.0.1:0", workers=1, certfile=certificate)
+    server.wait_ready(1)
+    settled(bind="127.0.0.1:0", workers=1, certfile=str(expired))
+    assert "has expired on 2020-01-02 03:04 UTC" in reload(server)
+    settled(bind="127.0.0.1:0", workers=1, certfile=certificate)
+    assert "reloaded" in reload(server)
 
 
 def test_what_cannot_change_is_said_and_what_is_wrong_is_refused(settled: Callable[..., ServerProcess]) -> None:
