@@ -217,8 +217,10 @@ class Supervisor:
         return bool(workers)
 
     def drain(self) -> None:
-        """Stop gracefully, as SIGTERM does."""
-        self._on_stop_signal(signal.SIGTERM)
+        """Stop gracefully, as a first SIGTERM does; a stop that is under way goes on as it was."""
+        if self.phase is Phase.SERVING:
+            self.log.info("drain: %s", describe_stop(self.generation.config))
+            self._withdraw()
 
     def stats(self) -> dict[str, Any]:
         """The supervisor and its workers as plain data; times are seconds since."""
