@@ -30,6 +30,8 @@ cdef class HTTPExchange(Dialogue):
     cdef bint _body_delivered
     cdef bint _at_eof
     cdef bint _is_told_to_end
+    cdef bint _has_heard
+    cdef bint _is_past
     cdef bint _disconnected
     cdef bint _busy
     cdef bint _accounted
@@ -54,6 +56,7 @@ cdef class HTTPExchange(Dialogue):
     cdef _account(self)
     cdef _send_extension(self, kind, message)
     cdef bint _may_send_path(self)
+    cdef _fail_busy(self)
     cdef _fail_out_of_turn(self, kind)
     cdef _send_trailers(self, message)
     cdef _send_early_hint(self, message)

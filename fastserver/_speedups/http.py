@@ -51,7 +51,10 @@ class HTTPExchange(Dialogue):
         self._body_complete = request.content_length <= 0 and not request.chunked
         self._body_delivered = False
         self._at_eof = False
+        # A stop has no more time for this response: its application is told, has heard it, and is past its time.
         self._is_told_to_end = False
+        self._has_heard = False
+        self._is_past = False
         self._disconnected = False
         # Bytes of the announced content-length still to come; -1 where none was announced or none is sent.
         self._remaining = -1
@@ -91,8 +94,14 @@ class HTTPExchange(Dialogue):
     def on_stream_deadline(self):
         # A pathsend that is under way has its file's length.
         has_no_end = self._state == HEAD_HELD or self._state == SENDING_BODY
-        if has_no_end and self._head.content_length < 0 and not (self._busy or self._is_told_to_end):
+        if not has_no_end or self._head.content_length >= 0 or self._busy:
+            return
+        if not self._is_told_to_end:
             self._is_told_to_end = True
+            self.wake()
+        elif not self._has_heard and is_event_stream(self._head.fields):
+            # Nobody asks ``receive()``: Starlette, for one, learns of an end by what ``send()`` raises.
+            self._is_past = self._busy = True
             self.wake()
 
     def on_disconnect(self):
@@ -106,20 +115,21 @@ class HTTPExchange(Dialogue):
         # ClientDisconnected is this server's own word for "stop", and cancellation its way to end what lasts too long;
         # neither is the application's failure.
         is_over = self._disconnected or self._state == COMPLETE
+        is_ended = (
+            self._is_told_to_end
+            and HEAD_HELD <= self._state <= SENDING_BODY
+            and is_event_stream(self._head.fields)
+            and (failure is None or isinstance(failure, CancelledError) or (self._is_past and is_disconnect(failure)))
+        )
         if isinstance(failure, CancelledError):
             self._application.log_cancelled(self._request)
-        elif failure is not None and not (self._disconnected and is_disconnect(failure)):
+        elif failure is not None and not ((self._disconnected or self._is_past) and is_disconnect(failure)):
             self._application.log_failure(self._request, failure)
         elif failure is None and not (is_over or self._at_eof or self._is_told_to_end):
             self._application.log_unfinished(self._request, _EXPECTED[self._state])
         if is_over:
             return
-        if (
-            failure is None
-            and self._is_told_to_end
-            and self._state <= SENDING_BODY
-            and is_event_stream(self._head.fields)
-        ):
+        if is_ended:
             self._head.trailers = False
             self._send_part(b"", False)
         elif self._state <= HEAD_HELD and not (self._at_eof and failure is None):
@@ -147,7 +157,7 @@ class HTTPExchange(Dialogue):
         if self._disconnected:
             raise ClientDisconnected
         if self._busy:
-            raise RuntimeError("send() before the http.response.pathsend was awaited")
+            self._fail_busy()
         if (self._state == HEAD_HELD or self._state == SENDING_BODY) and kind == "http.response.body":
             body = fields.get("body", b"")
             if type(body) is not bytes:
@@ -182,18 +192,25 @@ class HTTPExchange(Dialogue):
                 self._body_delivered = True
                 return {"type": "http.request", "body": b"", "more_body": False}
             if self._at_eof or self._is_told_to_end:
+                self._has_heard = True
                 return {"type": "http.disconnect"}
             return None
         if self._is_told_to_end:
+            self._has_heard = True
             return {"type": "http.disconnect"}
         self._sink.want_body()
         return None
 
     def must_wait(self):
         """Whether ``send`` has to wait for room; raises once the client has gone."""
-        if self._disconnected:
+        if self._disconnected or self._is_past:
             raise ClientDisconnected
         return self._state != COMPLETE and not self._sink.is_writable()
+
+    def _fail_busy(self):
+        if self._is_past:
+            raise ClientDisconnected
+        raise RuntimeError("send() before the http.response.pathsend was awaited")
 
     # Private: receiving.
 

@@ -4,6 +4,7 @@ import sys
 import time
 
 from fastserver.cli.line import CommandLine
+from fastserver.config.devcert import resolve_dev_cert
 from fastserver.config.errors import ConfigError
 from fastserver.errors import ExitCode, StartupFailed
 from fastserver.logs.errorlog import get_error_log
@@ -18,8 +19,8 @@ def check(line: CommandLine) -> int:
     config = line.config
     try:
         resolve_identity(config.user, config.group)
-        if not config.dev_cert:  # which a start would make
-            warn_of_expired(load_tls(config), get_error_log(), time.time())
+        config = resolve_dev_cert(config, time.time(), lambda line, *facts: None)
+        warn_of_expired(load_tls(config), get_error_log(), time.time())
         Server(line.app, config).load()
     except (ConfigError, StartupFailed) as error:
         if isinstance(error, StartupFailed) and error.details:

@@ -30,6 +30,9 @@ from fastserver.transport.sockets import Listener
 if TYPE_CHECKING:
     from fastserver.transport.udpgroup import QUICPlace
 
+#: Workers that are forked before the supervisor looks at what else there is.
+FORKS: Final = 4
+
 #: What a worker gets beyond ``timeout_graceful_shutdown`` to end by itself.
 KILL_MARGIN_S: Final = 5.0
 
@@ -104,10 +107,13 @@ class Crew:
         return due
 
     def fill(self, now: float) -> float:
-        """Start a worker in each empty slot that is due: when the next one is."""
-        due = math.inf
+        """Start a worker in each empty slot that is due, a few at a time: when the next one is."""
+        due, forks = math.inf, 0
         for slot in self.slots:
             if slot.worker is None and slot.successor is None:
+                if slot.due <= now and forks == FORKS:
+                    return now  # signals and orders are heard in between
+                forks += slot.due <= now
                 if slot.due <= now and slot.generation.is_loaded:
                     slot.worker = self._spawn(slot, slot.generation)
                 if slot.worker is None and slot.generation.is_loaded:

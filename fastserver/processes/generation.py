@@ -14,16 +14,16 @@ from dataclasses import dataclass, field, replace
 from logging import Logger
 from typing import TYPE_CHECKING, Any, Final
 
+from fastserver.config.count import count_workers
 from fastserver.config.devcert import resolve_dev_cert
 from fastserver.config.errors import ConfigError
 from fastserver.config.model import Config
 from fastserver.development.settings import adapt
-from fastserver.processes.count import count_workers
 from fastserver.processes.surroundings import Surroundings
 from fastserver.server.endpoints import Endpoint, describe_endpoint, open_endpoints
 from fastserver.server.quic import describe_group, list_binds, open_group
 from fastserver.server.renewal import check_successor, warn_of_expired
-from fastserver.server.tls import TLSMaterial, get_certificates, load_tls
+from fastserver.server.tls import TLSMaterial, get_certificates, inherit_tls, load_tls
 from fastserver.transport.sockets import Listener, Owner, release
 from fastserver.typing import AnyApp
 
@@ -118,7 +118,13 @@ def open_generation(
     if config.preload and sys.platform != "linux":
         raise ConfigError("preload", "it needs Linux")
     config = resolve_dev_cert(config, time.time(), log.info)
-    tls = load_tls(config)
+    try:
+        tls = load_tls(config)
+    except ConfigError as error:
+        if former is None or config.user is None:
+            raise
+        tls = inherit_tls(config, former.tls, error)
+        log.warning("%s: the certificates that were read at the start go on", error)
     if former is None:
         warn_of_expired(tls, log, time.time())
     else:

@@ -33,6 +33,8 @@ class Supervision(Protocol):
     def dump(self, pid: int | None = None, done: Callable[[str], None] | None = None) -> bool: ...
 
     def drain(self) -> None: ...
+    @property
+    def count_max(self) -> int: ...
 
 
 class Operator:
@@ -111,6 +113,9 @@ class Operator:
         count = request.get("count")
         if not isinstance(count, int) or isinstance(count, bool) or count < 1:
             raise Refused(f"count {quote(count)} is not allowed: want a number of workers, at least 1")
+        room = self._supervisor.count_max
+        if count > room:
+            raise Refused(f"{count} is too many: there is room for {room} workers")
         before = self._supervisor.stats()["wanted"]
         now = self._supervisor.scale(count)
         if now != count:

@@ -31,7 +31,7 @@ class Report:
         """A place for a worker that is about to be forked; one without a slot where too many are still ending."""
         slot = self._board.claim()
         if slot is None:
-            self._log.warning("metrics: too many workers are still ending: what the next one does is not counted")
+            self._log.warning("metrics: no place is left for another worker: what it does is not counted")
         return self._board, slot
 
     def at(self, slot: int | None) -> Place:

@@ -10,12 +10,12 @@ from dataclasses import replace
 from logging import Logger
 from typing import Any
 
+from fastserver.config.count import count_workers
 from fastserver.config.errors import ConfigError
 from fastserver.config.model import Config
 from fastserver.errors import ExitCode
 from fastserver.logs.errorlog import configure_error_log
 from fastserver.logs.setup import configure_logs
-from fastserver.processes.count import count_workers
 from fastserver.processes.generation import open_generation
 from fastserver.processes.reloading import Reread
 from fastserver.processes.service import Service, take_service

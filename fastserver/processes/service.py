@@ -11,9 +11,9 @@ import os
 from logging import Logger
 from typing import TYPE_CHECKING
 
+from fastserver.config.count import count_workers
 from fastserver.config.model import Config
 from fastserver.processes.control import ControlSocket
-from fastserver.processes.count import count_workers
 from fastserver.processes.operator import Operator
 from fastserver.processes.reloading import Reread
 from fastserver.processes.supervisor import Notice, Supervisor

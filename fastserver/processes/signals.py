@@ -18,6 +18,9 @@ from typing import Any, Final
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
+#: Signals that end a server.  Of others each one counts: a second hangup asks for what has changed since the first.
+STOPPING: Final = (*STOP_SIGNALS, signal.SIGQUIT) if hasattr(signal, "SIGQUIT") else STOP_SIGNALS
+
 #: The same signal again within so many seconds is one request that was delivered twice: timeout(1) signals its child
 #: and then the child's whole group, and a terminal and a supervisor above may both pass on an interrupt.
 ECHO_S: Final = 0.1
@@ -39,7 +42,9 @@ class EchoFilter:
 
 
 class SignalWatch:
-    """Calls ``handler(signum)`` for each of ``signals`` but echoes, and puts the old handlers back at the end.
+    """Calls ``handler(signum)`` for each of ``signals``, and puts the old handlers back at the end.
+
+    An echo of a signal that stops is left out.
 
     Outside of the main thread it does nothing: Python allows no handlers there.
     """
@@ -65,7 +70,7 @@ class SignalWatch:
         self._old.clear()
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
-        if not self._echoes.is_echo(signum):
+        if not (signum in STOPPING and self._echoes.is_echo(signum)):
             self._handler(signum)
 
 

@@ -21,6 +21,7 @@ from functools import partial
 from logging import DEBUG, ERROR, Logger
 from typing import Any, Final
 
+from fastserver.config.count import count_cpus
 from fastserver.errors import ExitCode
 from fastserver.logs.errorlog import find_handlers, get_error_log
 from fastserver.logs.reopen import reopen_logs
@@ -32,7 +33,7 @@ from fastserver.processes.reloading import Reloader, Reread
 from fastserver.processes.report import Report
 from fastserver.processes.rollover import ReloadResult
 from fastserver.processes.rounds import Rounds
-from fastserver.processes.signals import EchoFilter, SignalWatch, Terminal, name_signal
+from fastserver.processes.signals import STOPPING, EchoFilter, SignalWatch, Terminal, name_signal
 from fastserver.processes.spawning import WATCHED
 from fastserver.processes.template import Template
 from fastserver.processes.worker import describe_stop, log_startup_failure
@@ -45,6 +46,10 @@ STABLE_S: Final = 10.0
 
 #: Deaths during startup, with no worker ever ready, after which the start has failed.
 START_ATTEMPTS: Final = 3
+
+#: Workers that an operator of a live server can ask for: so many, or so many for each CPU.
+SCALE_MIN: Final = 64
+SCALE_PER_CPU: Final = 16
 
 #: What a worker gets to end after a second signal.
 FORCED_KILL_S: Final = 0.5
@@ -188,10 +193,16 @@ class Supervisor:
         elif not self._ever_ready:
             self.log.info("reload: begins when the start is over")
 
+    @property
+    def count_max(self) -> int:
+        """How many workers an operator can ask for: no slip of a key shall bring the machine down."""
+        sane = max(SCALE_MIN, SCALE_PER_CPU * count_cpus(), self.generation.count)
+        return min(self.generation.count_max, sane)
+
     def scale(self, count: int) -> int:
         """Have ``count`` workers from now on, at least one: how many it will be."""
         slots = self.crew.slots
-        count = min(max(count, 1), self.generation.count_max)
+        count = min(max(count, 1), self.count_max)
         if count == len(slots) or self.phase is not Phase.SERVING:
             return len(slots)
         self.log.info("workers: %d, there were %d", count, len(slots))
@@ -258,7 +269,7 @@ class Supervisor:
         except BlockingIOError:
             return
         for signum in numbers:
-            if signum in _ACTS and not self._echoes.is_echo(signum):
+            if signum in _ACTS and not (signum in STOPPING and self._echoes.is_echo(signum)):
                 _ACTS[signum](self, signum)
 
     def _on_stop_signal(self, signum: int) -> None:

@@ -17,6 +17,7 @@ from fastserver._speedups.identity import IdentifyingApplication
 from fastserver._speedups.websocket.settings import WebSocketSettings
 from fastserver._speedups.wsgi.exchange import WSGIApplication
 from fastserver._speedups.wsgi.pool import ThreadPool
+from fastserver.config.count import count_workers
 from fastserver.config.model import Config
 from fastserver.exchange.pathsend import send_path
 from fastserver.exchange.spool import Spool
@@ -89,7 +90,7 @@ def make_wsgi_application(config: Config, app: WSGIApp, host: Host, pool: Thread
         host,
         pool,
         config.root_path,
-        multiprocess=config.workers == "auto" or int(config.workers) > 1,
+        multiprocess=count_workers(config) > 1,
         spool_size=config.wsgi_spool_size,
         make_spool=Spool,
         open_file=open_file,

@@ -18,7 +18,9 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
+from fastserver.config.count import count_workers
 from fastserver.config.credentials import Certificates, list_files, read_certificates
+from fastserver.config.errors import ConfigError
 from fastserver.config.model import Config
 from fastserver.config.tls import ServerContext, fill_context, make_blank
 from fastserver.server.endpoints import list_alpn
@@ -147,8 +149,21 @@ def load_tls(config: Config) -> TLSMaterial | None:
     certificates = read_certificates(config)
     if certificates is None:
         return None
-    stock = STOCK if config.workers != 0 else 0
+    stock = STOCK if count_workers(config) else 0
     return TLSMaterial(config, certificates, list_alpn(config), stock, stamps.facts if stamps.is_settled else None)
+
+
+def inherit_tls(config: Config, former: TLSMaterial | None, error: ConfigError) -> TLSMaterial:
+    """What serves TLS by ``config`` with the certificates of ``former``, for files that cannot be read any more.
+
+    A server that has given up its rights has read them before.  Raises ``error`` where that is not what is wrong: the
+    files are others, or they can be read.
+    """
+    files = list_files(config)
+    if former is None or files != list_files(former.config) or all(os.access(file, os.R_OK) for file in files):
+        raise error
+    stock = STOCK if count_workers(config) else 0
+    return TLSMaterial(config, former.certificates, list_alpn(config), stock, former.stamps)
 
 
 def get_certificates(tls: TLSMaterial | None) -> Certificates | None:

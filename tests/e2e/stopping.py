@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 from tests.e2e.applications import Message, Receive, Send
@@ -123,3 +123,24 @@ def wsgi(environ: dict[str, Any], start_response: Callable[..., object]) -> Iter
             time.sleep(0.01)
     finally:
         tell("closed")
+
+
+def make_starlette() -> object:
+    """A stream of events as Starlette sends it: it does not ask ``receive()`` whether its client is there."""
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import StreamingResponse
+    from starlette.routing import Route
+
+    async def say() -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield b"data: 1\n\n"
+                await asyncio.sleep(0.02)
+        finally:
+            tell("the events are over")
+
+    async def events(request: Request) -> StreamingResponse:
+        return StreamingResponse(say(), media_type="text/event-stream")
+
+    return Starlette(routes=[Route("/events", events)])

@@ -180,6 +180,19 @@ def test_a_hangup_during_a_reload_is_one_more_reload(changing: Site) -> None:
     assert server.text.count("reloaded in") == 2
 
 
+def test_two_hangups_in_a_row_are_two(changing: Site) -> None:
+    """What has changed between them counts: the first may have been read before."""
+    with changing.start() as server:
+        server.wait_ready(2)
+        server.send(signal.SIGHUP)
+        server.wait_log("INFO reloading")
+        changing.write("two")
+        server.send(signal.SIGHUP)
+        server.wait_log("reloaded in")
+        server.wait_log("reloaded in")
+        wait_version(server, "two")
+
+
 def test_a_hangup_during_the_start_reloads_when_it_is_over(changing: Site) -> None:
     changing.write("one", startup="import asyncio; await asyncio.sleep(0.5)")
     with changing.start() as server:

@@ -164,9 +164,9 @@ def test_at_the_end_of_the_grace_requests_are_cancelled_and_the_application_is_s
         deaf.read_until(b"data: 1\n\n")
         started = time.monotonic()
         server.send(signal.SIGTERM)
-        # Of what has not begun its client is told that it failed, and anything else is cut.
+        # Of what has not begun its client is told that it failed; events end, for each of them is whole.
         assert client.read_response() == (500, b"Internal Server Error")
-        assert not read_to_end(deaf.sock).endswith(b"0\r\n\r\n")
+        assert read_to_end(deaf.sock).endswith(b"0\r\n\r\n")
         assert peer.wait_answer(stream).status == 500
         with pytest.raises(ConnectionClosed) as end:
             session.recv(PATIENCE_S)
@@ -227,9 +227,10 @@ def test_streams_of_http3_are_told_too(serve: Serve, authority: str) -> None:
 
 
 @pytest.mark.parametrize("threads", ["2", "0"])
-def test_streams_of_wsgi_end_behind_their_next_part(serve: Serve, threads: str) -> None:
-    """There is no way to tell the application but ``close``: events end cleanly, anything else is cut."""
-    site = serve("tests.e2e.stopping:wsgi", "--threads", threads, "--timeout-stream-shutdown", "0.3")
+def test_event_streams_of_wsgi_end_and_all_else_has_the_grace(serve: Serve, threads: str) -> None:
+    """There is no way to tell the application but ``close``: events end cleanly, anything else is cut at last."""
+    times = ["--timeout-stream-shutdown", "0.2", "--timeout-graceful-shutdown", "1.5"]
+    site = serve("tests.e2e.stopping:wsgi", "--threads", threads, *times)
     with Client(site.port) as events, Client(site.port) as text:
         for client, path in ((events, "/events"), (text, "/text")):
             client.send(f"GET {path} HTTP/1.1\r\nhost: h\r\n\r\n".encode())
@@ -240,6 +241,21 @@ def test_streams_of_wsgi_end_behind_their_next_part(serve: Serve, threads: str) 
         site.server.wait_log("^closed$", count=2)
     assert site.server.wait_exit() == 0
     assert "ERROR" not in site.server.text
+
+
+def test_events_of_an_application_that_does_not_listen_end_too(serve: Serve) -> None:
+    """Long before the grace is over, and cleanly."""
+    times = ["--timeout-stream-shutdown", "0.2", "--timeout-graceful-shutdown", "60"]
+    site = serve("tests.e2e.stopping:make_starlette", "--factory", *times, workers=2)
+    with Client(site.port) as client:
+        client.send(b"GET /events HTTP/1.1\r\nhost: h\r\n\r\n")
+        client.read_until(b"data: 1\n\n")
+        site.server.send(signal.SIGTERM)
+        assert read_to_end(client.sock).endswith(b"\r\n0\r\n\r\n")
+    assert site.server.wait_exit() == 0
+    assert "the events are over" in site.server.text
+    assert "ERROR" not in site.server.text
+    assert "Traceback" not in site.server.text
 
 
 def test_a_worker_that_retires_tells_its_streams(serve: Serve) -> None:

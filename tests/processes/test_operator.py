@@ -38,6 +38,10 @@ class FakeSupervisor:
         self.dumps += [done] * len(asked)
         return bool(asked)
 
+    @property
+    def count_max(self) -> int:
+        return self.room
+
     def drain(self) -> None:
         self.orders.append("drain")
 
@@ -117,7 +121,7 @@ def test_several_reloads_have_each_its_result(desk: Desk) -> None:
 
 def test_scale(desk: Desk) -> None:
     assert desk.ask("scale", count=5).result == {"before": 2, "workers": 5}
-    with pytest.raises(Refused, match="there is room for 8 workers at most, which there are now"):
+    with pytest.raises(Refused, match="is too many: there is room for 8 workers"):
         desk.ask("scale", count=9)
 
 

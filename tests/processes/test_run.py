@@ -111,14 +111,22 @@ def test_a_signal_that_is_delivered_twice_counts_once(monkeypatch: pytest.Monkey
     now = 1000.0
     monkeypatch.setattr("fastserver.processes.signals.time.monotonic", lambda: now)
     seen: list[int] = []
-    with SignalWatch([signal.SIGUSR1, signal.SIGUSR2], seen.append):
-        signal.raise_signal(signal.SIGUSR1)
-        signal.raise_signal(signal.SIGUSR1)
-        signal.raise_signal(signal.SIGUSR2)
-        assert seen == [signal.SIGUSR1, signal.SIGUSR2]
+    with SignalWatch([signal.SIGTERM, signal.SIGINT], seen.append):
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
+        assert seen == [signal.SIGTERM, signal.SIGINT]
         now += ECHO_S
-        signal.raise_signal(signal.SIGUSR1)
-    assert seen == [signal.SIGUSR1, signal.SIGUSR2, signal.SIGUSR1]
+        signal.raise_signal(signal.SIGTERM)
+    assert seen == [signal.SIGTERM, signal.SIGINT, signal.SIGTERM]
+
+
+def test_what_stops_nothing_is_never_an_echo() -> None:
+    seen: list[int] = []
+    with SignalWatch([signal.SIGHUP], seen.append):
+        signal.raise_signal(signal.SIGHUP)
+        signal.raise_signal(signal.SIGHUP)
+    assert seen == [signal.SIGHUP, signal.SIGHUP]
 
 
 def test_signals_have_names() -> None:

@@ -14,12 +14,15 @@ def restore() -> Iterator[None]:
     """Put the logger back as it was; pytest's own handlers on the root stay where they are."""
     log = get_error_log()
     saved = (log.handlers[:], log.level, log.propagate, log.disabled)
+    filters = log.filters[:]
     log.handlers.clear()
+    log.filters.clear()
     log.propagate = True
     yield
     for handler in log.handlers:
         if isinstance(handler, ErrorLogHandler):
             handler.close_file()
+    log.filters[:] = filters
     log.handlers[:], level, log.propagate, log.disabled = saved
     log.setLevel(level)
 

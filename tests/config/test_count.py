@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from fastserver import Config
-from fastserver.processes import count
-from fastserver.processes.count import count_cpus, count_workers
+from fastserver.config import count
+from fastserver.config.count import count_cpus, count_workers
 
 
 @pytest.mark.parametrize(
