@@ -14,3 +14,5 @@ RETRY_AFTER_S = 1
 FULL_LOG_S = 10.0
 #: For how many of its own addresses (scheme, name and port) what they share is remembered.
 SERVERS = 64
+#: The longest value of a response's field that is remembered, one for each known name.
+REMEMBERED_CHARACTERS = 256
