@@ -27,6 +27,8 @@ cdef int HEAD_ONLY
 cdef int FAULT
 cdef int FILE
 
+cdef object _NO_INPUT
+
 
 cdef class WSGICallable(Application):
     cdef readonly object app

@@ -36,8 +36,9 @@ from .state import (
     SENDING_BODY,
     SENDING_FILE,
 )
-from .streams import ErrorStream, FileWrapper
+from .streams import EmptyInput, ErrorStream, FileWrapper
 
+_NO_INPUT = EmptyInput()
 _PLAIN_TEXT = (b"content-type", b"text/plain; charset=utf-8")
 
 
@@ -186,7 +187,7 @@ class WSGIAnswer(Job):
         if self._spool is not None:
             return self._spool.take_reader()
         if self._body is None:
-            return BytesIO()
+            return _NO_INPUT
         self._body.seek(0)
         return self._body
 
