@@ -8,11 +8,16 @@ to the same tables and to each other.  Who changes one changes both, down to the
 import os
 import threading
 import time
-from collections.abc import Generator
-from contextvars import Context
+from collections.abc import Callable, Generator
+from contextvars import Context, copy_context
 from typing import Any
 
 from .events import RawData
+
+__all__ = [
+    "DONE", "call_in", "copy_context", "current_thread", "keep_memory", "raw_data", "raw_datagram", "read_timer",
+    "resume", "send_bytes", "trim_memory",
+]  # fmt: skip
 
 
 def raw_data(data: bytes) -> RawData:
@@ -65,3 +70,8 @@ def resume(coroutine: Generator[Any, Any, Any], context: Context | None) -> Any:
         return coroutine.send(None) if context is None else context.run(coroutine.send, None)
     except StopIteration:
         return DONE
+
+
+def call_in(context: Context, step: Callable[[], Any]) -> Any:
+    """``context.run(step)``; the extension needs no arguments to be packed for it."""
+    return context.run(step)

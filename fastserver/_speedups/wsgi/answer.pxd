@@ -2,7 +2,7 @@
 cimport cython
 
 from ..contract cimport Application, Host, Peer, Request, ResponseHead, Sink
-from ..kernels cimport read_timer
+from ..kernels cimport call_in, copy_context, read_timer
 from ..rendering cimport inspect_response
 from .environ cimport EnvironMaker
 from .pool cimport Job, ThreadPool
@@ -81,7 +81,7 @@ cdef class WSGIAnswer(Job):
     cpdef on_spool_end(self, failure)
     cpdef launch(self)
     cdef _refuse(self, int status, str text, list fields)
-    cdef _run_here(self, step)
+    cdef _run_here(self)
     cdef go_on_soon(self)
     cpdef _resume(self)
     @cython.locals(more=bint)
@@ -98,8 +98,5 @@ cdef class WSGIAnswer(Job):
     cdef _wake_waiter(self)
     cpdef end_file(self, bint is_whole)
 
-    cpdef call(self)
-    cpdef go_on(self)
-    cpdef close_result(self)
     cpdef bint is_waiting_to_go_on(self) except -1
     cpdef forget_result(self)

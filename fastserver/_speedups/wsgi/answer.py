@@ -7,13 +7,12 @@ The call goes through ``OPENED -> RECEIVING -> QUEUED -> RUNNING [-> SENDING_FIL
 through ``AWAITING_START -> SENDING_BODY -> COMPLETE``.
 """
 
-from contextvars import copy_context
 from io import BytesIO
 
 from ..contract import Application
 from ..fields import is_event_stream
 from ..identity import describe
-from ..kernels import read_timer
+from ..kernels import call_in, copy_context, read_timer
 from ..rendering import inspect_response
 from .bounds import RETRY_AFTER_S
 from .environ import EnvironMaker
@@ -198,7 +197,7 @@ class WSGIAnswer(Job):
         if self._gone or self._stage != RECEIVING:
             return
         if self._pool is None:
-            self._run_here(self.call)
+            self._run_here()
         else:
             self._stage = QUEUED
             if not self._pool.submit(self):
@@ -219,14 +218,14 @@ class WSGIAnswer(Job):
         finally:
             self._sink.uncork()
 
-    def _run_here(self, step):
-        """Let the application take a step in this thread."""
+    def _run_here(self):
+        """Let the application take its next step in this thread."""
         if self._context is None:
             self._context = copy_context()
         sink = self._sink
         sink.cork()
         try:
-            self._context.run(step)
+            call_in(self._context, self)
         finally:
             sink.uncork()
 
@@ -237,7 +236,7 @@ class WSGIAnswer(Job):
     def _resume(self):
         """Without threads: go on with an iterable that has waited for room, or for the loop."""
         if self._stage == RUNNING and self.is_waiting_to_go_on() and (self._gone or self._sink.is_writable()):
-            self._run_here(self.go_on)
+            self._run_here()
 
     # What came of it, in the loop's thread.
 
@@ -399,22 +398,17 @@ class WSGIAnswer(Job):
         self._file = None
         self._stage = CLOSING
         if self._pool is None:
-            self._run_here(self.close_result)
+            self._run_here()
         else:
             self._pool.submit_late(self)
 
     # What the application's half gives.
 
-    def call(self):
-        """Call the application and see its response through; raises nothing."""
-        raise NotImplementedError
+    def __call__(self):
+        """Take the application's next step: its call, the rest of an iterable that had to wait, or ``close``.
 
-    def go_on(self):
-        """Without threads: go on with an iterable that had to wait."""
-        raise NotImplementedError
-
-    def close_result(self):
-        """Call the ``close`` of what the application has returned, which is all that is left to do."""
+        It is called in the exchange's context and raises nothing.
+        """
         raise NotImplementedError
 
     def is_waiting_to_go_on(self):
