@@ -9,15 +9,10 @@ import os
 import threading
 import time
 from collections.abc import Callable, Generator
-from contextvars import Context, copy_context
+from contextvars import Context
 from typing import Any
 
 from .events import RawData
-
-__all__ = [
-    "DONE", "call_in", "copy_context", "current_thread", "keep_memory", "raw_data", "raw_datagram", "read_timer",
-    "resume", "send_bytes", "trim_memory",
-]  # fmt: skip
 
 
 def raw_data(data: bytes) -> RawData:
@@ -70,6 +65,11 @@ def resume(coroutine: Generator[Any, Any, Any], context: Context | None) -> Any:
         return coroutine.send(None) if context is None else context.run(coroutine.send, None)
     except StopIteration:
         return DONE
+
+
+def copy_context(context: Context) -> Context:
+    """``context.copy()``; the extension asks the interpreter itself."""
+    return context.copy()
 
 
 def call_in(context: Context, step: Callable[[], Any]) -> Any:

@@ -155,7 +155,7 @@ cdef extern from "Python.h":
         PYGEN_ERROR
         PYGEN_NEXT
     PySendResult PyIter_Send(object iterator, object value, PyObject** result) except PYGEN_ERROR
-    object PyContext_CopyCurrent()
+    object PyContext_Copy(object context)
     int PyContext_Enter(object context) except -1
     int PyContext_Exit(object context) except -1
 
@@ -185,9 +185,9 @@ cpdef object resume(object coroutine, object context):
 
 # ---- Calling in a context ------------------------------------------------------------------------------------------
 
-cpdef object copy_context():
-    """A copy of the current context; ``contextvars.copy_context`` without the way through Python."""
-    return PyContext_CopyCurrent()
+cpdef object copy_context(object context):
+    """``context.copy()``, without the way through Python."""
+    return PyContext_Copy(context)
 
 
 cpdef object call_in(object context, object step):

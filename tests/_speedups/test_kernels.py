@@ -86,7 +86,7 @@ def test_resume_in_a_context(kernels: Any) -> None:
 
 def test_a_call_in_a_context(kernels: Any) -> None:
     variable: ContextVar[str] = ContextVar("variable", default="outside")
-    context = kernels.copy_context()
+    context = kernels.copy_context(copy_context())
 
     def step() -> str:
         before = variable.get()
@@ -96,12 +96,12 @@ def test_a_call_in_a_context(kernels: Any) -> None:
     assert kernels.call_in(context, step) == "outside"
     assert variable.get() == "outside"
     assert kernels.call_in(context, step) == "inside"
-    assert kernels.call_in(kernels.copy_context(), step) == "outside"
+    assert kernels.call_in(kernels.copy_context(copy_context()), step) == "outside"
 
 
 def test_a_context_is_left_when_the_call_fails(kernels: Any) -> None:
     variable: ContextVar[str] = ContextVar("variable", default="outside")
-    context = kernels.copy_context()
+    context = kernels.copy_context(copy_context())
 
     def fail() -> None:
         variable.set("inside")

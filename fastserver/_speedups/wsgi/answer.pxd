@@ -36,6 +36,7 @@ cdef class WSGICallable(Application):
     cdef readonly ThreadPool pool
     cdef EnvironMaker _environ
     cdef readonly long long spool_size
+    cdef readonly object context
     cdef readonly object make_spool
     cdef readonly object open_file
     cdef readonly object send_file

@@ -7,6 +7,8 @@ The call goes through ``OPENED -> RECEIVING -> QUEUED -> RUNNING [-> SENDING_FIL
 through ``AWAITING_START -> SENDING_BODY -> COMPLETE``.
 """
 
+from contextvars import Context
+from contextvars import copy_context as copy_current
 from io import BytesIO
 
 from ..contract import Application
@@ -221,7 +223,7 @@ class WSGIAnswer(Job):
     def _run_here(self):
         """Let the application take its next step in this thread."""
         if self._context is None:
-            self._context = copy_context()
+            self._context = copy_context(self._application.context)
         sink = self._sink
         sink.cork()
         try:
@@ -434,6 +436,8 @@ class WSGICallable(Application):
         self.app = app
         self.host = host
         self.pool = pool
+        # Copied for each request: the current context of a pipelined one may be that of the request before it.
+        self.context = copy_current() if pool is None else Context()
         self.spool_size = spool_size
         self.make_spool = make_spool
         self.open_file = open_file

@@ -40,7 +40,7 @@ class WSGIExchange(WSGIAnswer):
         if self._gone and self._stage != CLOSING:
             self._pool.post(self, NOTHING, None, b"", True)
         else:
-            call_in(copy_context(), self)
+            call_in(copy_context(self._application.context), self)
 
     def __call__(self):
         if self._stage == CLOSING:
