@@ -54,6 +54,8 @@ cdef inline int find_known(Bytes lowered, Py_ssize_t size, unsigned int hashed) 
 
 cdef long long parse_length(Bytes value, Py_ssize_t size) noexcept
 cpdef object resume(object coroutine, object context)
+cpdef object copy_context(object context)
+cpdef object call_in(object context, object step)
 cpdef RawData raw_data(bytes data)
 cpdef RawData raw_datagram(bytes data, tuple address)
 cpdef Py_ssize_t send_bytes(int fd, bytes data) noexcept

@@ -8,7 +8,7 @@ to the same tables and to each other.  Who changes one changes both, down to the
 import os
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextvars import Context
 from typing import Any
 
@@ -65,3 +65,13 @@ def resume(coroutine: Generator[Any, Any, Any], context: Context | None) -> Any:
         return coroutine.send(None) if context is None else context.run(coroutine.send, None)
     except StopIteration:
         return DONE
+
+
+def copy_context(context: Context) -> Context:
+    """``context.copy()``; the extension asks the interpreter itself."""
+    return context.copy()
+
+
+def call_in(context: Context, step: Callable[[], Any]) -> Any:
+    """``context.run(step)``; the extension needs no arguments to be packed for it."""
+    return context.run(step)

@@ -155,6 +155,7 @@ cdef extern from "Python.h":
         PYGEN_ERROR
         PYGEN_NEXT
     PySendResult PyIter_Send(object iterator, object value, PyObject** result) except PYGEN_ERROR
+    object PyContext_Copy(object context)
     int PyContext_Enter(object context) except -1
     int PyContext_Exit(object context) except -1
 
@@ -180,3 +181,19 @@ cpdef object resume(object coroutine, object context):
     yielded = <object> result
     Py_DECREF(yielded)  # PyIter_Send gave a reference of its own, and the cast took another
     return DONE if outcome == PYGEN_RETURN else yielded
+
+
+# ---- Calling in a context ------------------------------------------------------------------------------------------
+
+cpdef object copy_context(object context):
+    """``context.copy()``, without the way through Python."""
+    return PyContext_Copy(context)
+
+
+cpdef object call_in(object context, object step):
+    """``context.run(step)``: what ``step()`` gives or raises, while ``context`` is the current one."""
+    PyContext_Enter(context)
+    try:
+        return step()
+    finally:
+        PyContext_Exit(context)

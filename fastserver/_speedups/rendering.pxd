@@ -2,6 +2,9 @@
 from .contract cimport ResponseHead
 
 cpdef list inspect_fields(object headers)
+cpdef ResponseHead begin_head(int status)
+cpdef int inspect_field(bytes name, bytes value) except -1
+cpdef int take_field(ResponseHead head, tuple pair, int kind) except -1
 cpdef ResponseHead inspect_response(object status, object headers)
 cpdef bint has_field(ResponseHead head, bytes name) except -1
 cpdef bytes render_response(

@@ -39,6 +39,44 @@ def inspect_fields(headers: Iterable[Any]) -> list[Field]:
     return [pair for pair, kind in checked if kind in ("ordinary", "secret", "date", "server")]
 
 
+def begin_head(status: int) -> ResponseHead:
+    """The head of a final response of ``status``, without fields; raises ``ValueError``."""
+    if not 200 <= status <= 999:
+        raise ValueError(f"status of a final response must be 200 to 999, not {int(status)}")
+    head = ResponseHead()
+    head.status = int(status)
+    return head
+
+
+def inspect_field(name: bytes, value: bytes) -> str:
+    """What ``take_field`` has to be told of a response's field; raises ``ValueError`` for an invalid one."""
+    return _check_field((name, value))[1]
+
+
+def take_field(head: ResponseHead, pair: Field, kind: str) -> None:
+    """Add a field, of which ``inspect_field`` has said ``kind``; those that the server owns are only noted.
+
+    Raises ``ValueError`` for a Content-Length that is none, or another than the one before.
+    """
+    if kind in ("transfer-encoding", "hop-by-hop"):
+        return
+    if kind == "connection":
+        head.close |= b"close" in [token.strip() for token in pair[1].lower().split(b",")]
+        return
+    if kind == "content-length":
+        length = parse_length(pair[1])
+        if length < 0 or head.content_length not in (-1, length):
+            raise ValueError(f"invalid or contradictory content-length {pair[1]!r}")
+        if head.content_length >= 0:
+            return
+        head.content_length = length
+    elif kind == "date":
+        head.has_date = True
+    elif kind == "server":
+        head.has_server = True
+    head.fields.append(pair)
+
+
 def inspect_response(status: int, headers: Iterable[Any]) -> ResponseHead:
     """Validate ``status`` and ``headers`` of ``http.response.start``, for every wire alike.
 
@@ -46,29 +84,9 @@ def inspect_response(status: int, headers: Iterable[Any]) -> ResponseHead:
     """
     if not isinstance(status, int) or isinstance(status, bool):
         raise TypeError(f"status must be an int, not {status!r}")
-    if not 200 <= status <= 999:
-        raise ValueError(f"status of a final response must be 200 to 999, not {int(status)}")
-    head = ResponseHead()
-    head.status = int(status)
+    head = begin_head(status)
     for item in headers:
-        pair, kind = _check_field(item)
-        if kind in ("transfer-encoding", "hop-by-hop"):
-            continue
-        if kind == "connection":
-            head.close |= b"close" in [token.strip() for token in pair[1].lower().split(b",")]
-            continue
-        if kind == "content-length":
-            length = parse_length(pair[1])
-            if length < 0 or head.content_length not in (-1, length):
-                raise ValueError(f"invalid or contradictory content-length {pair[1]!r}")
-            if head.content_length >= 0:
-                continue
-            head.content_length = length
-        elif kind == "date":
-            head.has_date = True
-        elif kind == "server":
-            head.has_server = True
-        head.fields.append(pair)
+        take_field(head, *_check_field(item))
     return head
 
 

@@ -67,6 +67,61 @@ cpdef list inspect_fields(object headers):
     return fields
 
 
+cdef inline ResponseHead _begin_head(int status):
+    cdef ResponseHead head = ResponseHead.__new__(ResponseHead)
+    head.status = status
+    head.fields = []
+    head.content_length = -1
+    return head
+
+
+cdef inline int _take_field(ResponseHead head, tuple pair, int kind) except -1:
+    cdef long long length
+    cdef bytes value
+    if kind != ORDINARY:
+        value = <bytes> pair[1]
+        if kind == CONTENT_LENGTH:
+            length = parse_length(<Bytes> PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
+            if length < 0 or (head.content_length >= 0 and head.content_length != length):
+                raise ValueError(f"invalid or contradictory content-length {value!r}")
+            if head.content_length >= 0:
+                return 0
+            head.content_length = length
+        elif kind == DATE:
+            head.has_date = True
+        elif kind == SERVER:
+            head.has_server = True
+        elif kind == CONNECTION:
+            head.close |= b"close" in [token.strip() for token in value.lower().split(b",")]
+            return 0
+        elif kind == TRANSFER_ENCODING or kind == HOP_BY_HOP:
+            return 0
+    head.fields.append(pair)
+    return 0
+
+
+cpdef ResponseHead begin_head(int status):
+    """The head of a final response of ``status``, without fields; raises ``ValueError``."""
+    if not 200 <= status <= 999:
+        raise ValueError(f"status of a final response must be 200 to 999, not {status}")
+    return _begin_head(status)
+
+
+cpdef int inspect_field(bytes name, bytes value) except -1:
+    """What ``take_field`` has to be told of a response's field; raises ``ValueError`` for an invalid one."""
+    cdef int kind
+    _check_field(name, value, &kind)
+    return kind
+
+
+cpdef int take_field(ResponseHead head, tuple pair, int kind) except -1:
+    """Add a field, of which ``inspect_field`` has said ``kind``; those that the server owns are only noted.
+
+    Raises ``ValueError`` for a Content-Length that is none, or another than the one before.
+    """
+    return _take_field(head, pair, kind)
+
+
 cpdef ResponseHead inspect_response(object status, object headers):
     """Validate ``status`` and ``headers`` of ``http.response.start``, for every wire alike.
 
@@ -75,38 +130,18 @@ cpdef ResponseHead inspect_response(object status, object headers):
     cdef ResponseHead head
     cdef int kind
     cdef tuple pair
-    cdef bytes value
-    cdef long long length
     if type(status) is not int and (not isinstance(status, int) or isinstance(status, bool)):
         raise TypeError(f"status must be an int, not {status!r}")
     if not 200 <= status <= 999:
         raise ValueError(f"status of a final response must be 200 to 999, not {int(status)}")
-    head = ResponseHead.__new__(ResponseHead)
-    head.status = status
-    head.fields = []
-    head.content_length = -1
+    head = _begin_head(status)
     for item in headers:
         pair = _as_pair(item)
-        value = <bytes> pair[1]
-        _check_field(<bytes> pair[0], value, &kind)
-        if kind != ORDINARY:
-            if kind == CONTENT_LENGTH:
-                length = parse_length(<Bytes> PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
-                if length < 0 or (head.content_length >= 0 and head.content_length != length):
-                    raise ValueError(f"invalid or contradictory content-length {value!r}")
-                if head.content_length >= 0:
-                    continue
-                head.content_length = length
-            elif kind == DATE:
-                head.has_date = True
-            elif kind == SERVER:
-                head.has_server = True
-            elif kind == CONNECTION:
-                head.close |= b"close" in [token.strip() for token in value.lower().split(b",")]
-                continue
-            elif kind == TRANSFER_ENCODING or kind == HOP_BY_HOP:
-                continue
-        head.fields.append(pair)
+        _check_field(<bytes> pair[0], <bytes> pair[1], &kind)
+        if kind == ORDINARY:
+            head.fields.append(pair)
+        else:
+            _take_field(head, pair, kind)
     return head
 
 

@@ -82,3 +82,34 @@ def test_resume_in_a_context(kernels: Any) -> None:
     with pytest.raises(KeyError, match="mine"):
         kernels.resume(coroutine, context)
     assert context.run(variable.get) == "changed"  # it was left, or it could not be entered
+
+
+def test_a_call_in_a_context(kernels: Any) -> None:
+    variable: ContextVar[str] = ContextVar("variable", default="outside")
+    context = kernels.copy_context(copy_context())
+
+    def step() -> str:
+        before = variable.get()
+        variable.set("inside")
+        return before
+
+    assert kernels.call_in(context, step) == "outside"
+    assert variable.get() == "outside"
+    assert kernels.call_in(context, step) == "inside"
+    assert kernels.call_in(kernels.copy_context(copy_context()), step) == "outside"
+
+
+def test_a_context_is_left_when_the_call_fails(kernels: Any) -> None:
+    variable: ContextVar[str] = ContextVar("variable", default="outside")
+    context = kernels.copy_context(copy_context())
+
+    def fail() -> None:
+        variable.set("inside")
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        kernels.call_in(context, fail)
+    assert variable.get() == "outside"
+    assert context[variable] == "inside"
+    with pytest.raises(RuntimeError, match="already entered"):
+        kernels.call_in(context, lambda: kernels.call_in(context, fail))

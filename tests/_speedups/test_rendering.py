@@ -28,6 +28,22 @@ def test_inspect_response(rendering: Any) -> None:
     assert list_facts(plain) == list_facts(ResponseHead()) | {"status": 999}
 
 
+def test_a_head_field_by_field(rendering: Any) -> None:
+    fields = [(b"Date", b"d"), (b"Connection", b"close"), (b"TE", b"t"), (b"Content-Length", b"7"), (b"X", b"y"),
+              (b"Upgrade", b"u"), (b"content-length", b"7"), (b"Set-Cookie", b"a=b")]  # fmt: skip
+    head = rendering.begin_head(404)
+    for pair in fields:
+        rendering.take_field(head, pair, rendering.inspect_field(*pair))
+    assert list_facts(head) == list_facts(rendering.inspect_response(404, fields))
+    with pytest.raises(ValueError, match="contradictory content-length"):
+        rendering.take_field(head, (b"Content-Length", b"8"), rendering.inspect_field(b"Content-Length", b"8"))
+    with pytest.raises(ValueError, match="invalid byte"):
+        rendering.inspect_field(b"X", b"a\nb")
+    for status in (199, 1000):
+        with pytest.raises(ValueError, match="200 to 999"):
+            rendering.begin_head(status)
+
+
 def test_has_field(rendering: Any) -> None:
     head = rendering.inspect_response(200, [(b"ALT-Svc", b"clear"), (b"alt-svcs", b"x")])
     assert rendering.has_field(head, b"alt-svc") is True

@@ -3,10 +3,12 @@
 import gc
 import weakref
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
 
+from fastserver._speedups.wsgi.bounds import PARTS_PER_TURN
 from fastserver._speedups.wsgi.exchange import WSGIApplication
 from tests.fakes import Wire, every_cut
 
@@ -45,6 +47,36 @@ def test_pipelined_requests() -> None:
     assert [answer.body for answer in wire.responses("GET", "POST", "POST", "GET")] == [
         b"GET ", b"POST hello", b"POST hello", b"GET "
     ]  # fmt: skip
+    wire.hang_up()
+
+
+def test_a_context_variable_lasts_as_long_as_its_request() -> None:
+    variable: ContextVar[bytes] = ContextVar("variable", default=b"fresh")
+
+    def app(environ: Environ, start_response: Callable[..., Any]) -> Iterator[bytes]:
+        before = variable.get()
+        variable.set(environ["PATH_INFO"].encode())
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        # More parts than the loop takes in one turn: it goes on in a later one.
+        for _ in range(2 * PARTS_PER_TURN):
+            yield b""
+        yield before + variable.get()
+
+    wire = serve(app).feed(b"GET /a HTTP/1.1\r\nHost: h\r\n\r\nGET /b HTTP/1.1\r\nHost: h\r\n\r\n")
+    wire.settle()
+    assert [answer.body for answer in wire.responses("GET", "GET")] == [b"fresh/a", b"fresh/b"]
+    assert variable.get() == b"fresh"
+    wire.hang_up()
+
+
+def test_an_input_that_was_closed_is_open_for_the_next_request() -> None:
+    def app(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        environ["wsgi.input"].close()
+        return echo(environ, start_response)
+
+    wire = serve(app).feed(GET + GET)
+    wire.settle()
+    assert [answer.body for answer in wire.responses("GET", "GET")] == [b"GET ", b"GET "]
     wire.hang_up()
 
 

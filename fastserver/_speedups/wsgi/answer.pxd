@@ -2,7 +2,7 @@
 cimport cython
 
 from ..contract cimport Application, Host, Peer, Request, ResponseHead, Sink
-from ..kernels cimport read_timer
+from ..kernels cimport call_in, copy_context, read_timer
 from ..rendering cimport inspect_response
 from .environ cimport EnvironMaker
 from .pool cimport Job, ThreadPool
@@ -27,6 +27,8 @@ cdef int HEAD_ONLY
 cdef int FAULT
 cdef int FILE
 
+cdef object _NO_INPUT
+
 
 cdef class WSGICallable(Application):
     cdef readonly object app
@@ -34,6 +36,7 @@ cdef class WSGICallable(Application):
     cdef readonly ThreadPool pool
     cdef EnvironMaker _environ
     cdef readonly long long spool_size
+    cdef readonly object context
     cdef readonly object make_spool
     cdef readonly object open_file
     cdef readonly object send_file
@@ -79,7 +82,7 @@ cdef class WSGIAnswer(Job):
     cpdef on_spool_end(self, failure)
     cpdef launch(self)
     cdef _refuse(self, int status, str text, list fields)
-    cdef _run_here(self, step)
+    cdef _run_here(self)
     cdef go_on_soon(self)
     cpdef _resume(self)
     @cython.locals(more=bint)
@@ -96,8 +99,5 @@ cdef class WSGIAnswer(Job):
     cdef _wake_waiter(self)
     cpdef end_file(self, bint is_whole)
 
-    cpdef call(self)
-    cpdef go_on(self)
-    cpdef close_result(self)
     cpdef bint is_waiting_to_go_on(self) except -1
     cpdef forget_result(self)

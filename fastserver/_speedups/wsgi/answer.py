@@ -7,13 +7,14 @@ The call goes through ``OPENED -> RECEIVING -> QUEUED -> RUNNING [-> SENDING_FIL
 through ``AWAITING_START -> SENDING_BODY -> COMPLETE``.
 """
 
-from contextvars import copy_context
+from contextvars import Context
+from contextvars import copy_context as copy_current
 from io import BytesIO
 
 from ..contract import Application
 from ..fields import is_event_stream
 from ..identity import describe
-from ..kernels import read_timer
+from ..kernels import call_in, copy_context, read_timer
 from ..rendering import inspect_response
 from .bounds import RETRY_AFTER_S
 from .environ import EnvironMaker
@@ -36,8 +37,9 @@ from .state import (
     SENDING_BODY,
     SENDING_FILE,
 )
-from .streams import ErrorStream, FileWrapper
+from .streams import EmptyInput, ErrorStream, FileWrapper
 
+_NO_INPUT = EmptyInput()
 _PLAIN_TEXT = (b"content-type", b"text/plain; charset=utf-8")
 
 
@@ -186,7 +188,7 @@ class WSGIAnswer(Job):
         if self._spool is not None:
             return self._spool.take_reader()
         if self._body is None:
-            return BytesIO()
+            return _NO_INPUT
         self._body.seek(0)
         return self._body
 
@@ -197,7 +199,7 @@ class WSGIAnswer(Job):
         if self._gone or self._stage != RECEIVING:
             return
         if self._pool is None:
-            self._run_here(self.call)
+            self._run_here()
         else:
             self._stage = QUEUED
             if not self._pool.submit(self):
@@ -218,14 +220,14 @@ class WSGIAnswer(Job):
         finally:
             self._sink.uncork()
 
-    def _run_here(self, step):
-        """Let the application take a step in this thread."""
+    def _run_here(self):
+        """Let the application take its next step in this thread."""
         if self._context is None:
-            self._context = copy_context()
+            self._context = copy_context(self._application.context)
         sink = self._sink
         sink.cork()
         try:
-            self._context.run(step)
+            call_in(self._context, self)
         finally:
             sink.uncork()
 
@@ -236,7 +238,7 @@ class WSGIAnswer(Job):
     def _resume(self):
         """Without threads: go on with an iterable that has waited for room, or for the loop."""
         if self._stage == RUNNING and self.is_waiting_to_go_on() and (self._gone or self._sink.is_writable()):
-            self._run_here(self.go_on)
+            self._run_here()
 
     # What came of it, in the loop's thread.
 
@@ -398,22 +400,17 @@ class WSGIAnswer(Job):
         self._file = None
         self._stage = CLOSING
         if self._pool is None:
-            self._run_here(self.close_result)
+            self._run_here()
         else:
             self._pool.submit_late(self)
 
     # What the application's half gives.
 
-    def call(self):
-        """Call the application and see its response through; raises nothing."""
-        raise NotImplementedError
+    def __call__(self):
+        """Take the application's next step: its call, the rest of an iterable that had to wait, or ``close``.
 
-    def go_on(self):
-        """Without threads: go on with an iterable that had to wait."""
-        raise NotImplementedError
-
-    def close_result(self):
-        """Call the ``close`` of what the application has returned, which is all that is left to do."""
+        It is called in the exchange's context and raises nothing.
+        """
         raise NotImplementedError
 
     def is_waiting_to_go_on(self):
@@ -439,6 +436,8 @@ class WSGICallable(Application):
         self.app = app
         self.host = host
         self.pool = pool
+        # Copied for each request: the current context of a pipelined one may be that of the request before it.
+        self.context = copy_current() if pool is None else Context()
         self.spool_size = spool_size
         self.make_spool = make_spool
         self.open_file = open_file

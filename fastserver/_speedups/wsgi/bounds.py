@@ -12,3 +12,7 @@ NAMES = 512
 RETRY_AFTER_S = 1
 #: How often the log says that no thread is free; seconds.
 FULL_LOG_S = 10.0
+#: For how many of its own addresses (scheme, name and port) what they share is remembered.
+SERVERS = 64
+#: The longest value of a response's field that is remembered, one for each known name.
+REMEMBERED_CHARACTERS = 256

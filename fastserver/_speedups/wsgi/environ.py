@@ -9,7 +9,7 @@ import sys
 from urllib.parse import unquote_to_bytes
 
 from ..fields import HTTP_1_1
-from .bounds import NAMES
+from .bounds import NAMES, SERVERS
 
 #: Field name to variable; empty for a name that is dropped.
 _KEYS: dict = {
@@ -25,7 +25,7 @@ class EnvironMaker:
     def __init__(self, root_path, constants):
         # A path in the configuration is text; in the environment it is its bytes.
         script_name = root_path.rstrip("/").encode("utf-8", "surrogateescape").decode("latin-1")
-        self.template = {
+        values = {
             "REQUEST_METHOD": "GET",
             "SCRIPT_NAME": script_name,
             "PATH_INFO": "",
@@ -43,20 +43,37 @@ class EnvironMaker:
             "wsgi.input_terminated": True,
             "wsgi.run_once": False,
             **constants,
+            "": None,
         }
+        # Filled by item, a dictionary knows that all its keys are text and takes a third less memory, and time, for it.
+        # One item more than there are, taken out again, makes it grow: a copy then has room for a request's fields.
+        self.template = {}
+        for key, value in values.items():
+            self.template[key] = value
+        self.template.popitem()
+        # What stands for each address of this server: (scheme, name, port) to template.
+        self._templates = {}
 
     def make(self, request, peer, body, length):
         """The environment of ``request``; ``body`` is its ``wsgi.input``, of ``length`` bytes, -1 where it has none."""
-        environ = self.template.copy()
+        facts = peer.cgi
+        if facts is None or facts[0] is not self:
+            facts = peer.cgi = self._describe_peer(peer)
+        template = facts[1]
+        environ = template.copy()
+        environ["REMOTE_ADDR"] = facts[2]
+        environ["REMOTE_PORT"] = facts[3]
+        environ["wsgi.input"] = body
         if request.method != "GET":
             environ["REQUEST_METHOD"] = request.method
         raw_path = request.raw_path
         path = request.path
+        value = path
         # Without escapes the path is what stands in the target; with some, its bytes are what they stand for.
         if len(path) != len(raw_path):
             path = unquote_to_bytes(raw_path).decode("latin-1")
+            value = raw_path.decode("latin-1")
         environ["PATH_INFO"] = "" if path == "*" else path
-        value = raw_path.decode("latin-1")
         if request.query_string:
             key = request.query_string.decode("latin-1")
             environ["QUERY_STRING"] = key
@@ -65,16 +82,6 @@ class EnvironMaker:
         environ["RAW_URI"] = value
         if request.http_version != HTTP_1_1:
             environ["SERVER_PROTOCOL"] = "HTTP/" + request.http_version
-        if peer.scheme != "http":
-            environ["wsgi.url_scheme"] = peer.scheme
-        environ["wsgi.input"] = body
-        facts = peer.cgi
-        if facts is None:
-            facts = peer.cgi = _describe_peer(peer)
-        environ["REMOTE_ADDR"] = facts[0]
-        environ["REMOTE_PORT"] = facts[1]
-        environ["SERVER_NAME"] = facts[2]
-        environ["SERVER_PORT"] = facts[3]
         for pair in request.headers:
             name = pair[0]
             key = _KEYS.get(name)
@@ -82,7 +89,8 @@ class EnvironMaker:
                 key = _name_key(name)
             if not key:
                 continue
-            value = pair[1].decode("latin-1")
+            text = pair[1]
+            value = text.decode("latin-1")
             size = len(environ)
             environ.setdefault(key, value)
             if len(environ) == size:
@@ -93,13 +101,29 @@ class EnvironMaker:
             environ["CONTENT_LENGTH"] = str(length)
         elif length > 0 and request.content_length < 0:
             environ["CONTENT_LENGTH"] = str(length)
-        if not facts[2]:
+        if not template["SERVER_NAME"]:
             self._name_server(environ, peer)
         return environ
 
     def _add_again(self, environ, key, value):
         """A field that comes again: one list (RFC 9110 section 5.3), and crumbs of cookies one cookie."""
         environ[key] = environ[key] + ("; " if key == "HTTP_COOKIE" else ",") + value
+
+    def _describe_peer(self, peer):
+        """This maker, the template of what a connection's requests share, REMOTE_ADDR and REMOTE_PORT."""
+        client = peer.client or ("", "")
+        server = peer.server or ("", None)
+        name, port = ("", "") if server[1] is None else (server[0], str(server[1]))
+        address = (peer.scheme, name, port)
+        template = self._templates.get(address)
+        if template is None:
+            template = self.template.copy()
+            template["wsgi.url_scheme"] = peer.scheme
+            template["SERVER_NAME"] = name
+            template["SERVER_PORT"] = port
+            if len(self._templates) < SERVERS:
+                self._templates[address] = template
+        return (self, template, client[0], str(client[1]))
 
     def _name_server(self, environ, peer):
         """SERVER_NAME and SERVER_PORT, which are never empty: a Unix socket has what the client calls it."""
@@ -109,14 +133,6 @@ class EnvironMaker:
             name, port = host, ""
         environ["SERVER_NAME"] = name or "localhost"
         environ["SERVER_PORT"] = port or ("443" if peer.scheme == "https" else "80")
-
-
-def _describe_peer(peer):
-    """REMOTE_ADDR, REMOTE_PORT, SERVER_NAME and SERVER_PORT of a connection, as far as it has them."""
-    client = peer.client or ("", "")
-    server = peer.server or ("", None)
-    name, port = ("", "") if server[1] is None else (server[0], str(server[1]))
-    return (client[0], str(client[1]), name, port)
 
 
 def _name_key(name):

@@ -1,7 +1,8 @@
-# The application's half, which the loop's knows as `call`, `go_on` and `close_result` (answer.pxd).
+# The application's half, which the loop's knows as what is called for each of its steps (answer.pxd).
 cimport cython
 
 from ..contract cimport Request, ResponseHead, Sink, is_bodyless
+from ..kernels cimport call_in, copy_context
 from .answer cimport WSGIAnswer, WSGICallable
 from .head cimport make_head
 
@@ -33,6 +34,7 @@ cdef class WSGIExchange(WSGIAnswer):
 
     cdef begin(self, WSGICallable application, Sink sink, Request request)
     @cython.locals(length="long long")
+    cdef bint _step(self) except -1
     cdef dict _make_environ(self)
     @cython.locals(body=bytes)
     cpdef write(self, data)

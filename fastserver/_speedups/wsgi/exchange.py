@@ -9,10 +9,10 @@ The head leaves with the first part of the body that is not empty, so an applica
 """
 
 from _thread import allocate_lock
-from contextvars import copy_context
 
 from ..asgi import is_disconnect
 from ..contract import ClientDisconnected, is_bodyless
+from ..kernels import call_in, copy_context
 from .answer import WSGIAnswer, WSGICallable
 from .bounds import AHEAD_BYTES, JOINED_BYTES, PARTS_PER_TURN
 from .head import make_head
@@ -37,43 +37,36 @@ class WSGIExchange(WSGIAnswer):
         self.begin_answer(application, sink, request)
 
     def run(self):
-        if self._stage == CLOSING:
-            copy_context().run(self.close_result)
-        elif self._gone:
+        if self._gone and self._stage != CLOSING:
             self._pool.post(self, NOTHING, None, b"", True)
         else:
-            copy_context().run(self.call)
+            call_in(copy_context(self._application.context), self)
 
-    def call(self):
-        """Call the application and see its response through; raises nothing."""
+    def __call__(self):
+        if self._stage == CLOSING:
+            self._close(True)
+            return
+        try:
+            if not self._step():
+                return
+        except BaseException as failure:
+            self._end_badly(failure)
+        else:
+            self._close(True)
+
+    def _step(self):
+        """Call the application, or go on with its iterable; false where there is more to come, or nothing to do."""
+        if self._stage == RUNNING:
+            return self._pull()
         self._stage = RUNNING
-        try:
-            self._result = self._application.app(self._make_environ(), self.start_response)
-            if not self._begin_result():
-                return
-        except BaseException as failure:
-            self._end_badly(failure)
-        else:
-            self._close(True)
-
-    def go_on(self):
-        """Without threads: go on with the iterable."""
-        try:
-            if not self._pull():
-                return
-        except BaseException as failure:
-            self._end_badly(failure)
-        else:
-            self._close(True)
+        self._result = self._application.app(self._make_environ(), self.start_response)
+        return self._begin_result()
 
     def _end_badly(self, failure):
         try:
             self._fail(failure)
         finally:
             self._close(True)
-
-    def close_result(self):
-        self._close(True)
 
     def is_waiting_to_go_on(self):
         return self._iterator is not None

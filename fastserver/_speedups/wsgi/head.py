@@ -3,10 +3,11 @@
 Beyond the one validator (``rendering``) it refuses what only the server may say: hop-by-hop fields.
 """
 
-from ..rendering import inspect_response
-from .bounds import NAMES
+from ..fields import KNOWN_FIELDS
+from ..rendering import begin_head, inspect_field, take_field
+from .bounds import NAMES, REMEMBERED_CHARACTERS
 
-#: Names that applications use, as bytes; each was looked at when it was met.
+#: Names that applications use to what is known of them.
 _NAMES: dict = {}
 
 #: Status lines that were looked at before.
@@ -19,13 +20,21 @@ _HOP_BY_HOP = frozenset(
 )
 
 
+class Field:
+    """A field that was looked at: its value as the application gave it, and what the wire gets.  It never changes."""
+
+
+class FieldName:
+    """A name that was looked at, and the last field of it: most of them come with every response."""
+
+
 def make_head(status, headers):
     """A ``ResponseHead``.  Raises ``TypeError`` or ``ValueError`` that names the rule."""
     if type(status) is not str:
         status = _as_text(status, "status")
     if type(headers) is not list:
         raise TypeError(f"the headers of a response must be a list, not {headers!r}")
-    pairs = []
+    head = begin_head(_read_status(status))
     for item in headers:
         if type(item) is not tuple or len(item) != 2:
             raise TypeError(f"a header must be a tuple (name, value), not {item!r}")
@@ -34,12 +43,12 @@ def make_head(status, headers):
         text = pair[1] if type(pair[1]) is str else _as_text(pair[1], f"value of header {name!r}")
         known = _NAMES.get(name)
         if known is None:
-            known = _encode_name(name)
-        try:
-            pairs.append((known, text.encode("latin-1")))
-        except UnicodeEncodeError:
-            raise ValueError(f"the value of header {name!r} has characters outside Latin-1: {text!r}") from None
-    head = inspect_response(_read_status(status), pairs)
+            known = _learn_name(name)
+        # Another thread may put the next one there meanwhile.
+        field = known.last
+        if field is None or field.text != text:
+            field = _read_field(known, text)
+        take_field(head, field.pair, field.kind)
     return head
 
 
@@ -61,16 +70,39 @@ def _parse_status(status):
     return int(status[:3])
 
 
-def _encode_name(name):
+def _learn_name(name):
     if name.lower() in _HOP_BY_HOP:
         raise ValueError(f"header {name!r} is hop-by-hop, which is the server's alone (PEP 3333)")
+    known = FieldName.__new__(FieldName)
+    known.last = None
+    known.misses = 0
     try:
-        known = name.encode("latin-1")
+        known.name = name.encode("latin-1")
     except UnicodeEncodeError:
         raise ValueError(f"invalid header name {name!r}") from None
+    # What may be a secret is never kept beyond its response.
+    known.may_repeat = KNOWN_FIELDS.get(known.name.lower(), "secret") != "secret"
     if len(_NAMES) < NAMES:
         _NAMES[name] = known
     return known
+
+
+def _read_field(known, text):
+    """A field that is another than the last one of its name; remembered where it may come again."""
+    field = Field.__new__(Field)
+    field.text = text
+    try:
+        value = text.encode("latin-1")
+    except UnicodeEncodeError:
+        raise ValueError(f"the value of header {known.name!r} has characters outside Latin-1: {text!r}") from None
+    field.kind = inspect_field(known.name, value)
+    field.pair = (known.name, value)
+    if known.may_repeat and len(text) <= REMEMBERED_CHARACTERS:
+        # One that never repeats (ETag) is kept rarely; once in a while it gets another chance.
+        known.misses = (known.misses + 1) & 255
+        if known.misses < 8 or known.misses & 15 == 0:
+            known.last = field
+    return field
 
 
 def _as_text(item, what):

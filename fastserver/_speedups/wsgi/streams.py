@@ -1,9 +1,34 @@
-"""The objects behind ``wsgi.errors`` and ``wsgi.file_wrapper`` (PEP 3333).  Not compiled: rarely called."""
+"""The objects behind ``wsgi.input`` of no body, ``wsgi.errors`` and ``wsgi.file_wrapper`` (PEP 3333).
 
+Not compiled: rarely called.
+"""
+
+from io import BytesIO, UnsupportedOperation
 from threading import local
 
 #: What an application may write to ``wsgi.errors`` without a line end; characters.
 LINE_CHARACTERS = 8192
+
+
+class EmptyInput(BytesIO):
+    """``wsgi.input`` of requests that have no body: all share one, so whatever is done to it, it stays as it is.
+
+    A wrapper of the ``io`` module closes what it wraps when it is dropped; that must not close it for the next request.
+    """
+
+    def close(self):
+        pass
+
+    def writable(self):
+        return False
+
+    def seek(self, *args):
+        return 0
+
+    def _refuse(self, *args):
+        raise UnsupportedOperation("the body of a request is read-only")
+
+    write = writelines = truncate = __setattr__ = __setstate__ = _refuse
 
 
 class ErrorStream:

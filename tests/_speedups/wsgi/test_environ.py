@@ -1,6 +1,7 @@
 """The environment of a request (PEP 3333, "environ Variables")."""
 
 import io
+import sys
 import wsgiref.validate
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from fastserver._speedups.contract import Peer
 from fastserver._speedups.heads import split_head
+from fastserver._speedups.wsgi.bounds import SERVERS
 from fastserver._speedups.wsgi.environ import EnvironMaker
 from fastserver._speedups.wsgi.streams import ErrorStream, FileWrapper
 from tests._speedups.twin import make_limits
@@ -32,6 +34,59 @@ def make(
     environ = EnvironMaker(root_path, constants).make(request, peer, io.BytesIO(), length)
     validate.check_environ(environ)
     return environ
+
+
+def make_maker(root_path: str = "") -> Any:
+    constants = {
+        "SERVER_SOFTWARE": "fastserver",
+        "wsgi.errors": ErrorStream(make_log()[0]),
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": False,
+        "wsgi.file_wrapper": FileWrapper,
+    }
+    return EnvironMaker(root_path, constants)
+
+
+def make_request(*lines: bytes) -> Any:
+    head = b"\r\n".join([b"GET / HTTP/1.1", b"Host: site:81", *lines, b"", b""])
+    return split_head(head, 0, len(head), make_limits())
+
+
+def test_the_fields_of_a_browser_have_room_in_the_copy_of_the_template() -> None:
+    maker = make_maker()
+    environ = maker.make(make_request(*(b"X-%d: 1" % number for number in range(14))), PEER, io.BytesIO(), -1)
+    assert "HTTP_X_13" in environ
+    assert "" not in environ
+    assert sys.getsizeof(environ) == sys.getsizeof(maker.template) == sys.getsizeof(maker.template.copy())
+
+
+def test_connections_that_share_an_address_share_no_environment() -> None:
+    maker = make_maker()
+    request = make_request()
+    first = maker.make(request, Peer(("192.0.2.7", 1), ("192.0.2.1", 80), "https"), io.BytesIO(), -1)
+    first["SERVER_NAME"] = first["mine"] = "x"
+    second = maker.make(request, Peer(("192.0.2.8", 2), ("192.0.2.1", 80), "https"), io.BytesIO(), -1)
+    third = maker.make(request, Peer(("192.0.2.8", 2), ("192.0.2.1", 80)), io.BytesIO(), -1)
+    assert "mine" not in second
+    names = ("REMOTE_ADDR", "REMOTE_PORT", "SERVER_NAME", "SERVER_PORT", "wsgi.url_scheme")
+    assert [second[name] for name in names] == ["192.0.2.8", "2", "192.0.2.1", "80", "https"]
+    assert third["wsgi.url_scheme"] == "http"
+
+
+def test_addresses_beyond_those_that_are_remembered() -> None:
+    maker = make_maker()
+    request = make_request()
+    for port in range(1, SERVERS + 3):
+        environ = maker.make(request, Peer(("192.0.2.8", 2), ("192.0.2.1", port)), io.BytesIO(), -1)
+        assert environ["SERVER_PORT"] == str(port)
+
+
+def test_two_makers_of_one_connection() -> None:
+    peer = Peer(("192.0.2.7", 1), ("192.0.2.1", 80))
+    request = make_request()
+    makers = (make_maker("/a"), make_maker("/b"))
+    names = [maker.make(request, peer, io.BytesIO(), -1)["SCRIPT_NAME"] for maker in makers * 2]
+    assert names == ["/a", "/b"] * 2
 
 
 def test_a_plain_request() -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from fastserver._speedups.wsgi.bounds import REMEMBERED_CHARACTERS
 from fastserver._speedups.wsgi.head import make_head
 
 
@@ -60,3 +61,55 @@ def test_what_is_refused(status: Any, headers: Any, kind: type[Exception], reaso
     for _ in range(2):  # what is remembered of names does not let one in
         with pytest.raises(kind, match=reason):
             make_head(status, headers)
+
+
+def test_a_field_that_repeats_is_the_same_object_and_another_value_is_not() -> None:
+    first = make_head("200 OK", [("Content-Type", "text/x-repeated")])
+    again = make_head("200 OK", [("Content-Type", "text/" + "x-repeated")])
+    assert again.fields[0] is first.fields[0]
+    other = make_head("200 OK", [("Content-Type", "text/x-other")])
+    assert other.fields == [(b"Content-Type", b"text/x-other")]
+    assert first.fields == [(b"Content-Type", b"text/x-repeated")]
+
+
+def test_each_head_has_a_list_of_its_own() -> None:
+    headers = [("Content-Type", "text/x-own"), ("Content-Length", "7")]
+    first = make_head("200 OK", headers)
+    first.fields.append((b"content-length", b"1"))
+    first.content_length = 1
+    again = make_head("200 OK", headers)
+    assert (again.fields, again.content_length) == ([(b"Content-Type", b"text/x-own"), (b"Content-Length", b"7")], 7)
+
+
+def test_what_a_remembered_field_means_is_noted_each_time() -> None:
+    for _ in range(2):
+        head = make_head("200 OK", [("Date", "now"), ("Server", "mine"), ("Content-Length", "3")])
+        assert (head.has_date, head.has_server, head.content_length) == (True, True, 3)
+        with pytest.raises(ValueError, match="contradictory content-length"):
+            make_head("200 OK", [("Content-Length", "3"), ("content-length", "4")])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Set-Cookie", "session=1"),
+        ("X-Token-Of-The-House", "1"),
+        ("Content-Language", "x" * (REMEMBERED_CHARACTERS + 1)),
+    ],
+)
+def test_what_is_not_remembered(name: str, value: str) -> None:
+    first = make_head("200 OK", [(name, value)])
+    again = make_head("200 OK", [(name, value)])
+    assert again.fields == first.fields
+    assert again.fields[0] is not first.fields[0]
+
+
+def test_the_longest_value_that_is_remembered() -> None:
+    headers = [("Content-Location", "x" * REMEMBERED_CHARACTERS)]
+    assert make_head("200 OK", headers).fields[0] is make_head("200 OK", headers).fields[0]
+
+
+def test_a_value_that_never_repeats_is_kept_rarely() -> None:
+    for number in range(300):
+        head = make_head("200 OK", [("ETag", f'"{number}"')])
+        assert head.fields == [(b"ETag", b'"%d"' % number)]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fastserver._speedups.wsgi.streams import LINE_CHARACTERS, ErrorStream, FileWrapper
+from fastserver._speedups.wsgi.streams import LINE_CHARACTERS, EmptyInput, ErrorStream, FileWrapper
 from tests.fakes import make_log
 
 
@@ -58,3 +58,32 @@ def test_a_wrapped_file_is_an_iterable_with_its_close() -> None:
             return b""
 
     assert not hasattr(FileWrapper(Endless()), "close")
+
+
+def test_an_empty_input_reads_as_one() -> None:
+    stream = EmptyInput()
+    assert stream.read() == stream.read(5) == stream.readline() == b""
+    assert stream.readlines() == list(stream) == []
+    assert (stream.seek(0), stream.tell(), stream.readable()) == (0, 0, True)
+
+
+def test_nothing_that_is_done_to_an_empty_input_lasts() -> None:
+    """All requests without a body share one, and some come after others have had it."""
+    stream: Any = EmptyInput()
+    stream.close()
+    with stream:
+        pass
+    io.TextIOWrapper(stream).close()
+    io.BufferedReader(stream).close()
+    assert not stream.closed
+    assert stream.seek(7) == stream.tell() == 0
+    for act in (
+        lambda: stream.write(b"x"),
+        lambda: stream.writelines([b"x"]),
+        lambda: stream.truncate(0),
+        lambda: stream.__setstate__((b"x", 0, None)),
+        lambda: setattr(stream, "mine", 1),
+    ):
+        with pytest.raises(io.UnsupportedOperation, match="read-only"):
+            act()
+    assert stream.read() == b""
