@@ -180,6 +180,7 @@ cdef class Host:
     cdef public bytes server_field
     cdef public bint date_header
     cdef public bytes extra_fields
+    cdef readonly object context
     cdef public unsigned long thread
     # When the log last said that the connections are at their limit.
     cdef public double full_since

@@ -11,6 +11,8 @@ Three pairs meet here, each by plain method calls that return at once:
 Nothing here sleeps, reads a clock or does I/O.  Methods that a class must give raise ``NotImplementedError`` here.
 """
 
+from contextvars import copy_context
+
 from .kernels import current_thread
 from .metrics import Metrics
 
@@ -517,6 +519,7 @@ class Host:
         self.server_field = server_field
         self.date_header = date_header
         self.extra_fields = extra_fields
+        self.context = copy_context()
         # The loop's thread: a host is made there, and only there may the wire be touched.
         self.thread = current_thread()
         self.connections = set()
@@ -541,4 +544,5 @@ class Host:
         return self.loop.create_future()
 
     def call_soon(self, callback):
-        return self.loop.call_soon(callback)
+        # Whoever asks may be in the midst of a request: what comes next must not see that one's context variables.
+        return self.loop.call_soon(callback, context=self.context)

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -42,6 +43,27 @@ def test_receives_that_are_given_up_leave_nothing(make_loop: MakeLoop) -> None:
 
     run_in_loop(make_loop, main())
     assert counts[1] - counts[0] < 50
+
+
+def test_a_pipelined_request_does_not_see_the_context_of_the_one_before(make_loop: MakeLoop) -> None:
+    variable = ContextVar("variable", default=b"nobody's")
+
+    async def remember(scope: Message, receive: Receive, send: Send) -> None:
+        seen = variable.get()
+        variable.set(scope["raw_path"])
+        await asyncio.sleep(0)
+        await respond(send, seen)
+
+    async def main() -> None:
+        async with Site(remember) as site:
+            reader, writer = await asyncio.open_connection(*site.address)
+            writer.write(
+                b"GET /one HTTP/1.1\r\nHost: h\r\n\r\nGET /two HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+            )
+            assert (await reader.read()).count(b"nobody's") == 2
+            writer.close()
+
+    run_in_loop(make_loop, main())
 
 
 def test_send_from_another_thread_acts_in_the_loop(make_loop: MakeLoop) -> None:
