@@ -1,4 +1,5 @@
-# The access log's lines, rendered into one buffer.  A Python class (`logs.accesslog`) derives from LineBuffer and writes.
+# The access log's lines, rendered into one buffer.  A Python class (`logs.accesslog`) derives from LineBuffer
+# and writes.
 cimport cython
 
 from .contract cimport Peer, Request, ResponseHead

@@ -1,7 +1,7 @@
 """The lines of the access log, rendered without an object for each value; ``logline.py`` is the twin.
 
-A format is a list of pieces, each a code of ``logline.pxd`` with what it needs.  A value of a client is escaped as it is
-copied, so nothing unescaped ever stands in the buffer.
+A format is a list of pieces, each a code of ``logline.pxd`` with what it needs.  A value of a client is escaped as it
+is copied, so nothing unescaped ever stands in the buffer.
 
 Bounds: every write sees first that there is room for the most that it can take, and has ``_grow`` make it.
 """
@@ -28,7 +28,8 @@ cdef extern from "Python.h":
     bint PyUnicode_IS_COMPACT_ASCII(object text)
 
 from .logformats import (
-    BY_STATUS, CALL, CLIENT_GONE, CODES, DERIVED, FIELD_LIMIT, FLUSH_S, INSERTED, LITERAL, REQUEST_FIELD, RESPONSE_FIELD,
+    BY_STATUS, CALL, CLIENT_GONE, CODES, DERIVED, FIELD_LIMIT, FLUSH_S, INSERTED, LITERAL, REQUEST_FIELD,
+    RESPONSE_FIELD,
     TIME, TIME_MS, Record,
 )
 
