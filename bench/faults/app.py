@@ -8,13 +8,13 @@ at import and stands for a version of the code, and one that starts with ``broke
 import asyncio
 import os
 import signal
-import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
 from bench.faults.content import RAISABLE, fill, summarise
+from bench.faults.hanging import block_the_loop, hold_the_gil
 from bench.faults.truth import END, GONE, LOADED, READY, START, STOPPED, WHOLE, Witness
 
 Scope = MutableMapping[str, Any]
@@ -133,16 +133,6 @@ async def spin(exchange: Exchange) -> None:
     """Blocks the event loop, with the GIL held: no other thread of Python gets to run."""
     hold_the_gil()
     await exchange.answer(b"done")
-
-
-def block_the_loop(seconds: float) -> None:
-    """A name to be found in a dump of stacks."""
-    time.sleep(seconds)
-
-
-def hold_the_gil() -> None:
-    """A name to be found in a dump of stacks.  The loop runs in C and looks neither at signals nor at other threads."""
-    sum(range(10**13))
 
 
 async def grow(exchange: Exchange) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
-from bench.faults.truth import END, START, Truth
+from bench.faults.truth import START, Truth
 
 
 class Outcome(Enum):
@@ -112,10 +112,6 @@ class Book:
     def failures(self) -> list[Attempt]:
         return [attempt for attempt in self.attempts if attempt.failed]
 
-    def open_at(self, moment: float) -> list[Attempt]:
-        """Those that were under way at ``moment``."""
-        return [attempt for attempt in self.attempts if attempt.started <= moment <= (attempt.ended or moment)]
-
 
 def _overrule(attempt: Attempt, outcome: Outcome, detail: str) -> None:
     attempt.outcome, attempt.detail = outcome, detail
@@ -125,11 +121,6 @@ def find_executor(testimony: Truth, attempt: Attempt) -> int:
     """The process that began to execute it, or 0."""
     sighting = testimony.find(START, attempt.ident)
     return sighting.pid if sighting is not None else 0
-
-
-def is_executed(testimony: Truth, attempt: Attempt) -> bool:
-    """Whether the application came to its end with it."""
-    return testimony.find(END, attempt.ident) is not None
 
 
 def tell_counts(attempts: Iterable[Attempt]) -> str:

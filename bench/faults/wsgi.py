@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from bench.faults.content import RAISABLE, fill, summarise
+from bench.faults.hanging import block_the_loop, hold_the_gil
 from bench.faults.truth import END, GONE, LOADED, READY, START, WHOLE, Witness
 
 Environ = dict[str, Any]
@@ -109,14 +110,6 @@ def block(exchange: Exchange) -> Iterable[bytes]:
 def spin(exchange: Exchange) -> Iterable[bytes]:
     hold_the_gil()
     return exchange.answer(b"done")
-
-
-def block_the_loop(seconds: float) -> None:
-    time.sleep(seconds)
-
-
-def hold_the_gil() -> None:
-    sum(range(10**13))
 
 
 def grow(exchange: Exchange) -> Iterable[bytes]:
