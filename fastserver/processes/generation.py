@@ -142,10 +142,7 @@ def open_generation(
 def close_new(endpoints: Sequence[Endpoint], taken: Sequence[Endpoint]) -> None:
     """Seal and close what is in ``endpoints`` and not among the ``taken``."""
     kept = {endpoint.listener.sock for endpoint in taken}
-    for endpoint in endpoints:
-        if endpoint.listener.sock not in kept:
-            endpoint.listener.seal()
-            endpoint.listener.close()
+    release(endpoint.listener for endpoint in endpoints if endpoint.listener.sock not in kept)
 
 
 def keep_fixed(config: Config, former: Config, log: Logger) -> Config:

@@ -6,6 +6,7 @@ new is opened, then the slots are rolled over (``rollover``).  Whatever fails on
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from logging import Logger
@@ -59,7 +60,7 @@ class Reloader:
         self._settled = settled
         self._is_asked = False
         self._ended: Rollover | None = None  # all its workers serve, and some that are retired may still accept
-        self._ended_at = 0.0
+        self.due = math.inf  # when that is no longer waited for; monotonic seconds
         self._waiters: list[Callable[[ReloadResult], None]] = []
         self._following: list[Callable[[ReloadResult], None]] = []  # who wait for the reload after the present one
 
@@ -204,17 +205,17 @@ class Reloader:
                 self._log.info("listening on %s", url)
         self.take_unused()
         self.release_unused()
-        self._ended, self._ended_at = roll, time.monotonic()
+        self._ended, self.due = roll, time.monotonic() + LEFT_S
 
     def _is_left(self) -> bool:
         """Whether none that is retired accepts any more; who is too busy to hear of it is not waited for."""
         leaving = [each for each in self._crew.list_workers(WorkerState.RETIRING) if not each.has_left]
-        return not leaving or time.monotonic() - self._ended_at > LEFT_S
+        return not leaving or time.monotonic() >= self.due
 
     def _settle(self) -> None:
         """Nobody is served by the former generation any more, but for what was open."""
         assert self._ended is not None
-        started, self._ended = self._ended.started, None
+        started, self._ended, self.due = self._ended.started, None, math.inf
         count = len(self._crew.slots)
         self._tell(True, f"{count} worker{'s' if count > 1 else ''}", started)
 

@@ -36,7 +36,7 @@ from fastserver.processes.rounds import Rounds
 from fastserver.processes.signals import STOPPING, EchoFilter, SignalWatch, Terminal, name_signal
 from fastserver.processes.spawning import WATCHED
 from fastserver.processes.template import Template
-from fastserver.processes.worker import describe_stop, log_startup_failure
+from fastserver.processes.worker import describe_stop, log_details, log_startup_failure
 from fastserver.processes.workers import Slot, WorkerProcess, WorkerState, get_backoff_s
 from fastserver.server.monitor import has_readers
 from fastserver.transport.sockets import seal
@@ -163,7 +163,7 @@ class Supervisor:
         if self._is_serving:
             if self._ever_ready and self._reloader.go_on():
                 self._notify(Notice.RELOADING)
-            due = min(due, self._preloading.tick(now), self.crew.fill(now))
+            due = min(due, self._reloader.due, self._preloading.tick(now), self.crew.fill(now))
         timeout_s = None if due == math.inf else max(0.0, due - time.monotonic())
         for key, _ in self._selector.select(timeout_s):
             act: Callable[[], None] = key.data
@@ -351,8 +351,7 @@ class Supervisor:
 
     def _on_load_failure(self, generation: Generation, reason: str, details: str) -> bool:
         """A template has not loaded the application, or has died: whether that ends what it was started for."""
-        if details:
-            self.log.error("the application's error:\n%s", details.rstrip())
+        log_details(self.log, details)
         if self._reloader.note_load_failure(generation, reason) or not self._is_serving:
             return True
         if not self._ever_ready:
@@ -432,8 +431,7 @@ class Supervisor:
 
     def _on_successor_exit(self, worker: WorkerProcess, how: str) -> None:
         """A worker that was to take the place of another has died before it was ready."""
-        if worker.details:
-            self.log.error("the application's error:\n%s", worker.details.rstrip())
+        log_details(self.log, worker.details)
         reason = worker.reason or f"worker [{worker.pid}] {how}"
         if not self._reloader.note_failure(worker, reason):
             self.rounds.put_off(time.monotonic())
@@ -443,8 +441,8 @@ class Supervisor:
         """Log why a start failed, once for many workers that fail alike."""
         if worker.reason and self._ever_ready:
             log_startup_failure(self.log, worker.reason, "" if worker.details in self._told else worker.details)
-        elif worker.details:
-            self.log.error("the application's error:\n%s", worker.details.rstrip())
+        else:
+            log_details(self.log, worker.details)
         self._told.add(worker.details)
 
 

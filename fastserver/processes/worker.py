@@ -360,9 +360,14 @@ def count_requests(metrics: Metrics) -> int:
 
 def log_startup_failure(log: logging.Logger, reason: str, details: str = "") -> None:
     """One clear line, below the application's traceback where there is one."""
+    log_details(log, details)
+    log.error("startup failed: %s", reason)
+
+
+def log_details(log: logging.Logger, details: str) -> None:
+    """The application's traceback, where there is one."""
     if details:
         log.error("the application's error:\n%s", details.rstrip())
-    log.error("startup failed: %s", reason)
 
 
 def debug_loop(loop: asyncio.AbstractEventLoop, log: logging.Logger) -> None:

@@ -159,7 +159,8 @@ def check_successor(tls: TLSMaterial | None, former: TLSMaterial | None, wall_s:
 
 def list_new(certificates: Certificates, known: Certificates) -> list[Credentials]:
     """Those of ``certificates`` that ``known`` has not."""
-    return [each for each in certificates.list_all() if each not in known.list_all()]
+    old = known.list_all()
+    return [each for each in certificates.list_all() if each not in old]
 
 
 def check_validity(credentials: Credentials, wall_s: float) -> None:

@@ -149,8 +149,7 @@ def load_tls(config: Config) -> TLSMaterial | None:
     certificates = read_certificates(config)
     if certificates is None:
         return None
-    stock = STOCK if count_workers(config) else 0
-    return TLSMaterial(config, certificates, list_alpn(config), stock, stamps.facts if stamps.is_settled else None)
+    return _make_material(config, certificates, stamps.facts if stamps.is_settled else None)
 
 
 def inherit_tls(config: Config, former: TLSMaterial | None, error: ConfigError) -> TLSMaterial:
@@ -162,8 +161,13 @@ def inherit_tls(config: Config, former: TLSMaterial | None, error: ConfigError) 
     files = list_files(config)
     if former is None or files != list_files(former.config) or all(os.access(file, os.R_OK) for file in files):
         raise error
+    return _make_material(config, former.certificates, former.stamps)
+
+
+def _make_material(config: Config, certificates: Certificates, stamps: object) -> TLSMaterial:
+    """With a stock of contexts where workers are to share them."""
     stock = STOCK if count_workers(config) else 0
-    return TLSMaterial(config, former.certificates, list_alpn(config), stock, former.stamps)
+    return TLSMaterial(config, certificates, list_alpn(config), stock, stamps)
 
 
 def get_certificates(tls: TLSMaterial | None) -> Certificates | None:
